@@ -1,0 +1,350 @@
+//! Every setting, with its default and its documentation.
+//!
+//! Precedence: defaults < `config/*.toml` (or `--config FILE`) < `QUIVER_…` environment < flags.
+//! Unknown keys are errors: a typo must not silently mean "the default".
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
+    /// Bounds on requests.
+    pub limits: LimitsConfig,
+    /// The object store.
+    pub storage: StorageConfig,
+    /// The commit log.
+    pub log: LogConfig,
+    /// Searching.
+    pub search: SearchConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Serve a non-loopback address although no key is configured.
+    pub insecure: bool,
+    /// A connection must send its request header within this time.
+    #[serde(with = "humantime_serde")]
+    pub header_read_timeout: Duration,
+    /// No more than this may pass between two pieces of a request body.
+    #[serde(with = "humantime_serde")]
+    pub body_read_timeout: Duration,
+    /// A request is answered within this time (a write whose fate is open says so).
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How long open requests may go on after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+    /// Requests worked on at once; more are answered 503 with Retry-After.
+    pub max_concurrent_requests: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
+            insecure: false,
+            header_read_timeout: Duration::from_secs(10),
+            body_read_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(30),
+            max_concurrent_requests: 1024,
+        }
+    }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The keys that are valid now. Empty: everyone may do everything (loopback only, or `insecure`).
+    pub keys: Vec<ApiKeyConfig>,
+}
+
+/// One `[[auth.keys]]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyConfig {
+    /// A label for logs and metrics; never the key.
+    pub name: String,
+    /// Lower-case hexadecimal SHA-256 of the key (the key itself: at least 128 random bits).
+    pub sha256: String,
+    /// What the key may do.
+    pub scope: Scope,
+    /// The namespaces it may do it to: names or globs with `*` and `?`. Default: all.
+    #[serde(default = "all_namespaces")]
+    pub namespaces: Vec<String>,
+}
+
+fn all_namespaces() -> Vec<String> {
+    vec!["*".into()]
+}
+
+/// What an API key may do; each scope includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Read and search.
+    Read,
+    /// Write rows and index blobs.
+    Write,
+    /// Create and delete namespaces.
+    Admin,
+}
+
+/// `[limits]`: each is answered with its name and value when crossed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// A request body, after decompression.
+    pub body_bytes: ByteSize,
+    /// Values in a vector.
+    pub dimension: usize,
+    /// Results of a query.
+    pub top_k: usize,
+    /// Rows in a write; ids in a fetch or delete; queries in a batch query.
+    pub batch_rows: usize,
+    /// Rows in a page of a listing or export.
+    pub page_rows: usize,
+    /// Bytes of an id.
+    pub id_bytes: usize,
+    /// Bytes of a row's metadata as JSON.
+    pub metadata_bytes: usize,
+    /// Bytes of an uploaded index blob.
+    pub index_blob_bytes: ByteSize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: ByteSize::mib(64),
+            dimension: 16_384,
+            top_k: 10_000,
+            batch_rows: 10_000,
+            page_rows: 10_000,
+            id_bytes: 512,
+            metadata_bytes: 64 * 1024,
+            index_blob_bytes: ByteSize::gib(1),
+        }
+    }
+}
+
+/// `[storage]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// Which store, and how to reach it.
+    pub backend: BackendConfig,
+    /// How temporary errors are retried (unconditional operations only).
+    pub retry: RetryConfig,
+    /// How long one operation may take, whatever it is.
+    #[serde(with = "humantime_serde::option")]
+    pub timeout: Option<Duration>,
+    /// Operations that run at once.
+    pub concurrency: Option<usize>,
+}
+
+impl StorageConfig {
+    /// The effective timeout of an operation.
+    pub fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// The effective bound on concurrent operations.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency.unwrap_or(256)
+    }
+}
+
+/// `[storage.backend]`, chosen by `type`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum BackendConfig {
+    /// A directory.
+    Fs {
+        /// The directory; created if missing.
+        root: PathBuf,
+    },
+    /// This process's memory: for tests and trying out. Everything is gone when it ends.
+    Memory {},
+    /// Amazon S3 and what speaks its protocol.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// A prefix inside the bucket.
+        #[serde(default)]
+        root: String,
+        /// The endpoint, for anything but AWS.
+        #[serde(default)]
+        endpoint: Option<String>,
+        /// The region; found through the usual AWS sources if missing.
+        #[serde(default)]
+        region: Option<String>,
+        /// The access key; found through the usual AWS sources if missing.
+        #[serde(default, serialize_with = "hidden")]
+        access_key_id: Option<SecretString>,
+        /// The secret key.
+        #[serde(default, serialize_with = "hidden")]
+        secret_access_key: Option<SecretString>,
+        /// A session token.
+        #[serde(default, serialize_with = "hidden")]
+        session_token: Option<SecretString>,
+    },
+    /// Azure Blob Storage.
+    Azblob {
+        /// The container.
+        container: String,
+        /// A prefix inside the container.
+        #[serde(default)]
+        root: String,
+        /// The endpoint, such as `https://<account>.blob.core.windows.net`.
+        endpoint: String,
+        /// The account; found through the usual Azure sources if missing.
+        #[serde(default)]
+        account_name: Option<String>,
+        /// The account's key.
+        #[serde(default, serialize_with = "hidden")]
+        account_key: Option<SecretString>,
+        /// A shared access signature instead of a key.
+        #[serde(default, serialize_with = "hidden")]
+        sas_token: Option<SecretString>,
+    },
+    /// Google Cloud Storage.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+        /// A prefix inside the bucket.
+        #[serde(default)]
+        root: String,
+        /// The endpoint, for emulators.
+        #[serde(default)]
+        endpoint: Option<String>,
+        /// A service account's key as base64 JSON; found through the usual Google sources if missing.
+        #[serde(default, serialize_with = "hidden")]
+        credential: Option<SecretString>,
+        /// A file with a service account's key.
+        #[serde(default)]
+        credential_path: Option<PathBuf>,
+        /// Send unsigned requests (emulators, public buckets).
+        #[serde(default)]
+        anonymous: bool,
+    },
+}
+
+impl Default for BackendConfig {
+    fn default() -> Self {
+        Self::Fs { root: "data".into() }
+    }
+}
+
+fn hidden<S: serde::Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(_) => serializer.serialize_some("<hidden>"),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// `[storage.retry]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// Tries in all, the first included.
+    pub tries: usize,
+    /// The first pause's upper bound; the pause is drawn between 0 and the bound (full jitter).
+    #[serde(with = "humantime_serde")]
+    pub min_delay: Duration,
+    /// No bound grows past this.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+    /// How the bound grows from one pause to the next.
+    pub factor: f32,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            tries: 3,
+            min_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(60),
+            factor: 2.0,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Requests are gathered into one log entry up to this many bytes of rows.
+    pub entry_bytes: ByteSize,
+    /// Requests that wait for a commit in one namespace; more are answered 429 with Retry-After.
+    pub queue_bytes: ByteSize,
+    /// Bytes of log that are not folded into segments; past it writes are answered 429.
+    pub unfolded_bytes: ByteSize,
+    /// A manifest read longer ago than this is confirmed before a read or write relies on it.
+    #[serde(with = "humantime_serde")]
+    pub safe_age: Duration,
+    /// How long the fate of a write is pursued before the answer is "unknown".
+    #[serde(with = "humantime_serde")]
+    pub settle_timeout: Duration,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            entry_bytes: ByteSize::mib(64),
+            queue_bytes: ByteSize::mib(256),
+            unfolded_bytes: ByteSize::gib(8),
+            safe_age: Duration::from_secs(30),
+            settle_timeout: Duration::from_secs(45),
+        }
+    }
+}
+
+/// `[search]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchConfig {
+    /// Threads that search; 0 means one per core.
+    pub threads: usize,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// `pretty` for people, `json` for machines.
+    pub format: LogFormat,
+    /// A tracing filter such as `info` or `quiver=debug,warn`.
+    pub filter: String,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Pretty, filter: "info".into() }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Colourful lines.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}

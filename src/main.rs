@@ -1,0 +1,2 @@
+//! The `quiver` binary; see `quiver::cli`.
+fn main() {}

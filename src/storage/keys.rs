@@ -1,0 +1,83 @@
+//! Every object key, built here and nowhere else.
+//!
+//! Keys are made of checked namespace names, UUIDs, numbers and fixed words only; nothing that a
+//! user can choose freely (an id above all) ever becomes part of one.
+//!
+//! ```text
+//! catalog/<ns>                                    empty marker, so that listing needs no reads
+//! namespaces/<ns>/manifest                        engine/manifest: JSON line + checksum line; CAS only
+//! namespaces/<ns>/<incarnation>/log/<seq:020>     engine/format: Arrow IPC stream + trailer; put-if-absent only
+//! namespaces/<ns>/<incarnation>/indexes/<type>    bytes that a client uploaded, opaque to us
+//! probe/<uuid>/…                                  scratch keys of the start-up probe, removed by it
+//! ```
+
+use std::{fmt, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::types::{IndexType, NamespaceName};
+
+/// The prefix of catalog markers.
+pub const CATALOG: &str = "catalog/";
+
+/// An object's key: relative to the store's root, no leading slash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key, to keep in an error.
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
+    /// A key that a listing returned.
+    pub(in crate::storage) fn listed(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The marker that makes a namespace appear in listings. Its value is empty.
+pub fn catalog(namespace: &NamespaceName) -> Key {
+    Key(format!("{CATALOG}{namespace}").into())
+}
+
+/// The one mutable object of a namespace.
+pub fn manifest(namespace: &NamespaceName) -> Key {
+    Key(format!("namespaces/{namespace}/manifest").into())
+}
+
+/// The prefix of everything that an incarnation of a namespace wrote.
+pub fn incarnation(namespace: &NamespaceName, incarnation: Uuid) -> String {
+    format!("namespaces/{namespace}/{incarnation}/")
+}
+
+/// The log entry at `seq`.
+pub fn log(namespace: &NamespaceName, incarnation: Uuid, seq: u64) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/log/{seq:020}").into())
+}
+
+/// The prefix of uploaded index blobs.
+pub fn index_blobs(namespace: &NamespaceName, incarnation: Uuid) -> String {
+    format!("namespaces/{namespace}/{incarnation}/indexes/")
+}
+
+/// Index bytes that a client uploaded.
+pub fn index_blob(namespace: &NamespaceName, incarnation: Uuid, index: IndexType) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/indexes/{}", index.as_str()).into())
+}
+
+/// A scratch key of the start-up probe, or of a conformance test.
+pub fn probe(run: Uuid, name: &str) -> Key {
+    Key(format!("probe/{run}/{name}").into())
+}

@@ -1,0 +1,16 @@
+//! The vocabulary of the whole server: values that cannot exist unless they are valid.
+//!
+//! A name, an id or a vector is checked once, where it enters; everything further in takes these
+//! types and never checks again.
+
+mod distance;
+mod index_type;
+mod namespace;
+mod row;
+mod vector_id;
+
+pub use distance::Distance;
+pub use index_type::IndexType;
+pub use namespace::NamespaceName;
+pub use row::{Row, Rows};
+pub use vector_id::VectorId;

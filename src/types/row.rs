@@ -1,0 +1,57 @@
+//! Rows, alone and in columns.
+//!
+//! A batch is columnar from the moment its body is parsed: one flat `Vec<f32>` instead of an
+//! allocation a row, which is also the layout of the log entry it becomes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::VectorId;
+use crate::clock::Timestamp;
+
+/// One row as a reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The row's id.
+    pub id: VectorId,
+    /// The vector; `None` where the reader did not ask for it.
+    pub vector: Option<Vec<f32>>,
+    /// The metadata as JSON text of an object; `None` where there is none or it was not asked for.
+    pub metadata: Option<Arc<str>>,
+    /// When the row stops being visible.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A batch of rows to upsert, in columns of equal length (`vectors` has `len() * dimension` values).
+///
+/// Not yet checked against a namespace: every vector has the same dimension here, and the
+/// namespace's own is compared at commit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    /// Values per row.
+    pub dimension: usize,
+    /// Ids; a later row of the same id wins.
+    pub ids: Vec<VectorId>,
+    /// All values, row after row. Finite.
+    pub vectors: Vec<f32>,
+    /// JSON text of an object, or nothing.
+    pub metadata: Vec<Option<Arc<str>>>,
+    /// Time to live from the commit on, or for ever.
+    pub ttl: Vec<Option<Duration>>,
+}
+
+impl Rows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The vector of row `row`.
+    pub fn vector(&self, row: usize) -> &[f32] {
+        &self.vectors[row * self.dimension..(row + 1) * self.dimension]
+    }
+}
