@@ -1,0 +1,44 @@
+//! Logs and metrics.
+//!
+//! Metrics are values that are passed in, not globals, so that tests run several servers in one
+//! process and read each one's counters.
+
+mod http;
+mod log;
+mod store;
+
+use prometheus_client::registry::Registry;
+
+pub use self::{http::HttpMetrics, log::LogMetrics, store::StoreMetrics};
+
+/// Every metric of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests to this server.
+    pub http: HttpMetrics,
+    /// Commits, refreshes and what namespaces hold.
+    pub log: LogMetrics,
+    /// Requests to the object store.
+    pub store: StoreMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("quiver");
+        let http = HttpMetrics::register(&mut registry);
+        let log = LogMetrics::register(&mut registry);
+        let store = StoreMetrics::register(&mut registry);
+        Self { registry, http, log, store }
+    }
+}
+
+impl Metrics {
+    /// All metrics in the Prometheus text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
