@@ -1,5 +1,7 @@
 //! Namespaces on an object store: the commit protocol and everything that reads what it wrote.
 
+pub mod format;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
