@@ -1,6 +1,7 @@
 //! Namespaces on an object store: the commit protocol and everything that reads what it wrote.
 
 pub mod format;
+pub mod log;
 
 use std::sync::Arc;
 
