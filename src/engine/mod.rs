@@ -2,6 +2,7 @@
 
 pub mod format;
 pub mod log;
+pub mod manifest;
 
 use std::sync::Arc;
 
