@@ -79,6 +79,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi::complete(routes().into_openapi())
 }
 
+/// The text of [`openapi`], as it is checked in and served.
+pub fn openapi_json() -> String {
+    openapi::to_json()
+}
+
 async fn no_route(request: Request) -> Error {
     Error::RouteNotFound { path: bodies::shorten(request.uri().path().to_owned()) }
 }

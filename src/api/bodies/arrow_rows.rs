@@ -36,7 +36,7 @@ pub(super) fn parse(limits: &LimitsConfig, body: &Bytes) -> Result<Rows> {
 }
 
 fn parse_unguarded(limits: &LimitsConfig, body: &Bytes) -> Result<Rows> {
-    refuse_compressed(body)?;
+    check_messages(body)?;
     let mut rows = RowsBuilder::new(limits, "rows");
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(body.clone());
@@ -58,8 +58,9 @@ fn malformed(reason: impl std::fmt::Display) -> Error {
     Error::invalid("body", shorten(format!("not a readable Arrow IPC stream: {reason}")))
 }
 
-/// Walks the messages of the stream and refuses one whose buffers are compressed.
-fn refuse_compressed(body: &[u8]) -> Result<()> {
+/// Walks the messages of the stream and refuses what the decoder would trust: compressed buffers,
+/// and buffers that reach out of their message.
+fn check_messages(body: &[u8]) -> Result<()> {
     const CONTINUATION: &[u8] = &[0xff; 4];
     let mut rest = body;
     loop {
@@ -73,15 +74,33 @@ fn refuse_compressed(body: &[u8]) -> Result<()> {
         let Some((message, after)) = after.split_at_checked(length) else { return Ok(()) };
         let message = arrow_ipc::root_as_message(message).map_err(malformed)?;
         let dictionary = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
-        let batch = message.header_as_record_batch().or(dictionary);
-        if batch.is_some_and(|batch| batch.compression().is_some()) {
-            let reason = "compressed Arrow buffers are not taken; compress the body with Content-Encoding";
-            return Err(Error::invalid("body", reason));
+        if let Some(batch) = message.header_as_record_batch().or(dictionary) {
+            check_batch_header(&batch, message.bodyLength())?;
         }
         let body_length = usize::try_from(message.bodyLength()).map_err(malformed)?;
         let Some((_, after)) = after.split_at_checked(body_length) else { return Ok(()) };
         rest = after;
     }
+}
+
+fn check_batch_header(batch: &arrow_ipc::RecordBatch<'_>, body_length: i64) -> Result<()> {
+    if batch.compression().is_some() {
+        let reason = "compressed Arrow buffers are not taken; compress the body with Content-Encoding";
+        return Err(Error::invalid("body", reason));
+    }
+    let inside = |buffer: &arrow_ipc::Buffer| {
+        let end = buffer.offset().checked_add(buffer.length());
+        buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= body_length)
+    };
+    if !batch.buffers().into_iter().flatten().all(inside) {
+        return Err(malformed("a buffer reaches out of its message"));
+    }
+    let possible =
+        |node: &arrow_ipc::FieldNode| node.length() >= 0 && (0..=node.length()).contains(&node.null_count());
+    if batch.length() < 0 || !batch.nodes().into_iter().flatten().all(possible) {
+        return Err(malformed("a length is not possible"));
+    }
+    Ok(())
 }
 
 fn read_batch(rows: &mut RowsBuilder<'_>, batch: &RecordBatch) -> Result<()> {

@@ -6,6 +6,7 @@
 mod error;
 mod indexes;
 mod namespaces;
+mod schema;
 mod search;
 mod system;
 mod vectors;
@@ -31,21 +32,12 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
-use utoipa::openapi::{Object, schema::Type};
 
 /// Writes metadata, which is the text of a JSON object, as that object.
 fn raw_json<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
     let Some(text) = text else { return serializer.serialize_none() };
     let raw: &RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
     raw.serialize(serializer)
-}
-
-/// The schema of a field that must be null or left out: a filter, which this version refuses.
-fn only_null() -> Object {
-    Object::builder()
-        .schema_type(Type::Null)
-        .description(Some("Reserved. A filter is refused in this version; leave the field out."))
-        .build()
 }
 
 /// A field whose value must be null or left out. Anything else is kept as "present".

@@ -77,6 +77,7 @@ pub(in crate::api) struct ListParams {
     #[serde(default)]
     pub prefix: String,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     pub cursor: Option<String>,
     /// Names at most; 1000 if left out.
     #[param(minimum = 1, maximum = 10000)]

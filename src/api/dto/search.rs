@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Reserved, only_null, raw_json, yes};
+use super::{Reserved, raw_json, schema, yes};
 use crate::{
     engine::{self, Hit, Projection, Query, QueryResult},
     error::Result,
@@ -63,8 +63,8 @@ fn default_top_k() -> usize {
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "include_metadata": true})))]
 pub(in crate::api) struct QueryRequest {
-    /// The vector to search near; as long as the namespace's dimension.
-    #[schema(min_items = 1, max_items = 16384)]
+    /// The vector to search near.
+    #[schema(schema_with = schema::vector)]
     pub vector: Vec<f32>,
     /// Results at most.
     #[serde(default = "default_top_k")]
@@ -79,7 +79,7 @@ pub(in crate::api) struct QueryRequest {
     #[schema(default = false)]
     pub include_vectors: bool,
     #[serde(default)]
-    #[schema(schema_with = only_null, required = false)]
+    #[schema(schema_with = schema::only_null, required = false)]
     pub filter: Reserved,
     /// Another metric than the namespace's.
     #[serde(default)]

@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Consistency, Reserved, StalenessConfig, namespaces::rfc3339, only_null, raw_json, search, yes};
+use super::{Consistency, Reserved, StalenessConfig, namespaces::rfc3339, raw_json, schema, search, yes};
 use crate::{
     clock::Timestamp,
     engine::{self, Page, Projection},
     types::Row,
 };
 
-/// Rows to upsert: the documentation of a body that is parsed without this type.
+// Only the schema of this type is used; the body is parsed straight into columns.
+/// Rows to upsert.
 #[derive(Debug, ToSchema)]
 #[schema(examples(json!({"vectors": [
     {"id": "intro", "values": [0.12, -0.5, 0.33], "metadata": {"title": "Introduction", "year": 2026}},
@@ -32,11 +33,11 @@ pub(in crate::api) struct UpsertRequest {
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({"id": "intro", "values": [0.12, -0.5, 0.33], "metadata": {"title": "Introduction"}})))]
 pub(in crate::api) struct VectorInput {
-    /// Any UTF-8 text of at most 512 bytes.
-    #[schema(min_length = 1, max_length = 512)]
+    /// The row's id.
+    #[schema(schema_with = schema::id)]
     pub id: String,
     /// The vector. Also spelled `vector`.
-    #[schema(min_items = 1, max_items = 16384)]
+    #[schema(schema_with = schema::vector)]
     pub values: Vec<f32>,
     /// A JSON object of at most 64 KiB.
     #[schema(value_type = Option<Object>)]
@@ -46,7 +47,8 @@ pub(in crate::api) struct VectorInput {
     pub ttl_seconds: Option<u64>,
 }
 
-/// Rows to upsert, in columns: the documentation of a body that is parsed without this type.
+// Only the schema of this type is used; the body is parsed as `bodies::Columns`.
+/// Rows to upsert, in columns.
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 #[serde(deny_unknown_fields)]
@@ -59,10 +61,10 @@ pub(in crate::api) struct VectorInput {
 })))]
 pub(in crate::api) struct UpsertColumnsRequest {
     /// The ids.
-    #[schema(max_items = 10000)]
+    #[schema(schema_with = schema::ids)]
     pub ids: Vec<String>,
     /// One vector per id.
-    #[schema(max_items = 10000)]
+    #[schema(schema_with = schema::vectors)]
     pub vectors: Vec<Vec<f32>>,
     /// Metadata: one value per id and attribute. Null: the row lacks the attribute.
     #[schema(value_type = Option<BTreeMap<String, Vec<Value>>>)]
@@ -125,7 +127,7 @@ impl Vector {
 #[schema(examples(json!({"ids": ["intro", "session/42"], "include_values": true, "include_metadata": true})))]
 pub(in crate::api) struct FetchRequest {
     /// Their ids.
-    #[schema(max_items = 10000)]
+    #[schema(schema_with = schema::ids)]
     pub ids: Vec<String>,
     /// Return vectors. Also spelled `include_vectors`.
     #[serde(default = "yes", alias = "include_vectors")]
@@ -169,7 +171,7 @@ pub(in crate::api) struct FetchResponse {
 pub(in crate::api) struct DeleteRequest {
     /// Their ids. Ids that do not exist are not counted.
     #[serde(default)]
-    #[schema(max_items = 10000)]
+    #[schema(schema_with = schema::ids, required = false)]
     pub ids: Option<Vec<String>>,
     /// Delete every row of the namespace; without `ids`.
     #[serde(default)]
@@ -190,7 +192,7 @@ pub(in crate::api) struct DeleteResponse {
 #[schema(examples(json!({}), json!({"consistency": "eventual"})))]
 pub(in crate::api) struct CountRequest {
     #[serde(default)]
-    #[schema(schema_with = only_null, required = false)]
+    #[schema(schema_with = schema::only_null, required = false)]
     pub filter: Reserved,
     /// How fresh the answer has to be; `strong` if left out.
     #[serde(default)]
@@ -221,6 +223,7 @@ pub(in crate::api) struct CountResponse {
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct PageParams {
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     pub cursor: Option<String>,
     /// Rows at most; 1000 if left out.
     #[param(minimum = 1, maximum = 10000)]
@@ -238,6 +241,7 @@ pub(in crate::api) struct PageParams {
 pub(in crate::api) struct ExportRequest {
     /// `next_cursor` of the page before.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9_-]*$")]
     pub cursor: Option<String>,
     /// Rows at most; 1000 if left out. Also spelled `top_k`.
     #[serde(default, alias = "top_k")]
@@ -250,7 +254,7 @@ pub(in crate::api) struct ExportRequest {
     #[serde(default)]
     pub include_metadata: Option<bool>,
     #[serde(default)]
-    #[schema(schema_with = only_null, required = false)]
+    #[schema(schema_with = schema::only_null, required = false)]
     pub filter: Reserved,
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The document as it is checked in.
-static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(crate::api::openapi::to_json()));
+static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(crate::api::openapi_json()));
 
 /// The page's settings. Its validator badge would ask another host about our document.
 static DOCS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
