@@ -4,12 +4,15 @@
 //! from what it takes (a body, a namespace, a key, …), and is added here by rule, so that no
 //! handler can forget one.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use utoipa::{
     OpenApi,
     openapi::{
         Content, Header, HttpMethod, Ref, RefOr, Response, ResponseBuilder,
         path::{Operation, ParameterIn, PathItem},
-        schema::{Object, Type},
+        schema::{Object, Schema, Type},
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -94,8 +97,10 @@ pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     for shared in &SHARED {
         components.responses.insert(shared.name.into(), response(shared).into());
     }
+    let examples = examples(&components.schemas);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
+            add_example(operation, &examples);
             let statuses = statuses(&method, path, operation);
             for shared in SHARED.iter().filter(|shared| statuses.contains(&shared.status)) {
                 let reference = RefOr::Ref(Ref::from_response_name(shared.name));
@@ -104,6 +109,27 @@ pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
         }
     }
     document
+}
+
+/// The first example of each schema that has one.
+fn examples(schemas: &BTreeMap<String, RefOr<Schema>>) -> BTreeMap<String, Value> {
+    let example = |(name, schema): (&String, &RefOr<Schema>)| {
+        let RefOr::T(Schema::Object(object)) = schema else { return None };
+        Some((format!("#/components/schemas/{name}"), object.examples.first()?.clone()))
+    };
+    schemas.iter().filter_map(example).collect()
+}
+
+/// Shows the schema's example where a body is described, which is where tools look for it.
+fn add_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::Ref(schema)) = &content.schema
+        {
+            content.example = examples.get(&schema.ref_location).cloned();
+        }
+    }
 }
 
 fn response(shared: &Shared) -> Response {
