@@ -1,5 +1,9 @@
 //! Namespaces on an object store: the commit protocol and everything that reads what it wrote.
 
+pub mod format;
+pub mod log;
+pub mod manifest;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
