@@ -18,6 +18,7 @@ pub(super) use self::{
         CreateNamespaceRequest, ListParams, Namespace, NamespaceList, PutNamespaceRequest,
         PutNamespaceResponse,
     },
+    schema::Binary,
     search::{
         BatchQueryRequest, BatchQueryResponse, Consistency, QueryRequest, QueryResponse, StalenessConfig,
     },

@@ -1,14 +1,23 @@
 //! Schemas that attributes cannot express.
 
-use utoipa::openapi::{
-    Array, KnownFormat, Object, SchemaFormat,
-    schema::{ArrayBuilder, ArrayItems, Type},
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Array, KnownFormat, Object, SchemaFormat,
+        schema::{ArrayBuilder, ArrayItems, Type},
+    },
 };
 
 /// Bounds of the default configuration.
 const BATCH_ROWS: usize = 10_000;
 const DIMENSION: usize = 16_384;
 const ID_BYTES: usize = 512;
+
+/// Bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(in crate::api) struct Binary(Vec<u8>);
 
 /// A field that must be null or left out: a filter, which this version refuses.
 pub(super) fn only_null() -> Object {

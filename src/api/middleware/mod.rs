@@ -58,3 +58,82 @@ pub(super) fn route_of(request: &Request) -> Option<&str> {
     }
     Some(route)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{
+        body::Body,
+        http::StatusCode,
+        routing::{get, post},
+    };
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        api::{AppState, auth::AccessTable, openapi},
+        clock::SystemClock,
+        config::{BackendConfig, Config},
+        engine::Engine,
+        storage::Store,
+        telemetry::Metrics,
+    };
+
+    fn gate() -> Arc<Gate> {
+        let mut config = Config::default();
+        config.storage.backend = BackendConfig::Memory {};
+        config.server.request_timeout = Duration::from_millis(30);
+        let metrics = Arc::new(Metrics::default());
+        let clock = SystemClock::shared();
+        let store = Store::open(&config.storage, metrics.clone()).unwrap();
+        let engine = Engine::new(store, clock.clone(), &config, metrics.clone());
+        let state = Arc::new(AppState::new(engine, &config, metrics, clock).unwrap());
+        Arc::new(Gate { state, access: AccessTable::read(&openapi()) })
+    }
+
+    /// Sends a request to `router`, which stands behind all of the middleware.
+    async fn send(router: Router, request: Request) -> (StatusCode, serde_json::Value) {
+        let response = around(router, &gate()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn too_slow(request: Request) {
+        let _ = request.into_body().collect().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test]
+    async fn a_read_past_its_deadline_did_nothing_and_a_writes_fate_is_open() {
+        let router = || {
+            Router::new()
+                .route("/namespaces/{ns}/query", post(too_slow))
+                .route("/namespaces/{ns}/vectors", post(too_slow).get(too_slow))
+                .route("/namespaces", post(too_slow))
+        };
+        for (method, path, status, code) in [
+            ("POST", "/namespaces/a/query", 504, "DEADLINE_EXCEEDED"),
+            ("GET", "/namespaces/a/vectors", 504, "DEADLINE_EXCEEDED"),
+            ("POST", "/namespaces/a/vectors", 503, "OUTCOME_UNKNOWN"),
+            ("POST", "/namespaces", 503, "OUTCOME_UNKNOWN"),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::from("x")).unwrap();
+            let (answered, body) = send(router(), request).await;
+            assert_eq!((answered.as_u16(), &body["code"]), (status, &code.into()), "{method} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_a_handler_is_one_failed_request() {
+        async fn buggy() {
+            panic!("secret detail");
+        }
+        let router = Router::new().route("/health", get(buggy));
+        let (status, body) = send(router, Request::get("/health").body(Body::empty()).unwrap()).await;
+        assert_eq!((status.as_u16(), &body["code"]), (500, &"INTERNAL_ERROR".into()));
+        assert!(!body.to_string().contains("secret detail"));
+    }
+}

@@ -10,7 +10,7 @@ use super::State;
 use crate::{
     api::{
         bodies::{index_blob_limit, read_body},
-        dto::{IndexBlob, IndexList},
+        dto::{Binary, IndexBlob, IndexList},
         extract::{IndexPath, Json, Namespace},
     },
     error::{Error, Result},
@@ -39,7 +39,7 @@ pub(in crate::api) async fn list(state: State, Namespace(name): Namespace) -> Re
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
     request_body(description = "The bytes.",
-        content((Vec<u8> = "application/octet-stream", example = json!("(binary)")))),
+        content((Binary = "application/octet-stream", example = json!("(binary)")))),
     responses((status = 200, description = "The bytes are durable.", body = IndexBlob)))]
 pub(in crate::api) async fn put(
     state: State,
@@ -59,7 +59,7 @@ pub(in crate::api) async fn put(
         ("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"),
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
-    responses((status = 200, description = "The bytes, as they were uploaded.", body = Vec<u8>,
+    responses((status = 200, description = "The bytes, as they were uploaded.", body = Binary,
         content_type = "application/octet-stream")))]
 pub(in crate::api) async fn get(state: State, IndexPath(name, index): IndexPath) -> Result<Response> {
     let bytes = state.engine.get_index_blob(&name, index).await?;

@@ -11,7 +11,7 @@ use crate::{
         bodies::{Columns, Upsert},
         cursor,
         dto::{
-            CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
+            Binary, CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
             FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
@@ -43,7 +43,7 @@ pub(in crate::api) fn with_row_methods(action: MethodRouter<Arc<AppState>>) -> M
         (UpsertRequest = "application/json"),
         (String = "application/x-ndjson",
             example = json!("{\"id\":\"a\",\"values\":[0.1,0.2]}\n{\"id\":\"b\",\"values\":[0.3,0.4]}\n")),
-        (Vec<u8> = "application/vnd.apache.arrow.stream", example = json!("(binary)")),
+        (Binary = "application/vnd.apache.arrow.stream", example = json!("(binary)")),
     )),
     responses((status = 200, description = "The rows are durable.", body = UpsertResponse)))]
 pub(in crate::api) async fn upsert(
