@@ -1,0 +1,412 @@
+//! The `fs` backend: objects are plain files, made visible by link(2) or rename(2).
+//!
+//! OpenDAL's own filesystem service loses writes under races and shows torn objects (its
+//! `if_not_exists` either creates the file in place or is stat + rename), lists in no order, and
+//! takes ENOSPC for a passing trouble. So files are handled here, in blocking calls.
+//!
+//! Invariants:
+//! - A file appears under its key whole and synced, or not at all: it is written under a temporary
+//!   name, synced, and only then linked (fails if the key exists) or renamed (replaces).
+//! - When a write has returned, the directory entry and every directory above it are synced too.
+//! - Compare-and-swap holds a lock on a file beside the object, across processes, from the
+//!   comparison to the rename.
+//!
+//! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key can contain a `~`, and
+//! listings skip them.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    Listed,
+    error::{Failure, StoreErrorKind},
+    keys::Key,
+    publish::content_hash,
+};
+
+const TEMPORARY: &str = "~tmp-";
+const LOCK: &str = "~lock-";
+/// A temporary file this old belongs to no living writer.
+const ABANDONED: Duration = Duration::from_secs(3600);
+/// Directories remembered as synced; past it the memory starts anew.
+const MAX_KNOWN: usize = 1 << 16;
+
+/// A directory tree that holds objects.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+    /// Directories known to exist and to be synced into their parents, by this process.
+    known: Mutex<HashSet<PathBuf>>,
+}
+
+impl Files {
+    /// Opens a root, creating it if missing.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        make_durable(&root)?;
+        Ok(Self { root, known: Mutex::default() })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn check(&self) -> Result<(), Failure> {
+        fs::read_dir(&self.root).map(drop).map_err(|error| Failure::from_io(&error))
+    }
+
+    pub fn get(&self, key: &str) -> Result<Bytes, Failure> {
+        fs::read(self.path(key)).map(Bytes::from).map_err(|error| Failure::from_io(&error))
+    }
+
+    /// Reads an object after syncing its directory, so that what is seen stays.
+    pub fn get_settled(&self, key: &str) -> Result<Bytes, Failure> {
+        let bytes = self.get(key)?;
+        let path = self.path(key);
+        let dir = parent(&path);
+        self.ensure_dir(dir)
+            .and_then(|()| sync_dir(dir))
+            .map_err(|error| Failure::new(StoreErrorKind::Unavailable, error.to_string()))?;
+        Ok(bytes)
+    }
+
+    pub fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Failure> {
+        let read = || -> io::Result<Vec<Bytes>> {
+            let file = File::open(self.path(key))?;
+            let size = file.metadata()?.len();
+            ranges.iter().map(|range| read_range(&file, size, range)).collect()
+        };
+        read().map_err(|error| Failure::from_io(&error))
+    }
+
+    pub fn size(&self, key: &str) -> Result<u64, Failure> {
+        let metadata = fs::metadata(self.path(key)).map_err(|error| Failure::from_io(&error))?;
+        if metadata.is_file() {
+            Ok(metadata.len())
+        } else {
+            Err(Failure::new(StoreErrorKind::NotFound, "not a file"))
+        }
+    }
+
+    pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.path(key);
+        let temporary = self.stage(parent(&path), bytes)?;
+        temporary.rename(&path).map_err(|error| no_effect(&error))?;
+        sync_dir(parent(&path)).map_err(|error| Failure::from_io_after_effect(&error))
+    }
+
+    pub fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.path(key);
+        let temporary = self.stage(parent(&path), bytes)?;
+        temporary.link(&path)?;
+        drop(temporary);
+        // One sync covers the new name and the removed temporary one.
+        sync_dir(parent(&path)).map_err(|error| Failure::from_io_after_effect(&error))
+    }
+
+    /// Replaces the content if its hash is still `expected`.
+    pub fn cas(&self, key: &str, expected: u128, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.path(key);
+        let dir = parent(&path);
+        let _lock = match lock_beside(&path) {
+            Ok(lock) => lock,
+            // No directory, no object.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(conflict()),
+            Err(error) => return Err(no_effect(&error)),
+        };
+        match fs::read(&path) {
+            Ok(current) if content_hash(&current) == expected => {}
+            Ok(_) => return Err(conflict()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(conflict()),
+            Err(error) => return Err(no_effect(&error)),
+        }
+        let temporary = self.stage(dir, bytes)?;
+        temporary.rename(&path).map_err(|error| no_effect(&error))?;
+        sync_dir(dir).map_err(|error| Failure::from_io_after_effect(&error))
+    }
+
+    /// Removes objects and syncs their directories, so that none comes back after a power cut.
+    pub fn delete(&self, keys: &[Key]) -> Result<(), Failure> {
+        let mut touched = HashSet::new();
+        for key in keys {
+            let path = self.path(key.as_str());
+            match fs::remove_file(&path) {
+                Ok(()) => touched.extend(path.parent().map(Path::to_path_buf)),
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) if touched.is_empty() => return Err(no_effect(&error)),
+                Err(error) => return Err(Failure::from_io_after_effect(&error)),
+            }
+        }
+        for dir in touched {
+            sync_dir(&dir).map_err(|error| Failure::from_io_after_effect(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Objects in key order. Only directories that can hold one are opened, only returned files
+    /// are asked for their size.
+    pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, Failure> {
+        let wanted = Wanted { prefix, after, limit };
+        let mut found = Vec::new();
+        // The deepest directory that the prefix names for certain.
+        let start = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
+        walk(&self.root.join(start), start, &wanted, &mut found).map_err(|error| Failure::from_io(&error))?;
+        Ok(found)
+    }
+
+    /// Removes temporary files that a killed process left behind.
+    pub fn sweep(&self) -> io::Result<usize> {
+        let before = SystemTime::now().checked_sub(ABANDONED).unwrap_or(SystemTime::UNIX_EPOCH);
+        sweep(&self.root, before)
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Writes and syncs a temporary file in `dir`, which is created if missing.
+    fn stage(&self, dir: &Path, bytes: &[u8]) -> Result<Temporary, Failure> {
+        let attempt = || -> io::Result<Temporary> {
+            self.ensure_dir(dir)?;
+            match Temporary::create(dir) {
+                // Somebody removed a directory that this process knew.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.known().clear();
+                    self.ensure_dir(dir)?;
+                    Temporary::create(dir)
+                }
+                created => created,
+            }
+        };
+        let mut temporary = attempt().map_err(|error| no_effect(&error))?;
+        temporary.fill(bytes).map_err(|error| no_effect(&error))?;
+        Ok(temporary)
+    }
+
+    /// Creates a directory and those above it, each synced into its parent. A directory that
+    /// exists is synced too when it is met first: its creator may have died before it could.
+    fn ensure_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir == self.root || self.known().contains(dir) {
+            return Ok(());
+        }
+        let above = parent(dir);
+        self.ensure_dir(above)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => sync_dir(above)?,
+        }
+        let mut known = self.known();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(dir.to_path_buf());
+        Ok(())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that no reader knows of yet; removed when dropped.
+struct Temporary {
+    file: File,
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Temporary {
+    fn create(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
+        let file = File::create_new(&path)?;
+        Ok(Self { file, path, renamed: false })
+    }
+
+    fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.path, to)?;
+        self.renamed = true;
+        Ok(())
+    }
+
+    /// Gives the file its final name, unless that name is taken.
+    fn link(&self, to: &Path) -> Result<(), Failure> {
+        let Err(error) = fs::hard_link(&self.path, to) else { return Ok(()) };
+        // On a network file system the call can succeed, lose its answer, and be repeated: then
+        // the file has two names although an error came.
+        match self.file.metadata().map(|metadata| metadata.nlink()) {
+            Ok(1) if error.kind() == ErrorKind::AlreadyExists => Err(conflict()),
+            Ok(1) => Err(no_effect(&error)),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::new(StoreErrorKind::Unknown, error.to_string())),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What cannot be removed now is hidden, and swept when a store is opened later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn conflict() -> Failure {
+    Failure::new(StoreErrorKind::Conflict, "the condition does not hold")
+}
+
+/// A write that failed before its effect. A missing directory is no missing object then.
+fn no_effect(error: &io::Error) -> Failure {
+    let failure = Failure::from_io(error);
+    match failure.kind {
+        StoreErrorKind::NotFound | StoreErrorKind::Conflict => {
+            Failure { kind: StoreErrorKind::Unavailable, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Creates the root and what is missing above it, synced.
+fn make_durable(root: &Path) -> io::Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let above = parent(root);
+    if above != root {
+        make_durable(above)?;
+    }
+    match fs::create_dir(root) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ if root.is_dir() => sync_dir(above),
+        _ => Err(io::Error::new(ErrorKind::NotADirectory, "the root is not a directory")),
+    }
+}
+
+fn lock_beside(path: &Path) -> io::Result<File> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let lock = path.with_file_name(format!("{LOCK}{name}"));
+    let file = File::options().create(true).truncate(false).write(true).open(lock)?;
+    file.lock()?;
+    Ok(file)
+}
+
+fn read_range(file: &File, size: u64, range: &Range<u64>) -> io::Result<Bytes> {
+    let past_end = || io::Error::new(ErrorKind::InvalidInput, past_the_end(range, size));
+    if range.start > range.end || range.end > size {
+        return Err(past_end());
+    }
+    let length = usize::try_from(range.end - range.start).map_err(|_| past_end())?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.into())
+}
+
+pub(super) fn past_the_end(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}..{} are not within the object of {size} bytes", range.start, range.end)
+}
+
+struct Wanted<'a> {
+    prefix: &'a str,
+    after: Option<&'a str>,
+    limit: usize,
+}
+
+impl Wanted<'_> {
+    fn file(&self, key: &str) -> bool {
+        key.starts_with(self.prefix) && self.after.is_none_or(|after| key > after)
+    }
+
+    /// Whether a wanted key can begin with `dir`, which ends with a slash.
+    fn dir(&self, dir: &str) -> bool {
+        let by_prefix = dir.starts_with(self.prefix) || self.prefix.starts_with(dir);
+        by_prefix && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
+    }
+}
+
+fn walk(dir: &Path, key: &str, wanted: &Wanted<'_>, found: &mut Vec<Listed>) -> io::Result<()> {
+    // Removed meanwhile, or never there.
+    let gone = |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if gone(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Ok(mut name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('~') {
+            continue;
+        }
+        let mut kind = entry.file_type()?;
+        if kind.is_symlink() {
+            let Ok(target) = fs::metadata(entry.path()) else { continue };
+            kind = target.file_type();
+        }
+        // With its slash a directory sorts where its keys do.
+        if kind.is_dir() {
+            name.push('/');
+        }
+        names.push(name);
+    }
+    names.sort_unstable();
+    for name in names {
+        if found.len() >= wanted.limit {
+            break;
+        }
+        let key = format!("{key}{name}");
+        let path = dir.join(&name);
+        if name.ends_with('/') {
+            if wanted.dir(&key) {
+                walk(&path, &key, wanted, found)?;
+            }
+        } else if wanted.file(&key) {
+            match fs::metadata(&path) {
+                Ok(metadata) => found.push(Listed { key: Key::listed(&key), size: metadata.len() }),
+                Err(error) if gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sweep(dir: &Path, before: SystemTime) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            removed += sweep(&entry.path(), before).unwrap_or(0);
+        } else if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let old = entry.metadata()?.modified()? < before;
+            if old && fs::remove_file(entry.path()).is_ok() {
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
