@@ -142,6 +142,8 @@ pub struct LimitsConfig {
     pub top_k: usize,
     /// Rows in a write; ids in a fetch or delete; queries in a batch query.
     pub batch_rows: usize,
+    /// Results of all queries in a batch query together: the sum of their `top_k`.
+    pub batch_results: usize,
     /// Rows in a page of a listing or export.
     pub page_rows: usize,
     /// Bytes of an id.
@@ -159,6 +161,7 @@ impl Default for LimitsConfig {
             dimension: 16_384,
             top_k: 10_000,
             batch_rows: 10_000,
+            batch_results: 100_000,
             page_rows: 10_000,
             id_bytes: 512,
             metadata_bytes: 64 * 1024,

@@ -53,6 +53,7 @@ impl Config {
             ("limits.dimension", limits.dimension),
             ("limits.top_k", limits.top_k),
             ("limits.batch_rows", limits.batch_rows),
+            ("limits.batch_results", limits.batch_results),
             ("limits.page_rows", limits.page_rows),
             ("limits.id_bytes", limits.id_bytes),
             ("limits.metadata_bytes", limits.metadata_bytes),
