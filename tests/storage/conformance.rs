@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -57,7 +58,7 @@ async fn watch(store: Store, key: Key, stop: Arc<AtomicBool>) -> BTreeSet<usize>
             Ok(object) => drop(seen.insert(writer_of(&object.bytes))),
             Err(error) => assert_eq!(error.kind, StoreErrorKind::NotFound, "{error}"),
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     seen
 }
@@ -459,7 +460,7 @@ pub async fn temporary_errors_are_retried_within_bounds(bed: &Bed) {
 pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     let faults = Faults::new(3);
     let mut config = bed.config.clone();
-    config.timeout = Some(std::time::Duration::from_millis(1500));
+    config.timeout = Some(Duration::from_millis(1500));
     let bed = Bed { config, race_keys: 0, dir: None };
     let (store, _) = bed.store_over(&faults.beneath());
     let names = Keys::new();
@@ -480,7 +481,7 @@ pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     assert_eq!(store.get(&key).await.expect("the second try").bytes, "x");
 
     let key = names.key("late");
-    let late = std::time::Duration::from_millis(300);
+    let late = Duration::from_millis(300);
     faults.script(Rule::on(Operation::PutIfAbsent).inject(Fault::LandLater(late)));
     let error = store.put_if_absent(&key, "late".into()).await.expect_err("no answer");
     assert_eq!(error.kind, StoreErrorKind::Unknown, "{error}");
