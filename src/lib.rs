@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`error`], [`clock`], [`telemetry`] | the error enum, time as a value passed in, logs and metrics |
+//! | [`error`], [`clock`], [`random`], [`telemetry`] | the error enum, time and chance as values passed in, logs and metrics |
 //! | [`types`] | namespace names, vector ids, rows, distances: validated on construction |
 //! | [`config`] | every setting, its default, and where it may come from |
 //! | [`storage`] | one `Store` over five object stores, with conditional writes that hold |
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod random;
 pub mod service;
 pub mod storage;
 pub mod telemetry;

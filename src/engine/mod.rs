@@ -1,233 +1,174 @@
 //! Namespaces on an object store: the commit protocol and everything that reads what it wrote.
+//!
+//! Lowest first: [`format`] is the bytes of a log entry, [`log`] what entries add up to,
+//! [`manifest`] the one mutable object, [`query`] searching, `namespace` the protocol on one
+//! namespace, and this file the engine that callers see: it finds the namespace, makes it as fresh
+//! as asked, and hands on.
+
+mod blobs;
+mod context;
+mod failure;
+pub mod format;
+mod lifecycle;
+pub mod log;
+pub mod manifest;
+mod model;
+mod namespace;
+pub mod query;
+mod registry;
+mod rows;
+mod search;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use uuid::Uuid;
 
+pub use self::model::{
+    Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
+};
+use self::{
+    context::Context,
+    namespace::{Namespace, Write, Written},
+    registry::{Opened, Registry},
+};
 use crate::{
-    clock::{SharedClock, Timestamp},
+    clock::SharedClock,
     config::Config,
-    error::Result,
+    error::{Error, Result},
+    random::Random,
     storage::Store,
     telemetry::Metrics,
-    types::{Distance, IndexType, NamespaceName, Row, Rows, VectorId},
+    types::NamespaceName,
 };
-
-/// How fresh a read must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Consistency {
-    /// Every write acknowledged anywhere before the read began is seen.
-    #[default]
-    Strong,
-    /// What this node knows; no store request once the namespace is loaded.
-    Eventual,
-    /// What this node knows, if it was the newest at most this long ago.
-    BoundedStaleness(std::time::Duration),
-}
-
-/// What a namespace is created with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NamespaceSpec {
-    /// Values per vector; fixed by the first upsert if missing.
-    pub dimension: Option<usize>,
-    /// The metric; cosine if missing.
-    pub distance: Option<Distance>,
-}
-
-/// What [`Engine::create_namespace`] does when the namespace exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
-    /// [`crate::error::Error::NamespaceExists`].
-    Fail,
-    /// Return it, provided that what the spec names agrees with it; else `NamespaceExists`.
-    Return,
-}
-
-/// A namespace as described to people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamespaceInfo {
-    /// Its name.
-    pub name: NamespaceName,
-    /// Values per vector, once known.
-    pub dimension: Option<usize>,
-    /// The metric.
-    pub distance: Distance,
-    /// Live rows, exactly.
-    pub count: u64,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its last log entry was committed.
-    pub updated_at: Timestamp,
-    /// Bytes of its log entries that are not folded.
-    pub log_bytes: u64,
-    /// Number of its log entries that are not folded.
-    pub log_entries: u64,
-    /// Sequence number of the newest entry; 0 before the first.
-    pub head_seq: u64,
-    /// Rows held in memory, dead ones included.
-    pub tail_rows: u64,
-    /// Bytes that they take in memory.
-    pub tail_bytes: u64,
-    /// Bytes of uploaded index blobs.
-    pub index_bytes: u64,
-}
-
-/// What an upsert did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Upserted {
-    /// Distinct ids written.
-    pub upserted: u64,
-    /// Of these, ids that were not there before.
-    pub inserted: u64,
-}
-
-/// Which columns a reader wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Projection {
-    /// The vectors.
-    pub vectors: bool,
-    /// The metadata.
-    pub metadata: bool,
-}
-
-/// A page of rows in id order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The rows.
-    pub rows: Vec<Row>,
-    /// The last id of this page if more follow.
-    pub next: Option<VectorId>,
-    /// Live rows in the namespace.
-    pub total: u64,
-}
-
-/// One nearest-neighbour query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Query {
-    /// The vector to search near.
-    pub vector: Vec<f32>,
-    /// How many rows at most.
-    pub top_k: usize,
-    /// The metric, if another than the namespace's.
-    pub distance: Option<Distance>,
-    /// Columns to return.
-    pub projection: Projection,
-}
-
-/// A row found by a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hit {
-    /// Higher is better.
-    pub score: f32,
-    /// The row.
-    pub row: Row,
-}
-
-/// The answer to one query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryResult {
-    /// Best first; equal scores in id order.
-    pub hits: Vec<Hit>,
-    /// Time spent searching for this one.
-    pub elapsed: std::time::Duration,
-}
 
 /// Everything the server knows how to do with namespaces; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    inner: Arc<()>,
+    context: Arc<Context>,
+    registry: Arc<Registry>,
+    searchers: Arc<query::Searchers>,
 }
 
-#[allow(missing_docs, clippy::todo)]
 impl Engine {
+    /// An engine over a store. Contacts nothing.
     pub fn new(store: Store, clock: SharedClock, config: &Config, metrics: Arc<Metrics>) -> Self {
-        todo!()
+        Self::with_random(store, clock, Random::from_os(), config, metrics)
     }
+
+    /// An engine whose choices are drawn from `random`.
+    pub fn with_random(
+        store: Store,
+        clock: SharedClock,
+        random: Random,
+        config: &Config,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let context = Context {
+            store,
+            clock,
+            random,
+            metrics,
+            log: config.log.clone(),
+            retry: config.storage.retry.clone(),
+        };
+        Self {
+            context: Arc::new(context),
+            registry: Arc::default(),
+            searchers: Arc::new(query::Searchers::new(config.search.threads)),
+        }
+    }
+
+    /// The store underneath.
     pub fn store(&self) -> &Store {
-        todo!()
+        &self.context.store
     }
-    /// Returns the namespace and whether this call created it.
-    pub async fn create_namespace(
-        &self,
-        name: &NamespaceName,
-        spec: NamespaceSpec,
-        if_exists: IfExists,
-    ) -> Result<(NamespaceInfo, bool)> {
-        todo!()
-    }
+
+    /// A namespace as it is now.
     pub async fn describe(&self, name: &NamespaceName) -> Result<NamespaceInfo> {
-        todo!()
+        let index_bytes = self.list_index_blobs(name).await?.iter().map(|(_, size)| size).sum();
+        let namespace = self.read(name, Consistency::Eventual).await?;
+        let now = self.context.clock.now().wall;
+        let state = namespace.state();
+        Ok(NamespaceInfo {
+            name: name.clone(),
+            dimension: state.dimension,
+            distance: state.manifest.config.distance,
+            count: state.tail.count(now),
+            created_at: state.manifest.created_at,
+            updated_at: state.updated_at,
+            log_bytes: state.log_bytes,
+            log_entries: state.log_entries,
+            head_seq: state.seq,
+            tail_rows: state.tail.rows(),
+            tail_bytes: state.tail.bytes(),
+            index_bytes,
+        })
     }
-    /// Names in order, after `after`; and whether more follow.
-    pub async fn list_namespaces(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<NamespaceName>, bool)> {
-        todo!()
+
+    /// The living incarnation of a name.
+    async fn open(&self, name: &NamespaceName) -> Result<Opened> {
+        let opened = self.registry.open(&self.context, name).await?;
+        if opened.namespace.has_ended() {
+            self.registry.forget(&opened.namespace);
+            if opened.namespace.is_sealed() {
+                self.finish_delete(name, opened.namespace.incarnation()).await?;
+            }
+            return Err(opened.namespace.not_found());
+        }
+        Ok(opened)
     }
-    pub async fn delete_namespace(&self, name: &NamespaceName) -> Result<()> {
-        todo!()
+
+    /// The namespace, as fresh as asked. An incarnation that turns out to have ended is looked up
+    /// once more: it may have a successor.
+    async fn read(&self, name: &NamespaceName, consistency: Consistency) -> Result<Arc<Namespace>> {
+        match self.try_read(name, consistency).await {
+            Err(Error::NamespaceNotFound { .. }) => self.try_read(name, consistency).await,
+            other => other,
+        }
     }
-    /// Creates the namespace if there is none. `rows` may be empty (nothing happens then).
-    pub async fn upsert(&self, name: &NamespaceName, rows: Rows) -> Result<Upserted> {
-        todo!()
+
+    async fn try_read(&self, name: &NamespaceName, consistency: Consistency) -> Result<Arc<Namespace>> {
+        let Opened { namespace, just_loaded } = self.open(name).await?;
+        let refreshed = match consistency {
+            // A load that met a damaged object is repeated by the refresh, which says so.
+            Consistency::Strong if just_loaded && namespace.is_intact() => Ok(()),
+            Consistency::Strong => namespace.refresh().await,
+            Consistency::Eventual => namespace.refresh_if_older(Consistency::EVENTUAL).await,
+            Consistency::BoundedStaleness(age) => namespace.refresh_if_older(age).await,
+        };
+        match refreshed {
+            Ok(()) => Ok(namespace),
+            // Old is what an eventual reader asked for: it gets what lies before the damage.
+            Err(Error::Corrupt { .. }) if consistency == Consistency::Eventual => Ok(namespace),
+            Err(error) => {
+                if namespace.has_ended() {
+                    self.registry.forget(&namespace);
+                }
+                Err(error)
+            }
+        }
     }
-    /// Returns how many existed.
-    pub async fn delete(&self, name: &NamespaceName, ids: Vec<VectorId>) -> Result<u64> {
-        todo!()
+
+    /// Commits a write to the living incarnation.
+    async fn write(&self, name: &NamespaceName, write: Write) -> Result<Written> {
+        Ok(self.write_to(name, write).await?.1)
     }
-    /// Returns how many there were.
-    pub async fn delete_all(&self, name: &NamespaceName) -> Result<u64> {
-        todo!()
+
+    /// The same, and which incarnation that was. One that turns out to have ended has taken
+    /// nothing, so its successor is tried.
+    async fn write_to(&self, name: &NamespaceName, write: Write) -> Result<(Uuid, Written)> {
+        match self.try_write(name, write.clone()).await {
+            Err(Error::NamespaceNotFound { .. }) => self.try_write(name, write).await,
+            other => other,
+        }
     }
-    /// The live rows among `ids`, in the order asked; missing ones are left out.
-    pub async fn fetch(
-        &self,
-        name: &NamespaceName,
-        ids: &[VectorId],
-        consistency: Consistency,
-        projection: Projection,
-    ) -> Result<Vec<Row>> {
-        todo!()
-    }
-    pub async fn page(
-        &self,
-        name: &NamespaceName,
-        after: Option<&str>,
-        limit: usize,
-        projection: Projection,
-    ) -> Result<Page> {
-        todo!()
-    }
-    pub async fn count(&self, name: &NamespaceName, consistency: Consistency) -> Result<u64> {
-        todo!()
-    }
-    /// Answers in the order of the queries, all on the same state.
-    pub async fn query(
-        &self,
-        name: &NamespaceName,
-        queries: Vec<Query>,
-        consistency: Consistency,
-    ) -> Result<Vec<QueryResult>> {
-        todo!()
-    }
-    pub async fn put_index_blob(&self, name: &NamespaceName, index: IndexType, bytes: Bytes) -> Result<()> {
-        todo!()
-    }
-    pub async fn get_index_blob(&self, name: &NamespaceName, index: IndexType) -> Result<Bytes> {
-        todo!()
-    }
-    pub async fn index_blob_size(&self, name: &NamespaceName, index: IndexType) -> Result<u64> {
-        todo!()
-    }
-    /// Returns whether there was one.
-    pub async fn delete_index_blob(&self, name: &NamespaceName, index: IndexType) -> Result<bool> {
-        todo!()
-    }
-    /// Types and sizes.
-    pub async fn list_index_blobs(&self, name: &NamespaceName) -> Result<Vec<(IndexType, u64)>> {
-        todo!()
+
+    async fn try_write(&self, name: &NamespaceName, write: Write) -> Result<(Uuid, Written)> {
+        let Opened { namespace, .. } = self.open(name).await?;
+        let written = namespace.write(write).await;
+        if namespace.has_ended() {
+            self.registry.forget(&namespace);
+        }
+        Ok((namespace.incarnation(), written?))
     }
 }

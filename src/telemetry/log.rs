@@ -1,13 +1,89 @@
 //! Metrics: Commits, refreshes and what namespaces hold.
 
-use prometheus_client::registry::Registry;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
 
 /// Commits, refreshes and what namespaces hold.
 #[derive(Debug)]
-pub struct LogMetrics {}
+pub struct LogMetrics {
+    /// Groups of requests that were put as one entry, by how that ended.
+    commits: Family<CommitLabels, Counter>,
+    /// Seconds from taking up a group to knowing its fate.
+    pub commit_seconds: Histogram,
+    /// Requests in an entry.
+    pub commit_requests: Histogram,
+    /// Changes (rows and deletes) in an entry.
+    pub commit_rows: Histogram,
+    /// Bytes of an entry.
+    pub commit_bytes: Histogram,
+    /// Times that a place in the log went to another writer.
+    pub conflicts: Counter,
+    /// Reads of the log's head for the sake of readers.
+    pub refreshes: Counter,
+    /// Entries of other writers (or of before the start) that were read and applied.
+    pub entries_read: Counter,
+    /// Corrupt objects that were met.
+    pub corruptions: Counter,
+    /// Namespaces in memory.
+    pub namespaces_loaded: Gauge,
+    /// Bytes that their rows take.
+    pub memory_bytes: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommitLabels {
+    outcome: CommitOutcome,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub enum CommitOutcome {
+    /// The entry is in the log.
+    committed,
+    /// Nothing was written.
+    refused,
+    /// The fate of the entry could not be learned.
+    unknown,
+}
 
 impl LogMetrics {
-    pub(super) fn register(_registry: &mut Registry) -> Self {
-        Self {}
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let powers = |start: f64, factor: f64, count: u16| {
+            Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(start, factor, count))
+        };
+        let metrics = Self {
+            commits: Family::default(),
+            commit_seconds: powers(0.0005, 2.0, 17),
+            commit_requests: powers(1.0, 2.0, 11),
+            commit_rows: powers(1.0, 4.0, 10),
+            commit_bytes: powers(1024.0, 4.0, 10),
+            conflicts: Counter::default(),
+            refreshes: Counter::default(),
+            entries_read: Counter::default(),
+            corruptions: Counter::default(),
+            namespaces_loaded: Gauge::default(),
+            memory_bytes: Gauge::default(),
+        };
+        registry.register("commits", "Log entries put, by outcome", metrics.commits.clone());
+        registry.register("commit_seconds", "Time to commit a group", metrics.commit_seconds.clone());
+        registry.register("commit_requests", "Requests in a log entry", metrics.commit_requests.clone());
+        registry.register("commit_rows", "Changes in a log entry", metrics.commit_rows.clone());
+        registry.register("commit_bytes", "Bytes of a log entry", metrics.commit_bytes.clone());
+        registry.register("commit_conflicts", "Places lost to another writer", metrics.conflicts.clone());
+        registry.register("refreshes", "Reads of a log's head", metrics.refreshes.clone());
+        registry.register("entries_read", "Log entries read", metrics.entries_read.clone());
+        registry.register("corruptions", "Corrupt objects met", metrics.corruptions.clone());
+        registry.register("namespaces_loaded", "Namespaces in memory", metrics.namespaces_loaded.clone());
+        registry.register("memory_bytes", "Bytes of rows in memory", metrics.memory_bytes.clone());
+        metrics
+    }
+
+    /// Counts a commit.
+    pub fn committed(&self, outcome: CommitOutcome) {
+        self.commits.get_or_create(&CommitLabels { outcome }).inc();
     }
 }

@@ -9,7 +9,11 @@ mod store;
 
 use prometheus_client::registry::Registry;
 
-pub use self::{http::HttpMetrics, log::LogMetrics, store::StoreMetrics};
+pub use self::{
+    http::HttpMetrics,
+    log::{CommitOutcome, LogMetrics},
+    store::StoreMetrics,
+};
 
 /// Every metric of one server.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! A batch is columnar from the moment its body is parsed: one flat `Vec<f32>` instead of an
 //! allocation a row, which is also the layout of the log entry it becomes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::VectorId;
 use crate::clock::Timestamp;
@@ -53,5 +53,44 @@ impl Rows {
     /// The vector of row `row`.
     pub fn vector(&self, row: usize) -> &[f32] {
         &self.vectors[row * self.dimension..(row + 1) * self.dimension]
+    }
+
+    /// The same rows with only the last one of each id, in order. Copies only if an id repeats.
+    pub fn last_of_each_id(self) -> Self {
+        let mut seen = HashSet::with_capacity(self.len());
+        let mut keep: Vec<usize> = (0..self.len()).rev().filter(|row| seen.insert(&self.ids[*row])).collect();
+        if keep.len() == self.len() {
+            return self;
+        }
+        keep.reverse();
+        Self {
+            dimension: self.dimension,
+            ids: keep.iter().map(|row| self.ids[*row].clone()).collect(),
+            vectors: keep.iter().flat_map(|row| self.vector(*row)).copied().collect(),
+            metadata: keep.iter().map(|row| self.metadata[*row].clone()).collect(),
+            ttl: keep.iter().map(|row| self.ttl[*row]).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_row_of_an_id_stays() {
+        let rows = Rows {
+            dimension: 2,
+            ids: ["a", "b", "a", "c"].map(VectorId::trusted).to_vec(),
+            vectors: vec![1., 1., 2., 2., 3., 3., 4., 4.],
+            metadata: vec![None, None, Some("{}".into()), None],
+            ttl: vec![Some(Duration::from_secs(1)), None, None, None],
+        };
+        let kept = rows.last_of_each_id();
+        assert_eq!(kept.ids, ["b", "a", "c"].map(VectorId::trusted));
+        assert_eq!(kept.vectors, [2., 2., 3., 3., 4., 4.]);
+        assert_eq!(kept.metadata, [None, Some("{}".into()), None]);
+        assert_eq!(kept.ttl, [None; 3]);
+        assert_eq!(kept.clone().last_of_each_id(), kept);
     }
 }

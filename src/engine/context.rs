@@ -1,0 +1,48 @@
+//! What every namespace of one engine shares.
+
+use std::time::Duration;
+
+use crate::{
+    clock::SharedClock,
+    config::{LogConfig, RetryConfig},
+    random::Random,
+    storage::Store,
+    telemetry::Metrics,
+};
+use std::sync::Arc;
+
+/// The longest pause between two looks at a write whose fate is open: its requests wait for it.
+const MAX_SETTLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The store, the clock and the settings.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub store: Store,
+    pub clock: SharedClock,
+    pub random: Random,
+    pub metrics: Arc<Metrics>,
+    pub log: LogConfig,
+    pub retry: RetryConfig,
+}
+
+impl Context {
+    /// Waits before try number `tries + 1`, with full jitter under a bound that grows.
+    pub async fn pause_after(&self, tries: usize) {
+        let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX).min(32);
+        let bound = self.retry.min_delay.as_secs_f64() * f64::from(self.retry.factor).powi(exponent);
+        let longest = self.retry.max_delay.min(MAX_SETTLE_PAUSE);
+        let bound = Duration::try_from_secs_f64(bound).unwrap_or(longest).min(longest);
+        tokio::time::sleep(self.random.jitter(bound)).await;
+    }
+}
+
+/// Runs work on the blocking pool if it is heavy enough to delay other requests, else at once.
+pub(super) async fn offload<T: Send + 'static>(
+    heavy: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> crate::error::Result<T> {
+    if !heavy {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(crate::error::Error::internal)
+}

@@ -1,0 +1,89 @@
+//! What an entry does to the rows, in columns.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Timestamp,
+    types::{Rows, VectorId},
+};
+
+/// One kind of change to the rows of a namespace. The number is the value of the `op` column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Change {
+    /// Insert the row, or replace the one of that id.
+    Upsert = 0,
+    /// Remove the row of that id, if there is one.
+    Delete = 1,
+    /// Remove every row. Its id is empty.
+    Clear = 2,
+}
+
+impl Change {
+    /// The change of that number in the `op` column.
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Self::Upsert, Self::Delete, Self::Clear].into_iter().find(|change| *change as u8 == number)
+    }
+}
+
+/// Changes in the order in which they take effect, in columns of equal length; `vectors` holds
+/// `dimension` values for every upsert and nothing for the others.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// Values per vector; 0 while nothing was upserted.
+    pub dimension: usize,
+    /// What each change is.
+    pub kinds: Vec<Change>,
+    /// Which row it concerns.
+    pub ids: Vec<VectorId>,
+    /// The vectors of the upserts, one after the other.
+    pub vectors: Vec<f32>,
+    /// Metadata of the upserts as JSON text.
+    pub metadata: Vec<Option<Arc<str>>>,
+    /// When the upserted rows expire.
+    pub expires_at: Vec<Option<Timestamp>>,
+}
+
+impl Changes {
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Adds upserts whose time to live starts at `now`.
+    pub fn upsert(&mut self, rows: &Rows, now: Timestamp) {
+        if rows.is_empty() {
+            return;
+        }
+        self.dimension = rows.dimension;
+        self.kinds.resize(self.kinds.len() + rows.len(), Change::Upsert);
+        self.ids.extend_from_slice(&rows.ids);
+        self.vectors.extend_from_slice(&rows.vectors);
+        self.metadata.extend_from_slice(&rows.metadata);
+        self.expires_at.extend(rows.ttl.iter().map(|ttl| ttl.map(|ttl| now.saturating_add(ttl))));
+    }
+
+    /// Adds deletes.
+    pub fn delete(&mut self, ids: &[VectorId]) {
+        for id in ids {
+            self.without_vector(Change::Delete, id.clone());
+        }
+    }
+
+    /// Adds the removal of every row.
+    pub fn clear(&mut self) {
+        self.without_vector(Change::Clear, VectorId::trusted(""));
+    }
+
+    fn without_vector(&mut self, kind: Change, id: VectorId) {
+        self.kinds.push(kind);
+        self.ids.push(id);
+        self.metadata.push(None);
+        self.expires_at.push(None);
+    }
+}

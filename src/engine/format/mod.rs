@@ -1,0 +1,15 @@
+//! The bytes of a log entry.
+//!
+//! An entry is an Arrow IPC *stream* that any Arrow reader opens, followed by a [`trailer`] that
+//! Arrow readers never reach. The header travels as schema metadata, so one object says all about
+//! itself: where it belongs, what it follows and what it changes.
+
+mod changes;
+mod entry;
+mod trailer;
+
+pub use self::{
+    changes::{Change, Changes},
+    entry::{Entry, EntryKind, Header, decode, encode},
+    trailer::{Hash, hash},
+};

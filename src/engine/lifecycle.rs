@@ -1,0 +1,205 @@
+//! Creating, deleting and listing namespaces.
+//!
+//! A namespace lives from the swap of a live manifest to the SEAL entry in its log (rule 12); the
+//! tombstone and the removal of its catalog marker only follow. Whoever meets a sealed log finishes
+//! that, so a crash in between is mended by the next node that looks.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    Engine, IfExists, NamespaceInfo, NamespaceSpec,
+    manifest::{Manifest, NamespaceConfig, State as Life},
+    namespace::{Write, read_manifest},
+};
+use crate::{
+    error::{Error, Result},
+    storage::{StoreErrorKind, Tag, keys},
+    types::NamespaceName,
+};
+
+/// How often a creation or deletion starts over because others changed the manifest meanwhile.
+const MAX_ROUNDS: usize = 16;
+
+impl Engine {
+    /// Creates a namespace; returns it and whether this call created it.
+    ///
+    /// # Errors
+    /// [`Error::NamespaceExists`] as `if_exists` says.
+    pub async fn create_namespace(
+        &self,
+        name: &NamespaceName,
+        spec: NamespaceSpec,
+        if_exists: IfExists,
+    ) -> Result<(NamespaceInfo, bool)> {
+        let config =
+            NamespaceConfig { dimension: spec.dimension, distance: spec.distance.unwrap_or_default() };
+        for _ in 0..MAX_ROUNDS {
+            match self.describe(name).await {
+                Ok(existing) => return agree(existing, spec, if_exists).map(|info| (info, false)),
+                Err(Error::NamespaceNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            if self.try_create(name, config).await? {
+                return Ok((self.describe(name).await?, true));
+            }
+        }
+        Err(contended(name))
+    }
+
+    /// Deletes a namespace with everything in it.
+    pub async fn delete_namespace(&self, name: &NamespaceName) -> Result<()> {
+        let (sealed, _) = self.write_to(name, Write::Seal).await?;
+        self.finish_delete(name, sealed).await
+    }
+
+    /// Names in order, after `after` and at most `limit`; and whether more follow.
+    pub async fn list_namespaces(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<NamespaceName>, bool)> {
+        let after = after.map(|name| format!("{}{name}", keys::CATALOG));
+        let prefix = format!("{}{prefix}", keys::CATALOG);
+        let listed = self.context.store.list(&prefix, after.as_deref(), limit.saturating_add(1)).await?;
+        let more = listed.len() > limit;
+        let names = listed
+            .iter()
+            .take(limit)
+            .filter_map(|listed| listed.key.as_str().strip_prefix(keys::CATALOG))
+            // What is no name was not put there by us.
+            .filter_map(|name| NamespaceName::parse(name, "name").ok())
+            .collect();
+        Ok((names, more))
+    }
+
+    /// Swaps in the first manifest of a new incarnation, unless another writer was faster.
+    async fn try_create(&self, name: &NamespaceName, config: NamespaceConfig) -> Result<bool> {
+        let previous = read_manifest(&self.context, name).await?;
+        if previous.as_ref().is_some_and(|(manifest, _)| manifest.state == Life::Live) {
+            return Ok(false);
+        }
+        // Before the manifest, so that there is no moment in which a namespace lives unlisted.
+        self.put_marker(name).await?;
+        let now = self.context.clock.now().wall;
+        let random = &self.context.random;
+        let (previous, tag) = previous.unzip();
+        let manifest = Manifest::create(previous.as_ref(), config, now, || random.uuid());
+        self.swap_manifest(name, tag.as_ref(), &manifest).await
+    }
+
+    /// Puts the tombstone behind an incarnation whose log is sealed, and takes it off the list.
+    pub(super) async fn finish_delete(&self, name: &NamespaceName, sealed: Uuid) -> Result<()> {
+        for _ in 0..MAX_ROUNDS {
+            let Some((manifest, tag)) = read_manifest(&self.context, name).await? else {
+                return Ok(());
+            };
+            if manifest.state == Life::Deleted {
+                return self.remove_marker(name).await;
+            }
+            if manifest.incarnation != sealed {
+                return Ok(());
+            }
+            let tombstone = manifest.tombstone(self.context.random.uuid());
+            if self.swap_manifest(name, Some(&tag), &tombstone).await? {
+                return self.remove_marker(name).await;
+            }
+        }
+        Err(contended(name))
+    }
+
+    async fn put_marker(&self, name: &NamespaceName) -> Result<()> {
+        let marker = Bytes::from(format!("{{\"namespace\":\"{name}\"}}\n"));
+        Ok(self.context.store.put(&keys::catalog(name), marker).await?)
+    }
+
+    /// Removes the marker, and restores it if the namespace was created anew meanwhile: its
+    /// creator may have put the marker before we removed it.
+    async fn remove_marker(&self, name: &NamespaceName) -> Result<()> {
+        self.context.store.delete_many(&[keys::catalog(name)]).await?;
+        match read_manifest(&self.context, name).await? {
+            Some((manifest, _)) if manifest.state == Life::Live => self.put_marker(name).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a manifest if the present one is `expected` (`None`: if there is none). Returns
+    /// whether ours is the one that stands now, also when a reply was lost.
+    async fn swap_manifest(
+        &self,
+        name: &NamespaceName,
+        expected: Option<&Tag>,
+        manifest: &Manifest,
+    ) -> Result<bool> {
+        let bytes = Bytes::from(manifest.encode().map_err(Error::internal)?);
+        let (key, store) = (keys::manifest(name), &self.context.store);
+        let mut maybe_sent = false;
+        let mut tries = 1;
+        loop {
+            let written = match expected {
+                None => store.put_if_absent(&key, bytes.clone()).await,
+                Some(tag) => store.cas(&key, tag, bytes.clone()).await,
+            };
+            let error = match written {
+                Ok(_) => return Ok(true),
+                Err(error) => error,
+            };
+            maybe_sent |= !matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Refused);
+            if maybe_sent && let Some(ours) = self.is_ours(name, expected, manifest).await? {
+                return Ok(ours);
+            }
+            let hopeless = error.kind == StoreErrorKind::Refused && !maybe_sent;
+            if hopeless || tries >= self.context.retry.tries {
+                return Err(error.into());
+            }
+            self.context.pause_after(tries).await;
+            tries += 1;
+        }
+    }
+
+    /// Whether our manifest stands (`Some(true)`), another than expected does (`Some(false)`), or
+    /// still the expected one (`None`).
+    async fn is_ours(
+        &self,
+        name: &NamespaceName,
+        expected: Option<&Tag>,
+        ours: &Manifest,
+    ) -> Result<Option<bool>> {
+        let standing = read_manifest(&self.context, name).await.map_err(|error| Error::OutcomeUnknown {
+            reason: format!("a manifest was put, but cannot be read back: {error}"),
+        })?;
+        Ok(match standing {
+            Some((standing, _)) if standing.nonce == ours.nonce => Some(true),
+            Some((_, tag)) if Some(&tag) == expected => None,
+            None if expected.is_none() => None,
+            _ => Some(false),
+        })
+    }
+}
+
+/// An existing namespace as the answer to a creation.
+fn agree(existing: NamespaceInfo, spec: NamespaceSpec, if_exists: IfExists) -> Result<NamespaceInfo> {
+    let exists = |detail: String| Error::NamespaceExists { namespace: existing.name.to_string(), detail };
+    if if_exists == IfExists::Fail {
+        return Err(exists(String::new()));
+    }
+    if let (Some(ours), Some(asked)) = (existing.dimension, spec.dimension)
+        && ours != asked
+    {
+        return Err(exists(format!(" with dimension {ours}, not {asked}")));
+    }
+    match spec.distance {
+        Some(asked) if asked != existing.distance => {
+            Err(exists(format!(" with distance {}, not {}", existing.distance.as_str(), asked.as_str())))
+        }
+        _ => Ok(existing),
+    }
+}
+
+fn contended(name: &NamespaceName) -> Error {
+    Error::Unavailable {
+        reason: format!("others keep creating and deleting namespace {:?}", name.as_str()),
+        retry_after: std::time::Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,221 @@
+//! The one mutable object of a namespace.
+//!
+//! It changes by compare-and-swap only. Its content is two lines of JSON, the manifest and its
+//! checksum, so that people can read it and no damage goes unnoticed. `version` and `nonce` make
+//! every manifest's bytes unique, since some stores derive an object's tag from its content alone
+//! and would otherwise let a stale swap pass.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    engine::format::{Hash, hash},
+    types::Distance,
+};
+
+const FORMAT: u32 = 1;
+
+/// What a namespace is, beyond its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of this object.
+    pub format: u32,
+    /// Grows by one with every change.
+    pub version: u64,
+    /// Drawn for every attempt to write: a writer recognises its own manifest by it.
+    pub nonce: Uuid,
+    /// Which life of the namespace this is; names the prefix of its objects.
+    pub incarnation: Uuid,
+    /// Whether it lives.
+    pub state: State,
+    /// What it was created with.
+    pub config: NamespaceConfig,
+    /// When this incarnation was created.
+    pub created_at: Timestamp,
+    /// The log entries up to this one are folded into segments.
+    pub folded: u64,
+    /// The ids of the newest folded entries, for writers that lost a reply.
+    pub ring: Vec<RingEntry>,
+}
+
+/// Whether a namespace lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It can be read and written.
+    Live,
+    /// It is gone; its objects wait for garbage collection.
+    Deleted,
+}
+
+/// What a namespace was created with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// Values per vector, unless the log fixes it.
+    pub dimension: Option<usize>,
+    /// The metric.
+    pub distance: Distance,
+}
+
+/// A folded entry that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingEntry {
+    /// Its place in the log.
+    pub seq: u64,
+    /// Who it was.
+    pub entry_id: Uuid,
+}
+
+/// What a manifest says about the entry that a writer tried to put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The place is after the fold: what stands in the log decides.
+    Open,
+    /// The writer's own entry was folded.
+    Mine,
+    /// Another entry was folded at that place.
+    Another,
+    /// That place was folded too long ago to say whose entry it was.
+    Forgotten,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checksum {
+    xxh3_128: String,
+    bytes: usize,
+}
+
+impl Manifest {
+    /// The first manifest of an incarnation that follows `previous` (a deleted one, or nothing).
+    pub fn create(
+        previous: Option<&Manifest>,
+        config: NamespaceConfig,
+        now: Timestamp,
+        mut uuid: impl FnMut() -> Uuid,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            version: previous.map_or(1, |previous| previous.version + 1),
+            nonce: uuid(),
+            incarnation: uuid(),
+            state: State::Live,
+            config,
+            created_at: now,
+            folded: 0,
+            ring: Vec::new(),
+        }
+    }
+
+    /// The tombstone that follows this manifest.
+    pub fn tombstone(&self, nonce: Uuid) -> Self {
+        Self { version: self.version + 1, nonce, state: State::Deleted, ..self.clone() }
+    }
+
+    /// Rule 5 of the commit protocol: whose entry is at `seq`, as far as this manifest knows?
+    pub fn fate_of(&self, seq: u64, entry_id: Uuid) -> Fate {
+        if self.folded < seq {
+            return Fate::Open;
+        }
+        match self.ring.iter().find(|entry| entry.seq == seq) {
+            Some(entry) if entry.entry_id == entry_id => Fate::Mine,
+            Some(_) => Fate::Another,
+            None => Fate::Forgotten,
+        }
+    }
+
+    /// The object's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(self)?;
+        let checksum = Checksum { xxh3_128: hex(hash(&bytes)), bytes: bytes.len() };
+        bytes.push(b'\n');
+        serde_json::to_writer(&mut bytes, &checksum)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a manifest, or says what is wrong with its bytes.
+    pub fn decode(object: &[u8]) -> Result<Self, String> {
+        let body_end = object.iter().position(|byte| *byte == b'\n').ok_or("it has no checksum line")?;
+        let (body, checksum) = object.split_at(body_end);
+        if checksum.last() != Some(&b'\n') || checksum.len() < 2 {
+            return Err("its checksum line is cut off".into());
+        }
+        let checksum: Checksum = serde_json::from_slice(checksum)
+            .map_err(|error| format!("its checksum line is damaged: {error}"))?;
+        if checksum.bytes != body.len() || checksum.xxh3_128 != hex(hash(body)) {
+            return Err("its content does not match its checksum".into());
+        }
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let read = |error: serde_json::Error| format!("it is not a manifest: {error}");
+        let Format { format } = serde_json::from_slice(body).map_err(read)?;
+        if format != FORMAT {
+            return Err(format!("its format is {format}, this server reads {FORMAT}"));
+        }
+        serde_json::from_slice(body).map_err(read)
+    }
+}
+
+fn hex(hash: Hash) -> String {
+    format!("{hash:032x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let mut next = 0;
+        let config = NamespaceConfig { dimension: Some(384), distance: Distance::Cosine };
+        Manifest::create(None, config, Timestamp(1_700_000_000_000), || {
+            next += 1;
+            Uuid::from_u128(next)
+        })
+    }
+
+    #[test]
+    fn round_trip_and_every_damage_is_noticed() {
+        let bytes = manifest().encode().unwrap();
+        assert_eq!(Manifest::decode(&bytes).unwrap(), manifest());
+        for end in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..end]).is_err(), "truncated at {end}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            match Manifest::decode(&damaged) {
+                Err(_) => {}
+                // White space and upper-case digits of the checksum line may change unnoticed: harmless.
+                Ok(read) => assert_eq!(read, manifest(), "flipped bit {bit}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_ring_decides_the_fate_of_a_folded_entry() {
+        let mine = Uuid::from_u128(9);
+        let mut manifest = manifest();
+        assert_eq!(manifest.fate_of(1, mine), Fate::Open);
+        manifest.folded = 3;
+        manifest.ring =
+            vec![RingEntry { seq: 2, entry_id: mine }, RingEntry { seq: 3, entry_id: Uuid::from_u128(7) }];
+        assert_eq!(manifest.fate_of(4, mine), Fate::Open);
+        assert_eq!(manifest.fate_of(3, mine), Fate::Another);
+        assert_eq!(manifest.fate_of(2, mine), Fate::Mine);
+        assert_eq!(manifest.fate_of(1, mine), Fate::Forgotten);
+    }
+
+    #[test]
+    fn a_successor_is_newer_and_never_equal() {
+        let first = manifest();
+        let tombstone = first.tombstone(Uuid::from_u128(50));
+        assert_eq!((tombstone.version, tombstone.state), (2, State::Deleted));
+        assert_eq!(tombstone.incarnation, first.incarnation);
+    }
+}

@@ -1,0 +1,130 @@
+//! What callers of the engine say and hear.
+
+use crate::{
+    clock::Timestamp,
+    types::{Distance, NamespaceName, Row, VectorId},
+};
+
+/// How fresh a read must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// Every write acknowledged anywhere before the read began is seen.
+    #[default]
+    Strong,
+    /// What this node knows, if it was the newest at most [`Consistency::EVENTUAL`] ago.
+    Eventual,
+    /// What this node knows, if it was the newest at most this long ago.
+    BoundedStaleness(std::time::Duration),
+}
+
+/// What a namespace is created with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NamespaceSpec {
+    /// Values per vector; fixed by the first upsert if missing.
+    pub dimension: Option<usize>,
+    /// The metric; cosine if missing.
+    pub distance: Option<Distance>,
+}
+
+/// What [`Engine::create_namespace`] does when the namespace exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// [`crate::error::Error::NamespaceExists`].
+    Fail,
+    /// Return it, provided that what the spec names agrees with it; else `NamespaceExists`.
+    Return,
+}
+
+/// A namespace as described to people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamespaceInfo {
+    /// Its name.
+    pub name: NamespaceName,
+    /// Values per vector, once known.
+    pub dimension: Option<usize>,
+    /// The metric.
+    pub distance: Distance,
+    /// Live rows, exactly.
+    pub count: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its last log entry was committed.
+    pub updated_at: Timestamp,
+    /// Bytes of its log entries that are not folded.
+    pub log_bytes: u64,
+    /// Number of its log entries that are not folded.
+    pub log_entries: u64,
+    /// Sequence number of the newest entry; 0 before the first.
+    pub head_seq: u64,
+    /// Rows held in memory, dead ones included.
+    pub tail_rows: u64,
+    /// Bytes that they take in memory.
+    pub tail_bytes: u64,
+    /// Bytes of uploaded index blobs.
+    pub index_bytes: u64,
+}
+
+/// What an upsert did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upserted {
+    /// Distinct ids written.
+    pub upserted: u64,
+    /// Of these, ids that were not there before.
+    pub inserted: u64,
+}
+
+/// Which columns a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// The vectors.
+    pub vectors: bool,
+    /// The metadata.
+    pub metadata: bool,
+}
+
+/// A page of rows in id order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The last id of this page if more follow.
+    pub next: Option<VectorId>,
+    /// Live rows in the namespace.
+    pub total: u64,
+}
+
+/// One nearest-neighbour query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The vector to search near.
+    pub vector: Vec<f32>,
+    /// How many rows at most.
+    pub top_k: usize,
+    /// The metric, if another than the namespace's.
+    pub distance: Option<Distance>,
+    /// Columns to return.
+    pub projection: Projection,
+}
+
+/// A row found by a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Higher is better.
+    pub score: f32,
+    /// The row.
+    pub row: Row,
+}
+
+/// The answer to one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryResult {
+    /// Best first; equal scores in id order.
+    pub hits: Vec<Hit>,
+    /// Time spent searching for this one.
+    pub elapsed: std::time::Duration,
+}
+
+impl Consistency {
+    /// How old an answer with [`Consistency::Eventual`] may be.
+    pub const EVENTUAL: std::time::Duration = std::time::Duration::from_secs(60);
+}

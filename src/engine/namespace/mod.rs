@@ -1,0 +1,127 @@
+//! One live incarnation of a namespace on this node: a cache of its log, and the protocol that
+//! keeps it true.
+//!
+//! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
+//! reads on (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
+//! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
+
+mod commit;
+mod load;
+mod queue;
+mod refresh;
+mod settle;
+mod state;
+
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use uuid::Uuid;
+
+pub(super) use self::{
+    load::{corrupt, read_manifest},
+    queue::{Write, Written},
+};
+use self::{queue::Queue, refresh::Refresh, state::State};
+use super::context::Context;
+use crate::{
+    clock::Instant,
+    engine::log::Snapshot,
+    error::{Error, Result},
+    storage::{Key, keys},
+    types::NamespaceName,
+};
+
+/// A namespace that is loaded on this node.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    name: NamespaceName,
+    context: Arc<Context>,
+    incarnation: Uuid,
+    state: RwLock<State>,
+    refresh: Refresh,
+    queue: Mutex<Queue>,
+    /// Bytes that the metrics count for this namespace.
+    held: AtomicU64,
+}
+
+impl Namespace {
+    /// Its name.
+    pub fn name(&self) -> &NamespaceName {
+        &self.name
+    }
+
+    /// Which life of the namespace this is.
+    pub fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    /// Whether this incarnation has ended: its log is sealed or its manifest says so.
+    pub fn has_ended(&self) -> bool {
+        self.state().has_ended()
+    }
+
+    /// Whether its log is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.state().sealed
+    }
+
+    /// Whether no damaged object was met.
+    pub fn is_intact(&self) -> bool {
+        self.state().fault.is_none()
+    }
+
+    /// When the newest refresh began.
+    pub fn current_at(&self) -> Instant {
+        self.state().current_at
+    }
+
+    /// The rows as they are known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        if let Some(snapshot) = self.state().tail.ready_snapshot() {
+            return snapshot;
+        }
+        self.state_mut().tail.snapshot()
+    }
+
+    /// The error that stands for the end of this incarnation.
+    pub fn not_found(&self) -> Error {
+        Error::NamespaceNotFound { namespace: self.name.to_string() }
+    }
+
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        // A panic while the lock is held happens in no known path; the state stays as consistent
+        // as the entry that was being applied, and refusing every later request would not mend it.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_key(&self, seq: u64) -> Key {
+        keys::log(&self.name, self.incarnation, seq)
+    }
+
+    fn manifest_key(&self) -> Key {
+        keys::manifest(&self.name)
+    }
+
+    /// Brings the metric of held memory up to date.
+    fn account(&self) {
+        let bytes = self.state().tail.bytes();
+        let before = self.held.swap(bytes, Ordering::Relaxed);
+        let gauge = &self.context.metrics.log.memory_bytes;
+        gauge.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+        gauge.dec_by(i64::try_from(before).unwrap_or(i64::MAX));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let metrics = &self.context.metrics.log;
+        metrics.namespaces_loaded.dec();
+        metrics.memory_bytes.dec_by(i64::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading on: the entries that this node has not seen, and whether the manifest has moved.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    Namespace,
+    load::{corrupt, decode_manifest},
+};
+use crate::{
+    engine::{context::offload, format},
+    error::{Error, Result},
+    storage::StoreErrorKind,
+};
+
+/// Entries that are read at once while catching up on a long log.
+const MAX_WINDOW: u64 = 16;
+/// Bytes of entries that are aimed at to be in flight while catching up.
+const WINDOW_BYTES: u64 = 64 << 20;
+/// Entries above this size are decoded off the async workers.
+const HEAVY_BYTES: usize = 64 << 10;
+
+/// Which refreshes have begun and ended, so that readers share one.
+#[derive(Debug, Default)]
+pub(super) struct Refresh {
+    running: tokio::sync::Mutex<Ended>,
+    begun: AtomicU64,
+}
+
+/// The newest refresh that ended, and how.
+#[derive(Debug)]
+struct Ended {
+    number: u64,
+    result: Result<()>,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { number: 0, result: Ok(()) }
+    }
+}
+
+impl Namespace {
+    /// Rule 7: afterwards every write that was acknowledged before this call is in the state.
+    /// Calls that arrive while a refresh runs share the next one, which begins after them all.
+    pub async fn refresh(&self) -> Result<()> {
+        let wanted = self.refresh.begun.load(Ordering::SeqCst) + 1;
+        let mut ended = self.refresh.running.lock().await;
+        if ended.number >= wanted {
+            return ended.result.clone();
+        }
+        let number = self.refresh.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        self.context.metrics.log.refreshes.inc();
+        let result = self.catch_up().await;
+        *ended = Ended { number, result: result.clone() };
+        result
+    }
+
+    /// Refreshes unless the state was current at most `max_age` ago.
+    pub async fn refresh_if_older(&self, max_age: Duration) -> Result<()> {
+        if self.current_at().age(self.context.clock.now()) <= max_age {
+            return Ok(());
+        }
+        self.refresh().await
+    }
+
+    /// Reads entries up to the first that is missing, then makes sure that the manifest has not
+    /// moved meanwhile.
+    pub(super) async fn catch_up(&self) -> Result<()> {
+        let began = self.context.clock.now();
+        let mut outcome = self.read_on().await;
+        if outcome.is_ok() {
+            outcome = self.confirm_manifest_if_stale().await;
+        }
+        self.account();
+        if let Err(error) = outcome {
+            if matches!(error, Error::Corrupt { .. }) {
+                self.state_mut().fault = Some(error.clone());
+            }
+            return Err(error);
+        }
+        let mut state = self.state_mut();
+        state.fault = None;
+        state.current_at = began;
+        if state.has_ended() { Err(self.not_found()) } else { Ok(()) }
+    }
+
+    async fn read_on(&self) -> Result<()> {
+        let mut window = 1;
+        loop {
+            let next = self.state().seq + 1;
+            let reads = (next..next + window).map(|seq| self.read_entry(seq));
+            for (object, seq) in futures::future::join_all(reads).await.into_iter().zip(next..) {
+                let Some(object) = object? else {
+                    return Ok(());
+                };
+                self.apply_object(seq, object).await?;
+                if self.is_sealed() {
+                    return Ok(());
+                }
+            }
+            window = self.next_window(window);
+        }
+    }
+
+    /// Twice as many entries as before, while they are small.
+    fn next_window(&self, window: u64) -> u64 {
+        let state = self.state();
+        let typical = state.log_bytes / state.log_entries.max(1) + 1;
+        (window * 2).min(MAX_WINDOW).min(WINDOW_BYTES / typical).max(1)
+    }
+
+    async fn read_entry(&self, seq: u64) -> Result<Option<Bytes>> {
+        match self.context.store.get(&self.log_key(seq)).await {
+            Ok(object) => Ok(Some(object.bytes)),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Decodes the object that stands at `seq` and applies it.
+    pub(super) async fn apply_object(&self, seq: u64, object: Bytes) -> Result<()> {
+        let heavy = object.len() > HEAVY_BYTES;
+        let decoded = offload(heavy, move || format::decode(&object)).await?;
+        let applied = decoded.and_then(|entry| {
+            if entry.header.seq != seq {
+                return Err(format!("its number is {} at place {seq}", entry.header.seq));
+            }
+            self.state_mut().apply(&entry)
+        });
+        self.context.metrics.log.entries_read.inc();
+        applied.map_err(|reason| corrupt(&self.context, &self.log_key(seq), reason))
+    }
+
+    /// Rule 8: a look at the manifest that is younger than `safe_age` need not be repeated, since
+    /// nothing that it refers to is deleted before many times that age.
+    pub(super) async fn confirm_manifest_if_stale(&self) -> Result<()> {
+        let age = self.state().confirmed_at.age(self.context.clock.now());
+        if age < self.context.log.safe_age { Ok(()) } else { self.confirm_manifest().await }
+    }
+
+    /// Reads the manifest if it changed.
+    pub(super) async fn confirm_manifest(&self) -> Result<()> {
+        let read_at = self.context.clock.now();
+        let (key, tag) = (self.manifest_key(), self.state().manifest_tag.clone());
+        match self.context.store.get_if_changed(&key, &tag).await {
+            Ok(None) => self.state_mut().confirmed_at = read_at,
+            Ok(Some(object)) => {
+                let (manifest, tag) = decode_manifest(&self.context, &key, object)?;
+                self.state_mut().adopt(manifest, tag, read_at);
+            }
+            Err(error) if error.kind == StoreErrorKind::NotFound => self.state_mut().lapsed = true,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
