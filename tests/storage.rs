@@ -4,8 +4,9 @@
 mod bed;
 #[path = "storage/conformance.rs"]
 mod conformance;
-#[path = "support/faults.rs"]
-mod faults;
+mod support;
 
 conformance::suite!(memory, Bed::memory());
 conformance::suite!(fs, Bed::fs());
+conformance::suite!(s3, Bed::s3());
+conformance::suite!(azblob, Bed::azblob());

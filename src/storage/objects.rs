@@ -123,10 +123,15 @@ impl Session {
         }
     }
 
-    /// A range that begins inside the object and ends past it is answered with less, whole. (An
-    /// answer that was cut short is another error, of the HTTP client.)
+    /// A range that begins inside the object and ends past it is answered with less, whole; one
+    /// that begins at its end by some with an impossible Content-Range. (An answer that was cut
+    /// short is another error, of the HTTP client.)
     fn range_failure(&self, error: &opendal::Error) -> Failure {
-        let short = ["reader got too little data", "reader got unexpected data size"];
+        let short = [
+            "reader got too little data",
+            "reader got unexpected data size",
+            "header content range is invalid",
+        ];
         if short.iter().any(|short| error.message().contains(short)) {
             return Failure::new(StoreErrorKind::Refused, "a range ends past the object");
         }

@@ -20,12 +20,10 @@ use uuid::Uuid;
 
 use crate::{
     bed::{Bed, Keys},
-    faults::{Fault, Faults, Rule},
+    support::faults::{Fault, Faults, Rule},
 };
 
 const WRITERS: usize = 16;
-/// Keys that are raced for at the same time.
-const KEYS_AT_ONCE: usize = 8;
 
 /// A value that shows who wrote it and whether it is whole.
 fn value(writer: usize, key: usize) -> Bytes {
@@ -93,7 +91,7 @@ pub async fn put_if_absent_has_one_winner(bed: &Bed) {
         assert_eq!(object.bytes, value(winner, index));
         assert_eq!(object.tag, tag, "a write and a read agree on the version");
     };
-    stream::iter(0..bed.race_keys).for_each_concurrent(KEYS_AT_ONCE, race).await;
+    stream::iter(0..bed.race_keys).for_each_concurrent(bed.races_at_once, race).await;
 }
 
 pub async fn cas_has_one_winner(bed: &Bed) {
@@ -123,7 +121,7 @@ pub async fn cas_has_one_winner(bed: &Bed) {
         let object = store.get(&key).await.expect("the winner's object");
         assert_eq!((object.bytes, object.tag), (value(winner, index), tag));
     };
-    stream::iter(0..bed.race_keys).for_each_concurrent(KEYS_AT_ONCE, race).await;
+    stream::iter(0..bed.race_keys).for_each_concurrent(bed.races_at_once, race).await;
 }
 
 pub async fn cas_loses_no_increment(bed: &Bed) {
@@ -461,7 +459,7 @@ pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     let faults = Faults::new(3);
     let mut config = bed.config.clone();
     config.timeout = Some(Duration::from_millis(1500));
-    let bed = Bed { config, race_keys: 0, dir: None };
+    let bed = Bed { config, race_keys: 0, races_at_once: 1, dir: None };
     let (store, _) = bed.store_over(&faults.beneath());
     let names = Keys::new();
 
