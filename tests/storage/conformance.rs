@@ -49,14 +49,14 @@ fn writer_of(bytes: &[u8]) -> usize {
 }
 
 /// Reads a key over and over until told to stop; every value must be whole.
-async fn watch(store: Store, key: Key, stop: Arc<AtomicBool>) -> BTreeSet<usize> {
+async fn watch(store: Store, key: Key, pause: Duration, stop: Arc<AtomicBool>) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
         match store.get(&key).await {
             Ok(object) => drop(seen.insert(writer_of(&object.bytes))),
             Err(error) => assert_eq!(error.kind, StoreErrorKind::NotFound, "{error}"),
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(pause).await;
     }
     seen
 }
@@ -67,8 +67,9 @@ pub async fn put_if_absent_has_one_winner(bed: &Bed) {
     let race = async |index: usize| {
         let key = names.key(index);
         let stop = Arc::new(AtomicBool::new(false));
-        let readers: Vec<_> =
-            (0..2).map(|_| tokio::spawn(watch(store.clone(), key.clone(), stop.clone()))).collect();
+        let readers: Vec<_> = (0..2)
+            .map(|_| tokio::spawn(watch(store.clone(), key.clone(), bed.reader_pause, stop.clone())))
+            .collect();
         let writers = (0..WRITERS).map(|writer| {
             let (store, key) = (store.clone(), key.clone());
             tokio::spawn(async move { store.put_if_absent(&key, value(writer, index)).await })
@@ -101,7 +102,7 @@ pub async fn cas_has_one_winner(bed: &Bed) {
         let key = names.key(index);
         let first = store.put_if_absent(&key, value(99, index)).await.expect("no such key yet");
         let stop = Arc::new(AtomicBool::new(false));
-        let reader = tokio::spawn(watch(store.clone(), key.clone(), stop.clone()));
+        let reader = tokio::spawn(watch(store.clone(), key.clone(), bed.reader_pause, stop.clone()));
         let writers = (0..WRITERS).map(|writer| {
             let (store, key, first) = (store.clone(), key.clone(), first.clone());
             tokio::spawn(async move { store.cas(&key, &first, value(writer, index)).await })
@@ -459,7 +460,7 @@ pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     let faults = Faults::new(3);
     let mut config = bed.config.clone();
     config.timeout = Some(Duration::from_millis(1500));
-    let bed = Bed { config, race_keys: 0, races_at_once: 1, dir: None };
+    let bed = Bed { config, dir: None, ..*bed };
     let (store, _) = bed.store_over(&faults.beneath());
     let names = Keys::new();
 
