@@ -8,6 +8,8 @@ mod bed;
 mod conformance;
 #[path = "storage/files.rs"]
 mod files;
+#[path = "storage/injection.rs"]
+mod injection;
 #[path = "storage/refusal.rs"]
 mod refusal;
 #[path = "storage/requests.rs"]

@@ -72,6 +72,35 @@ async fn child_that_counts() {
 }
 
 #[tokio::test]
+#[ignore = "a child process of another test"]
+async fn child_that_runs_out_of_room() {
+    let Some(store) = child_store() else { return };
+    for _ in 0..3 {
+        let error = store.put_if_absent(&counter(0), vec![1; LENGTH].into()).await.expect_err("no room");
+        assert_eq!(error.kind, StoreErrorKind::Refused, "{error}");
+        let error = store.put(&counter(1), vec![1; LENGTH].into()).await.expect_err("no room");
+        assert_eq!(error.kind, StoreErrorKind::Refused, "{error}");
+    }
+    assert!(store.list("", None, 9).await.expect("listed").is_empty());
+    store.put_if_absent(&counter(0), "small".into()).await.expect("there is room for this");
+}
+
+/// The limit on a file's size stands for a full disk: a write stops half-way with an error.
+#[tokio::test]
+async fn a_write_without_room_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = child("child_that_runs_out_of_room", dir.path());
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\""]).arg(run.get_program());
+    limited.args(run.get_args()).env(CHILD_ROOT, dir.path());
+    let output = limited.output().expect("bash");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(temporaries(dir.path()).is_empty());
+    assert_eq!(at(dir.path()).store().get(&counter(0)).await.expect("it exists").bytes, "small");
+}
+
+#[tokio::test]
 async fn a_killed_writer_leaves_whole_objects_or_none() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut killed_halfway = 0;
