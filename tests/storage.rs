@@ -32,3 +32,8 @@ async fn s3_sends_no_superfluous_request() {
 async fn azblob_sends_no_superfluous_request() {
     requests::each_operation_is_one_request(&Bed::azblob().await, &["PUT"], "POST").await;
 }
+
+#[tokio::test]
+async fn s3_sends_a_failed_part_again() {
+    requests::a_failed_part_is_sent_again(&Bed::s3().await).await;
+}

@@ -2,9 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -30,6 +34,41 @@ impl HttpTransport for Counting {
         self.sent.lock().expect("no panic while held").push(request.method().to_string());
         self.inner.fetch(request).await
     }
+}
+
+/// Fails the first request whose URL contains this.
+#[derive(Debug, Clone)]
+struct FailsOnce {
+    inner: Counting,
+    part: &'static str,
+    failed: Arc<AtomicBool>,
+}
+
+impl HttpTransport for FailsOnce {
+    async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let hit = request.uri().to_string().contains(self.part);
+        let answer = self.inner.fetch(request).await;
+        if hit && !self.failed.swap(true, Ordering::Relaxed) {
+            return Err(opendal::Error::new(opendal::ErrorKind::Unexpected, "reply lost").set_temporary());
+        }
+        answer
+    }
+}
+
+/// A blob over the limit for a single PUT is sent in parts, and only a part that failed is sent again.
+pub async fn a_failed_part_is_sent_again(bed: &Bed) {
+    let counting = Counting::default();
+    let flaky = FailsOnce { inner: counting.clone(), part: "partNumber=2", failed: Arc::default() };
+    let beneath = Beneath { transport: Some(HttpTransporter::new(flaky.clone())), ..Beneath::default() };
+    let (store, _) = bed.store_over(&beneath);
+    let key = Keys::new().key("blob");
+    let blob = Bytes::from_iter((0..40 << 20).map(|at: u32| (at % 253) as u8));
+    store.put(&key, blob.clone()).await.expect("the second try");
+    assert!(flaky.failed.load(Ordering::Relaxed), "nothing was tested");
+    let mut sent = counting.taken();
+    sent.sort();
+    assert_eq!(sent, ["POST", "POST", "PUT", "PUT", "PUT", "PUT"], "begin, three parts, one again, end");
+    assert!(store.get(&key).await.expect("it exists").bytes == blob);
 }
 
 /// What a conditional write sends: one request, or two where it is a resumable upload.
