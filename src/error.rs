@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 /// The result of an operation a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+#[allow(missing_docs)] // The variants say what their fields are.
 /// Why an operation failed. Cheap to clone, since one failed refresh answers many readers.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -19,24 +20,33 @@ pub enum Error {
     /// A vector without any value.
     #[error("{field}: a vector needs at least one value")]
     EmptyVector { field: String },
-    /// A vector whose length differs from the namespace's dimension.
-    #[error("{field}: dimension is {actual}, but the namespace holds vectors of dimension {expected}")]
+    /// A vector whose length differs from the namespace's dimension, or from the batch's first row.
+    #[error("{field}: dimension is {actual}, but {expected} is expected here")]
     DimensionMismatch { field: String, expected: usize, actual: usize },
     /// Input over a configured limit. `limit` is the name of the setting (`limits.top_k`).
     #[error("{field}: {actual} is over the limit {limit} = {max}")]
     LimitExceeded { field: String, limit: &'static str, max: u64, actual: u64 },
-    /// A body over `limits.body_bytes`.
-    #[error("the body is larger than limits.body_bytes = {max} bytes")]
-    BodyTooLarge { max: u64 },
+    /// A body over the limit of that name, in bytes after decompression.
+    #[error("the body is larger than {limit} = {max} bytes")]
+    BodyTooLarge { limit: &'static str, max: u64 },
+    /// A body that stopped arriving. Nothing was done.
+    #[error("no piece of the request body arrived within {after:?}")]
+    BodyTimeout { after: Duration },
     /// A body that parses but has the wrong shape (missing or unknown field, wrong type).
     #[error("{field}: {message}")]
     WrongShape { field: String, message: String },
     /// A body whose content type this route does not take.
     #[error("content type {actual:?} is not accepted here; send one of {accepted}")]
     UnsupportedMediaType { actual: String, accepted: &'static str },
-    /// No credentials, or unknown ones.
+    /// No credentials.
     #[error("{message}")]
     Unauthenticated { message: &'static str },
+    /// An API key that is not among the configured ones.
+    #[error("the API key is not valid")]
+    InvalidApiKey,
+    /// Valid credentials that do not cover the namespace.
+    #[error("this key does not cover namespace {namespace:?}")]
+    NamespaceDenied { namespace: String },
     /// Valid credentials without the scope that the operation needs.
     #[error("this key lacks the scope {needed} on {resource}")]
     Forbidden { needed: &'static str, resource: String },
@@ -61,6 +71,10 @@ pub enum Error {
     /// The namespace is read-only, because an object of it is corrupt.
     #[error("namespace {namespace:?} is read-only: {reason}")]
     ReadOnly { namespace: String, reason: String },
+    /// This node works on as many requests as it may; repeat after `retry_after`, here or on another
+    /// node. Nothing was done.
+    #[error("the server is busy: {limit} = {max} is reached; retry later")]
+    Busy { limit: &'static str, max: u64, retry_after: Duration },
     /// Too much waits already; repeat after `retry_after`. Nothing was done.
     #[error("{what} is over {limit}; retry later")]
     Overloaded { what: &'static str, limit: String, retry_after: Duration },

@@ -1,1 +1,18 @@
-//! placeholder
+//! What stands between a request and the engine: limits, validation and admission.
+//!
+//! Whatever the form in which rows arrive (JSON, NDJSON, Arrow, columns, a file that is imported),
+//! they are built by [`RowsBuilder`], so that each form is held to the same limits and answers with
+//! the same errors. Nothing in here forwards: an operation that needs no check goes from the API
+//! to the engine directly.
+
+mod admission;
+mod limits;
+mod metadata;
+mod rows;
+
+pub use self::{
+    admission::{Admission, Admitted},
+    limits::{check_batch, check_queries, check_query, page_rows, parse_ids, ttl},
+    metadata::compact_metadata,
+    rows::RowsBuilder,
+};

@@ -1,0 +1,3 @@
+fn main() {
+    print!("{}", quiver::api::openapi_json());
+}

@@ -1,0 +1,66 @@
+//! Schemas that attributes cannot express.
+
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Array, KnownFormat, Object, SchemaFormat,
+        schema::{ArrayBuilder, ArrayItems, Type},
+    },
+};
+
+/// Bounds of the default configuration.
+const BATCH_ROWS: usize = 10_000;
+const DIMENSION: usize = 16_384;
+const ID_BYTES: usize = 512;
+
+/// Bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(in crate::api) struct Binary(Vec<u8>);
+
+/// A field that must be null or left out: a filter, which this version refuses.
+pub(super) fn only_null() -> Object {
+    Object::builder()
+        .schema_type(Type::Null)
+        .description(Some("Reserved. A filter is refused in this version; leave the field out."))
+        .build()
+}
+
+/// An id.
+pub(super) fn id() -> Object {
+    Object::builder()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(ID_BYTES))
+        .description(Some("Any UTF-8 text of at most 512 bytes."))
+        .build()
+}
+
+/// Ids.
+pub(super) fn ids() -> Array {
+    ArrayBuilder::new().items(ArrayItems::from(id())).max_items(Some(BATCH_ROWS)).build()
+}
+
+/// A vector.
+pub(super) fn vector() -> Array {
+    vector_builder().build()
+}
+
+fn vector_builder() -> ArrayBuilder {
+    let value = Object::builder()
+        .schema_type(Type::Number)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Float)))
+        .minimum(Some(f64::from(f32::MIN)))
+        .maximum(Some(f64::from(f32::MAX)));
+    ArrayBuilder::new()
+        .items(ArrayItems::from(value.build()))
+        .min_items(Some(1))
+        .max_items(Some(DIMENSION))
+        .description(Some("Finite 32-bit floats, as many as the namespace's dimension."))
+}
+
+/// Vectors.
+pub(super) fn vectors() -> Array {
+    ArrayBuilder::new().items(ArrayItems::from(vector_builder())).max_items(Some(BATCH_ROWS)).build()
+}

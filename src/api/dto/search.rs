@@ -1,0 +1,291 @@
+//! Queries.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Reserved, raw_json, schema, yes};
+use crate::{
+    engine::{self, Hit, Projection, Query, QueryResult},
+    error::Result,
+    types::Distance,
+};
+
+/// How fresh a read has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::api) enum Consistency {
+    /// Every write that was acknowledged anywhere before the read is seen.
+    #[default]
+    Strong,
+    /// What this node knows.
+    Eventual,
+    /// What this node knows, if it was the newest at most `staleness_config.max_staleness_ms` ago.
+    BoundedStaleness,
+}
+
+/// The bound of `bounded_staleness`.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct StalenessConfig {
+    /// Milliseconds.
+    #[serde(default = "default_staleness")]
+    #[schema(maximum = 4294967295_u32, default = 5000)]
+    pub max_staleness_ms: u32,
+}
+
+fn default_staleness() -> u32 {
+    5000
+}
+
+/// The consistency that a request asks for. The bound is only looked at where it applies.
+pub(in crate::api) fn consistency(
+    level: Option<Consistency>,
+    staleness: Option<StalenessConfig>,
+) -> engine::Consistency {
+    match level.unwrap_or_default() {
+        Consistency::Strong => engine::Consistency::Strong,
+        Consistency::Eventual => engine::Consistency::Eventual,
+        Consistency::BoundedStaleness => {
+            let millis = staleness.map_or_else(default_staleness, |staleness| staleness.max_staleness_ms);
+            engine::Consistency::BoundedStaleness(Duration::from_millis(millis.into()))
+        }
+    }
+}
+
+fn default_top_k() -> usize {
+    10
+}
+
+/// A nearest-neighbour query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "include_metadata": true})))]
+pub(in crate::api) struct QueryRequest {
+    /// The vector to search near.
+    #[schema(schema_with = schema::vector)]
+    pub vector: Vec<f32>,
+    /// Results at most.
+    #[serde(default = "default_top_k")]
+    #[schema(minimum = 1, maximum = 10000, default = 10)]
+    pub top_k: usize,
+    /// Return the metadata of results.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub include_metadata: bool,
+    /// Return the vectors of results. Also spelled `include_values`.
+    #[serde(default, alias = "include_values")]
+    #[schema(default = false)]
+    pub include_vectors: bool,
+    #[serde(default)]
+    #[schema(schema_with = schema::only_null, required = false)]
+    pub filter: Reserved,
+    /// Another metric than the namespace's.
+    #[serde(default)]
+    pub distance_metric: Option<Distance>,
+    /// How fresh the answer has to be; `strong` if left out.
+    #[serde(default)]
+    pub consistency: Option<Consistency>,
+    /// The bound of `bounded_staleness`; not looked at otherwise.
+    #[serde(default)]
+    pub staleness_config: Option<StalenessConfig>,
+}
+
+impl QueryRequest {
+    /// The consistency that is asked for.
+    pub fn consistency(&self) -> engine::Consistency {
+        consistency(self.consistency, self.staleness_config)
+    }
+
+    /// The query; not yet checked against limits. `prefix` is where it stands in the request.
+    pub fn into_query(self, prefix: &str) -> Result<Query> {
+        self.filter.refuse(format!("{prefix}filter"))?;
+        let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
+        Ok(Query { vector: self.vector, top_k: self.top_k, distance: self.distance_metric, projection })
+    }
+}
+
+/// Several queries, answered on the same state of the namespace.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"queries": [{"vector": [0.12, -0.5, 0.33], "top_k": 3}, {"vector": [1.0, 0.0, 0.5]}]})))]
+pub(in crate::api) struct BatchQueryRequest {
+    /// The queries. The strictest `consistency` among them holds for all.
+    #[schema(max_items = 10000)]
+    pub queries: Vec<QueryRequest>,
+}
+
+impl BatchQueryRequest {
+    /// The strictest consistency that any of the queries asks for.
+    pub fn consistency(&self) -> engine::Consistency {
+        use engine::Consistency::{BoundedStaleness, Eventual, Strong};
+        let stricter = |one, other| match (one, other) {
+            (Strong, _) | (_, Strong) => Strong,
+            (BoundedStaleness(one), BoundedStaleness(other)) => BoundedStaleness(one.min(other)),
+            (BoundedStaleness(bound), Eventual) | (Eventual, BoundedStaleness(bound)) => {
+                BoundedStaleness(bound)
+            }
+            (Eventual, Eventual) => Eventual,
+        };
+        self.queries.iter().map(QueryRequest::consistency).reduce(stricter).unwrap_or_default()
+    }
+
+    /// The queries; not yet checked against limits.
+    pub fn into_queries(self) -> Result<Vec<Query>> {
+        let query = |(row, query): (usize, QueryRequest)| query.into_query(&format!("queries[{row}]."));
+        self.queries.into_iter().enumerate().map(query).collect()
+    }
+}
+
+/// A row that was found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueryHit)]
+pub(in crate::api) struct Found {
+    /// Its id.
+    pub id: String,
+    /// Higher is better: the cosine similarity, the dot product, or the negated distance.
+    pub score: f32,
+    /// Its metadata, if it has any and it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "raw_json")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub metadata: Option<Arc<str>>,
+    /// Its vector, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub vector: Option<Vec<f32>>,
+}
+
+impl From<Hit> for Found {
+    fn from(hit: Hit) -> Self {
+        let row = hit.row;
+        Self { id: row.id.to_string(), score: hit.score, metadata: row.metadata, vector: row.vector }
+    }
+}
+
+/// The answer to a query.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct QueryResponse {
+    /// Best first; equal scores in id order.
+    pub results: Vec<Found>,
+    /// Time spent searching.
+    pub search_time_ms: f64,
+}
+
+impl From<QueryResult> for QueryResponse {
+    fn from(result: QueryResult) -> Self {
+        Self { results: found(result.hits), search_time_ms: millis(result.elapsed) }
+    }
+}
+
+/// The answer to one query of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct BatchQueryResult {
+    /// Best first; equal scores in id order.
+    pub results: Vec<Found>,
+    /// Time spent searching for this one.
+    pub latency_ms: f64,
+}
+
+/// The answers to a batch of queries, in its order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct BatchQueryResponse {
+    /// One answer per query.
+    pub results: Vec<BatchQueryResult>,
+    /// Time for all of them.
+    pub total_latency_ms: f64,
+    /// Number of queries.
+    pub query_count: usize,
+}
+
+impl BatchQueryResponse {
+    /// The response for answers that took `elapsed` together.
+    pub fn new(results: Vec<QueryResult>, elapsed: Duration) -> Self {
+        let result = |result: QueryResult| BatchQueryResult {
+            results: found(result.hits),
+            latency_ms: millis(result.elapsed),
+        };
+        let query_count = results.len();
+        let results = results.into_iter().map(result).collect();
+        Self { results, total_latency_ms: millis(elapsed), query_count }
+    }
+}
+
+fn found(hits: Vec<Hit>) -> Vec<Found> {
+    hits.into_iter().map(Into::into).collect()
+}
+
+fn millis(elapsed: Duration) -> f64 {
+    elapsed.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::Error, types::VectorId};
+
+    fn request(text: &str) -> serde_json::Result<QueryRequest> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn defaults_and_aliases_are_dakeras() {
+        let query = request(r#"{"vector":[1]}"#).unwrap();
+        assert_eq!(query.consistency(), engine::Consistency::Strong);
+        let query = query.into_query("").unwrap();
+        assert_eq!((query.top_k, query.distance), (10, None));
+        assert_eq!(query.projection, Projection { vectors: false, metadata: true });
+
+        let query = request(
+            r#"{"vector":[1],"top_k":2,"include_values":true,"include_metadata":false,"filter":null,
+                "distance_metric":"dot_product","consistency":"bounded_staleness"}"#,
+        )
+        .unwrap();
+        let five_seconds = engine::Consistency::BoundedStaleness(Duration::from_secs(5));
+        assert_eq!(query.consistency(), five_seconds);
+        let query = query.into_query("").unwrap();
+        assert_eq!(query.projection, Projection { vectors: true, metadata: false });
+        assert_eq!(query.distance, Some(Distance::DotProduct));
+    }
+
+    #[test]
+    fn a_filter_is_refused_and_never_ignored() {
+        for filter in ["{}", "{\"a\":{\"$eq\":1}}", "[]", "0", "false"] {
+            let query = request(&format!(r#"{{"vector":[1],"filter":{filter}}}"#)).unwrap();
+            let error = query.into_query("queries[2].").unwrap_err();
+            assert!(
+                matches!(error, Error::Invalid { field, .. } if field == "queries[2].filter"),
+                "{filter}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_strictest_consistency_of_a_batch_holds_for_all() {
+        let batch = |levels: &[&str]| {
+            let query = |level: &&str| format!(r#"{{"vector":[1],"consistency":{level}}}"#);
+            let queries: Vec<_> = levels.iter().map(query).collect();
+            let text = format!(r#"{{"queries":[{}]}}"#, queries.join(","));
+            serde_json::from_str::<BatchQueryRequest>(&text).unwrap().consistency()
+        };
+        let bounded = r#""bounded_staleness","staleness_config":{"max_staleness_ms":7}"#;
+        let seven = engine::Consistency::BoundedStaleness(Duration::from_millis(7));
+        assert_eq!(batch(&["\"eventual\"", "\"eventual\""]), engine::Consistency::Eventual);
+        assert_eq!(batch(&["\"eventual\"", bounded, "\"bounded_staleness\""]), seven);
+        assert_eq!(batch(&["\"eventual\"", "null", bounded]), engine::Consistency::Strong);
+        assert_eq!(batch(&[]), engine::Consistency::Strong);
+    }
+
+    #[test]
+    fn metadata_is_written_as_the_object_that_it_is() {
+        let row = crate::types::Row {
+            id: VectorId::trusted("a"),
+            vector: None,
+            metadata: Some(r#"{"k":[1,{"x":null}]}"#.into()),
+            expires_at: None,
+        };
+        let found = Found::from(Hit { score: 0.5, row });
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(json, r#"{"id":"a","score":0.5,"metadata":{"k":[1,{"x":null}]}}"#);
+    }
+}

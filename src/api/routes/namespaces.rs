@@ -1,0 +1,104 @@
+//! Namespaces.
+
+use axum::{Extension, http::StatusCode};
+
+use super::State;
+use crate::{
+    api::{
+        auth::Caller,
+        cursor,
+        dto::{
+            CreateNamespaceRequest, ListParams, Namespace as Described, NamespaceList, PutNamespaceRequest,
+            PutNamespaceResponse,
+        },
+        extract::{Json, Namespace, Params, Reply},
+    },
+    engine::IfExists,
+    error::Result,
+    service::page_rows,
+    types::NamespaceName,
+};
+
+/// List namespaces
+///
+/// Names in order, those that the API key covers.
+#[utoipa::path(get, path = "/namespaces", operation_id = "list_namespaces", tag = "namespaces",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])), params(ListParams),
+    responses((status = 200, description = "A page of names.", body = NamespaceList)))]
+pub(in crate::api) async fn list(
+    state: State,
+    Extension(caller): Extension<Caller>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<NamespaceList>> {
+    let limit = page_rows(&state.limits, "limit", params.limit, 1000)?;
+    let after = cursor::decode(params.cursor.as_deref())?;
+    let (names, more) = state.engine.list_namespaces(&params.prefix, after.as_deref(), limit).await?;
+    let next_cursor = names.last().filter(|_| more).map(|last| cursor::encode(last.as_str()));
+    let covered = names.into_iter().filter(|name| caller.covers(name.as_str()));
+    Ok(Json(NamespaceList { namespaces: covered.map(|name| name.to_string()).collect(), next_cursor }))
+}
+
+/// Create a namespace
+///
+/// A namespace that does not exist is also created by its first upsert.
+#[utoipa::path(post, path = "/namespaces", operation_id = "create_namespace", tag = "namespaces",
+    security(("bearer" = ["admin"]), ("api_key" = ["admin"])), request_body = CreateNamespaceRequest,
+    responses(
+        (status = 201, description = "It was created.", body = PutNamespaceResponse),
+        (status = 409, description = "A namespace of that name exists.", body = crate::api::dto::ErrorBody),
+    ))]
+pub(in crate::api) async fn create(
+    state: State,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<CreateNamespaceRequest>,
+) -> Result<Reply<PutNamespaceResponse>> {
+    let name = NamespaceName::parse(&request.name, "name")?;
+    caller.check_namespace(name.as_str())?;
+    let spec = request.spec(state.limits.dimension)?;
+    let (info, created) = state.engine.create_namespace(&name, spec, IfExists::Fail).await?;
+    Ok((StatusCode::CREATED, Json(PutNamespaceResponse { created, namespace: info.into() })))
+}
+
+/// Create a namespace unless it exists
+///
+/// Where it exists, it has to have the dimension and the distance that are given.
+#[utoipa::path(put, path = "/namespaces/{ns}", operation_id = "put_namespace", tag = "namespaces",
+    security(("bearer" = ["admin"]), ("api_key" = ["admin"])), request_body = PutNamespaceRequest,
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses(
+        (status = 200, description = "It existed.", body = PutNamespaceResponse),
+        (status = 201, description = "It was created.", body = PutNamespaceResponse),
+        (status = 409, description = "It exists with another dimension or distance.",
+            body = crate::api::dto::ErrorBody),
+    ))]
+pub(in crate::api) async fn put(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<PutNamespaceRequest>,
+) -> Result<Reply<PutNamespaceResponse>> {
+    let spec = request.spec(state.limits.dimension)?;
+    let (info, created) = state.engine.create_namespace(&name, spec, IfExists::Return).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(PutNamespaceResponse { created, namespace: info.into() })))
+}
+
+/// Describe a namespace
+#[utoipa::path(get, path = "/namespaces/{ns}", operation_id = "get_namespace", tag = "namespaces",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses((status = 200, description = "The namespace.", body = Described)))]
+pub(in crate::api) async fn describe(state: State, Namespace(name): Namespace) -> Result<Json<Described>> {
+    Ok(Json(state.engine.describe(&name).await?.into()))
+}
+
+/// Delete a namespace
+///
+/// With all its rows and indexes. A namespace of the same name can be created at once, and is empty.
+#[utoipa::path(delete, path = "/namespaces/{ns}", operation_id = "delete_namespace", tag = "namespaces",
+    security(("bearer" = ["admin"]), ("api_key" = ["admin"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses((status = 204, description = "It does not exist any more.")))]
+pub(in crate::api) async fn delete(state: State, Namespace(name): Namespace) -> Result<StatusCode> {
+    state.engine.delete_namespace(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

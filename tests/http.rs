@@ -1,0 +1,26 @@
+//! The HTTP API, driven in process over the memory backend, and over a real connection where the
+//! connection itself matters.
+
+#[path = "http/support.rs"]
+mod support;
+
+#[path = "http/auth.rs"]
+mod auth;
+#[path = "http/bodies.rs"]
+mod bodies;
+#[path = "http/errors.rs"]
+mod errors;
+#[path = "http/indexes.rs"]
+mod indexes;
+#[path = "http/limits.rs"]
+mod limits;
+#[path = "http/namespaces.rs"]
+mod namespaces;
+#[path = "http/openapi.rs"]
+mod openapi;
+#[path = "http/search.rs"]
+mod search;
+#[path = "http/system.rs"]
+mod system;
+#[path = "http/vectors.rs"]
+mod vectors;
