@@ -22,6 +22,7 @@ conformance::suite!(memory, Bed::memory());
 conformance::suite!(fs, Bed::fs());
 conformance::suite!(s3, Bed::s3());
 conformance::suite!(azblob, Bed::azblob());
+conformance::suite!(gcs, Bed::gcs());
 
 #[tokio::test]
 async fn s3_sends_no_superfluous_request() {
@@ -31,6 +32,11 @@ async fn s3_sends_no_superfluous_request() {
 #[tokio::test]
 async fn azblob_sends_no_superfluous_request() {
     requests::each_operation_is_one_request(&Bed::azblob().await, &["PUT"], "POST").await;
+}
+
+#[tokio::test]
+async fn gcs_sends_no_superfluous_request() {
+    requests::each_operation_is_one_request(&Bed::gcs().await, &["POST", "PUT"], "POST").await;
 }
 
 #[tokio::test]

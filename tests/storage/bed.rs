@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::OnceCell};
 use uuid::Uuid;
 
-use crate::support::servers::{Azurite, FakeGcs, Seaweed};
+use crate::support::servers::{Azurite, FakeGcs, Gcs, Seaweed};
 
 pub struct Bed {
     pub config: StorageConfig,
@@ -86,6 +86,12 @@ impl Bed {
     pub async fn azblob() -> Self {
         static SERVER: OnceCell<Azurite> = OnceCell::const_new();
         Self::over(shared(&SERVER, Azurite::start).await.storage_config(&prefix()), 200)
+    }
+
+    /// The server for Google's API that is part of these tests.
+    pub async fn gcs() -> Self {
+        static SERVER: OnceCell<Gcs> = OnceCell::const_new();
+        Self::over(shared(&SERVER, Gcs::start).await.storage_config(&prefix()), 200)
     }
 
     /// A server that ignores the conditions of writes.
