@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 /// The result of an operation a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+#[allow(missing_docs)] // The variants say what their fields are.
 /// Why an operation failed. Cheap to clone, since one failed refresh answers many readers.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {

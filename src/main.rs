@@ -1,2 +1,5 @@
-//! The `quiver` binary; see `quiver::cli`.
-fn main() {}
+//! The `quiver` binary; see [`quiver::cli`].
+
+fn main() -> std::process::ExitCode {
+    quiver::cli::main()
+}

@@ -14,6 +14,7 @@ mod extract;
 mod middleware;
 mod openapi;
 mod routes;
+pub mod server;
 mod state;
 
 use std::sync::Arc;

@@ -1,13 +1,25 @@
 //! Every setting, with its default and its documentation.
 //!
-//! Precedence: defaults < `config/*.toml` (or `--config FILE`) < `QUIVER_…` environment < flags.
+//! Precedence: defaults < file (`quiver.toml`, `config/quiver.toml` or `--config FILE`) <
+//! `QUIVER_…` environment < flags; [`Inputs::load`] merges them.
 //! Unknown keys are errors: a typo must not silently mean "the default".
+
+mod load;
+mod print;
+mod schema;
+mod source;
+mod validate;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    load::{ConfigError, Inputs, Loaded},
+    source::Source,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -37,6 +49,15 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Serve a non-loopback address although no key is configured.
     pub insecure: bool,
+    /// Connections open at once; more wait in the operating system's backlog.
+    pub max_connections: usize,
+    /// A connection may be idle between requests for this long. Longer than a load balancer keeps
+    /// its own side open, or it sends requests into connections that are being closed.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive_timeout: Duration,
+    /// A client that takes none of its response for this long is disconnected.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
     /// A connection must send its request header within this time.
     #[serde(with = "humantime_serde")]
     pub header_read_timeout: Duration,
@@ -58,6 +79,9 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
             insecure: false,
+            max_connections: 4096,
+            keep_alive_timeout: Duration::from_secs(90),
+            write_timeout: Duration::from_secs(30),
             header_read_timeout: Duration::from_secs(10),
             body_read_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
@@ -180,6 +204,7 @@ pub enum BackendConfig {
     /// A directory.
     Fs {
         /// The directory; created if missing.
+        #[serde(default = "default_root")]
         root: PathBuf,
     },
     /// This process's memory: for tests and trying out. Everything is gone when it ends.
@@ -250,13 +275,20 @@ pub enum BackendConfig {
 
 impl Default for BackendConfig {
     fn default() -> Self {
-        Self::Fs { root: "data".into() }
+        Self::Fs { root: default_root() }
     }
 }
 
+fn default_root() -> PathBuf {
+    "data".into()
+}
+
+/// What is shown instead of a secret.
+const HIDDEN: &str = "<hidden>";
+
 fn hidden<S: serde::Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
-        Some(_) => serializer.serialize_some("<hidden>"),
+        Some(_) => serializer.serialize_some(HIDDEN),
         None => serializer.serialize_none(),
     }
 }

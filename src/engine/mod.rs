@@ -18,6 +18,7 @@ pub mod query;
 mod registry;
 mod rows;
 mod search;
+mod verify;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use uuid::Uuid;
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
 };
+pub use self::verify::{Problem, VerifyReport};
 use self::{
     context::Context,
     namespace::{Namespace, Write, Written},

@@ -5,6 +5,7 @@
 
 mod http;
 mod log;
+pub mod logging;
 mod store;
 
 use prometheus_client::registry::Registry;

@@ -20,15 +20,16 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    load::{corrupt, read_manifest},
+    load::read_manifest,
     queue::{Write, Written},
+    state::State,
 };
-use self::{queue::Queue, refresh::Refresh, state::State};
+use self::{queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
     engine::log::Snapshot,
-    error::{Error, Result},
+    error::Error,
     storage::{Key, keys},
     types::NamespaceName,
 };

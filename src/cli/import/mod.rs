@@ -1,0 +1,137 @@
+//! `quiver import`: a file's rows into a namespace.
+//!
+//! A thread of its own reads and checks the file, row by row, into batches; several batches are
+//! written at once. Memory is bounded by the batches under way, whatever the file's size.
+//!
+//! Invariant: of rows with the same id the last one in the file wins, as if they were written one
+//! after the other: a batch waits while another that shares an id with it is being written.
+
+mod columns;
+mod json_value;
+mod jsonl;
+mod npy;
+mod pipeline;
+mod sink;
+mod source;
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+
+use self::{
+    pipeline::{Pipeline, Totals},
+    sink::Sink,
+    source::FileOptions,
+};
+use super::{ConfigOptions, Failure, block_on, node, node::Node, print};
+use crate::types::{Distance, NamespaceName};
+
+const AFTER: &str = "\x1b[1;4mFiles:\x1b[0m
+  .npy                      2-D array of f2, f4 or f8; ids are row numbers, or --ids, or --id-field of --metadata
+  .jsonl .ndjson            one {\"id\", \"values\" (or \"vector\"), \"metadata\"?, \"ttl_seconds\"?} a line
+  .parquet .arrow .feather .arrows
+                            columns id, values (or vector, embedding: lists of floats), metadata (JSON text;
+                            if there is none, every other column becomes a field of it), ttl_seconds
+  .jsonl and --metadata may be gzipped (.jsonl.gz)
+
+\x1b[1;4mExamples:\x1b[0m
+  quiver import articles vectors.npy --metadata articles.jsonl.gz --id-field id
+  quiver import articles articles.parquet --values-column embedding --metadata-columns title,year
+  quiver import articles articles.jsonl --url http://127.0.0.1:7700
+
+Rows are upserted, so that an import that broke off can simply be repeated. Without --url rows are
+written straight to the configured store, which is safe while servers run on it.";
+
+/// Writes the rows of a file into a namespace, which is created if there is none.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Import {
+    /// The namespace
+    namespace: String,
+    /// The file
+    file: PathBuf,
+    #[command(flatten)]
+    options: FileOptions,
+    /// The metric of the namespace, if this import creates it [default: cosine]
+    #[arg(long, value_enum)]
+    distance: Option<Metric>,
+    /// Import only the first rows
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<u64>,
+    /// Rows written at once (at most 8 MiB of them)
+    #[arg(long, value_name = "ROWS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_rows: u32,
+    /// Batches under way at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    in_flight: u32,
+    /// Read and check the file, but write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write through this server instead of straight to the store
+    #[arg(long, value_name = "URL", env = "QUIVER_URL")]
+    url: Option<String>,
+    /// The API key for --url
+    #[arg(long, value_name = "KEY", env = "QUIVER_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Metric {
+    Cosine,
+    #[value(alias = "dot")]
+    DotProduct,
+    #[value(alias = "l2")]
+    Euclidean,
+}
+
+impl From<Metric> for Distance {
+    fn from(metric: Metric) -> Self {
+        match metric {
+            Metric::Cosine => Self::Cosine,
+            Metric::DotProduct => Self::DotProduct,
+            Metric::Euclidean => Self::Euclidean,
+        }
+    }
+}
+
+impl Import {
+    pub fn run(&self, config: &ConfigOptions) -> Result<(), Failure> {
+        let loaded = config.load(&[])?;
+        node::start_logging(&loaded, "warn")?;
+        let namespace =
+            NamespaceName::parse(&self.namespace, "NAMESPACE").map_err(|e| Failure::usage(e.to_string()))?;
+        let limits = Arc::new(loaded.config.limits.clone());
+        // Before anything is written: a file that cannot be read should leave nothing behind.
+        let source = source::open(&self.file, &self.options)?;
+        block_on(async {
+            let sink = match &self.url {
+                _ if self.dry_run => Sink::Nowhere,
+                Some(url) => Sink::server(url, self.api_key.as_deref())?,
+                None => Sink::Engine(Node::open(&loaded).await?.engine),
+            };
+            if let Some(distance) = self.distance {
+                sink.create(&namespace, distance.into()).await?;
+            }
+            let pipeline = Pipeline {
+                limits,
+                batch_rows: self.batch_rows as usize,
+                in_flight: self.in_flight as usize,
+                limit: self.limit.unwrap_or(u64::MAX),
+            };
+            let (totals, summary) = pipeline.run(source, &sink, &namespace).await?;
+            print(&self.report(&totals, &summary))
+        })
+    }
+
+    fn report(&self, totals: &Totals, summary: &str) -> String {
+        let (file, namespace) = (self.file.display(), &self.namespace);
+        if self.dry_run {
+            return format!("{file}: checked {summary}; nothing was written\n");
+        }
+        let new = totals.inserted.map_or(String::new(), |inserted| {
+            let upserted = totals.upserted;
+            format!(": {inserted} new, {} updated", upserted.saturating_sub(inserted))
+        });
+        format!("{file} -> {namespace}: {summary}{new}\n")
+    }
+}

@@ -1,0 +1,251 @@
+//! Where rows are written: an engine on the store, or a running server.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use reqwest::{Client, Method, StatusCode, header};
+use serde::Deserialize;
+
+use crate::{
+    cli::Failure,
+    engine::{Engine, IfExists, NamespaceSpec},
+    error::Error,
+    types::{Distance, NamespaceName, Rows},
+};
+
+/// How long a store or a server that cannot now is asked again.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// A pause is never longer, whatever the other side asks for.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How long one request to a server may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where rows are written.
+pub(super) enum Sink {
+    /// The configured store.
+    Engine(Engine),
+    /// A server.
+    Server(Server),
+    /// Nothing is written.
+    Nowhere,
+}
+
+/// What writing a batch did.
+pub(super) struct Written {
+    pub upserted: u64,
+    /// Ids that were new, if that is known.
+    pub inserted: Option<u64>,
+}
+
+impl Sink {
+    /// Writes to the server at `url`.
+    pub fn server(url: &str, api_key: Option<&str>) -> Result<Self, Failure> {
+        Server::new(url, api_key).map(Self::Server)
+    }
+
+    /// Creates the namespace with a metric. One that exists must have it.
+    pub async fn create(&self, namespace: &NamespaceName, distance: Distance) -> Result<(), Failure> {
+        match self {
+            Self::Engine(engine) => {
+                let spec = NamespaceSpec { dimension: None, distance: Some(distance) };
+                engine.create_namespace(namespace, spec, IfExists::Return).await?;
+            }
+            Self::Server(server) => server.create(namespace, distance).await?,
+            Self::Nowhere => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a batch. What may pass is tried again: an upsert may be repeated.
+    pub async fn upsert(&self, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
+        match self {
+            Self::Engine(engine) => upsert_engine(engine, namespace, rows).await,
+            Self::Server(server) => server.upsert(namespace, rows).await,
+            Self::Nowhere => Ok(Written { upserted: rows.len() as u64, inserted: None }),
+        }
+    }
+}
+
+async fn upsert_engine(engine: &Engine, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
+    let mut patience = Patience::new();
+    loop {
+        match engine.upsert(namespace, rows.clone()).await {
+            Ok(done) => return Ok(Written { upserted: done.upserted, inserted: Some(done.inserted) }),
+            Err(error) => {
+                let pause = match &error {
+                    Error::Unavailable { retry_after, .. } | Error::Overloaded { retry_after, .. } => {
+                        *retry_after
+                    }
+                    Error::OutcomeUnknown { .. } => Duration::from_secs(1),
+                    _ => return Err(error.into()),
+                };
+                patience.wait(Some(pause)).await.map_err(|_| Failure::from(error))?;
+            }
+        }
+    }
+}
+
+/// A server's HTTP API.
+pub(super) struct Server {
+    client: Client,
+    base: String,
+    api_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct UpsertAnswer {
+    upserted_count: u64,
+}
+
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: String,
+    code: String,
+}
+
+impl Server {
+    fn new(url: &str, api_key: Option<&str>) -> Result<Self, Failure> {
+        if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(Failure::usage(format!("--url {url}: expected http://… or https://…")));
+        }
+        let client =
+            Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(10)).build();
+        let client = client.map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))?;
+        let base = format!("{}/v1/namespaces", url.trim_end_matches('/').trim_end_matches("/v1"));
+        Ok(Self { client, base, api_key: api_key.map(str::to_owned) })
+    }
+
+    async fn create(&self, namespace: &NamespaceName, distance: Distance) -> Result<(), Failure> {
+        let body = serde_json::json!({"name": namespace.as_str(), "distance": distance.as_str()});
+        self.send(Method::POST, self.base.clone(), "application/json", body.to_string().into())
+            .await
+            .map(drop)
+    }
+
+    async fn upsert(&self, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
+        let body =
+            arrow_stream(rows).map_err(|error| Failure::new(format!("cannot encode rows: {error}")))?;
+        let url = format!("{}/{namespace}/vectors", self.base);
+        let answer = self.send(Method::POST, url, "application/vnd.apache.arrow.stream", body.into()).await?;
+        let answer: UpsertAnswer = serde_json::from_slice(&answer)
+            .map_err(|error| Failure::new(format!("the server's answer is not understood: {error}")))?;
+        Ok(Written { upserted: answer.upserted_count, inserted: None })
+    }
+
+    /// Sends a request that may be repeated, until it is answered with something definite.
+    async fn send(
+        &self,
+        method: Method,
+        url: String,
+        content_type: &'static str,
+        body: bytes::Bytes,
+    ) -> Result<bytes::Bytes, Failure> {
+        let mut patience = Patience::new();
+        loop {
+            let mut request =
+                self.client.request(method.clone(), &url).header(header::CONTENT_TYPE, content_type);
+            if let Some(key) = &self.api_key {
+                request = request.bearer_auth(key);
+            }
+            let (failure, pause) = match request.body(body.clone()).send().await {
+                Ok(response) if response.status().is_success() => match response.bytes().await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => (unreachable(&url, &error), None),
+                },
+                Ok(response) => {
+                    let (status, pause) = (response.status(), retry_after(response.headers()));
+                    let failure = refused(status, &response.bytes().await.unwrap_or_default());
+                    if !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
+                        return Err(failure);
+                    }
+                    (failure, pause)
+                }
+                Err(error) => (unreachable(&url, &error), None),
+            };
+            patience.wait(pause).await.map_err(|()| failure)?;
+        }
+    }
+}
+
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
+    let failure = match serde_json::from_slice::<ErrorAnswer>(body) {
+        Ok(answer) => Failure::new(format!("the server refused: {} ({})", answer.error, answer.code)),
+        Err(_) => Failure::new(format!("the server answered {status}")),
+    };
+    match status {
+        StatusCode::UNAUTHORIZED => failure.hint("put the API key into QUIVER_API_KEY"),
+        StatusCode::FORBIDDEN => failure.hint("use a key with the scope write that covers this namespace"),
+        _ => failure,
+    }
+}
+
+fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
+    // reqwest keeps the reason, such as "connection refused", at the bottom.
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    Failure::new(format!("cannot reach {url}: {reason}"))
+}
+
+/// Pauses that grow, until patience ends.
+struct Patience {
+    started: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { started: Instant::now(), pause: Duration::from_millis(200) }
+    }
+
+    /// Pauses for as long as is asked for, or for twice as long as before. Fails when it has been too long.
+    async fn wait(&mut self, asked: Option<Duration>) -> Result<(), ()> {
+        let pause = asked.unwrap_or(self.pause).clamp(self.pause, MAX_PAUSE);
+        if self.started.elapsed() + pause > PATIENCE {
+            return Err(());
+        }
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// Rows in the form in which the API takes them fastest.
+fn arrow_stream(rows: &Rows) -> Result<Vec<u8>, ArrowError> {
+    let dimension =
+        i32::try_from(rows.dimension).map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let values = Arc::new(Float32Array::from(rows.vectors.clone()));
+    let ids: StringArray = rows.ids.iter().map(|id| Some(id.as_str())).collect();
+    let metadata: StringArray = rows.metadata.iter().map(|text| text.as_deref()).collect();
+    let ttl: UInt64Array = rows.ttl.iter().map(|ttl| ttl.map(|ttl| ttl.as_secs())).collect();
+    let columns: [(&str, ArrayRef, bool); 4] = [
+        ("id", Arc::new(ids), false),
+        ("values", Arc::new(FixedSizeListArray::try_new(item, dimension, values, None)?), false),
+        ("metadata", Arc::new(metadata), true),
+        ("ttl_seconds", Arc::new(ttl), true),
+    ];
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(name, column, nullable)| Field::new(*name, column.data_type().clone(), *nullable))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        columns.into_iter().map(|(_, column, _)| column).collect(),
+    )?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+    writer.write(&batch)?;
+    writer.into_inner()
+}

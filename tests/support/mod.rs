@@ -1,0 +1,7 @@
+//! What several test binaries share. Each uses a part of it.
+#![allow(dead_code)]
+
+pub mod faults;
+pub mod ports;
+pub mod process;
+pub mod servers;
