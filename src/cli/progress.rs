@@ -14,6 +14,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
+    what: &'static str,
     started: Instant,
     last_line: Instant,
     rows: u64,
@@ -21,8 +22,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts at nothing done. `total` is in whatever unit [`Progress::advance`] gets as `position`.
-    pub fn start(total: Option<u64>) -> Self {
+    /// Starts at nothing done. `what` is what is counted; `total` is in whatever unit [`Progress::advance`] gets as `position`.
+    pub fn start(what: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
             let template = match total {
@@ -36,7 +37,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, last_line: now, rows: 0, bytes: 0 }
+        Self { bar, what, started: now, last_line: now, rows: 0, bytes: 0 }
     }
 
     /// The end of the work became known.
@@ -74,6 +75,10 @@ impl Progress {
     fn summary(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
         let rate = self.rows as f64 / seconds;
-        format!("{} rows ({}), {}/s", HumanCount(self.rows), HumanBytes(self.bytes), HumanCount(rate as u64))
+        let (rows, rate) = (HumanCount(self.rows), HumanCount(rate as u64));
+        match self.bytes {
+            0 => format!("{rows} {}, {rate}/s", self.what),
+            bytes => format!("{rows} {} ({}), {rate}/s", self.what, HumanBytes(bytes)),
+        }
     }
 }

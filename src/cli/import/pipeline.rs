@@ -58,7 +58,7 @@ impl Pipeline {
     ) -> Result<(Totals, String), Failure> {
         // With --limit the end of the file says nothing about the end of the work.
         let total = (self.limit == u64::MAX).then(|| source.total());
-        let mut progress = Progress::start(total);
+        let mut progress = Progress::start("rows", total);
         let (sender, batches) = mpsc::channel(2);
         let in_flight = self.in_flight;
         let reader = tokio::task::spawn_blocking(move || self.read(source, &sender));
