@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use super::{
     ConfigOptions, Failure, block_on, node,
     node::{Access, Node},
-    progress::Progress,
+    progress::{Progress, say},
 };
 use crate::{
     clock::Timestamp,
@@ -83,7 +83,7 @@ impl Export {
             let writer = writer.map_err(|error| target.cannot_write(&error))?;
             let summary = self.copy(&node, &loaded, &namespace, &target, writer, info.dimension).await?;
             output.complete().map_err(|error| target.cannot_write(&error))?;
-            eprintln!("{namespace} -> {}: {summary}", self.output.display());
+            say(&format!("{namespace} -> {}: {summary}", self.output.display()));
             Ok(())
         })
     }

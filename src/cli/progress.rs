@@ -1,7 +1,7 @@
 //! How far a command is: a bar on a terminal, a line now and then elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -9,6 +9,11 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyl
 
 /// The pause between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// A line about the work, for people. If stderr is gone, nobody is left to tell.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
 
 /// Rows and bytes that are done, out of how much work.
 #[derive(Debug)]
@@ -58,7 +63,7 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", self.summary());
+                say(&self.summary());
             }
             None => {}
         }
@@ -69,7 +74,11 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        format!("{} in {}", self.summary(), HumanDuration(self.started.elapsed()))
+        let elapsed = self.started.elapsed();
+        let precise = format!("{:.1} s", elapsed.as_secs_f64());
+        let time =
+            if elapsed < Duration::from_secs(120) { precise } else { HumanDuration(elapsed).to_string() };
+        format!("{} in {time}", self.summary())
     }
 
     fn summary(&self) -> String {

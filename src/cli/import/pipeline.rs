@@ -67,7 +67,8 @@ impl Pipeline {
         // The sending side has ended, or ends with its next batch, as nobody receives any more.
         let read = reader.await;
         let summary = progress.finish();
-        let done = format!("{} rows were imported before; repeating the import is safe", totals.rows);
+        let done =
+            format!("imported before it broke off: {} rows; repeating the import is safe", totals.rows);
         written.map_err(|failure| failure.or_hint(done.clone()))?;
         match read {
             Ok(Ok(())) => Ok((totals, summary)),
