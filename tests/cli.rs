@@ -1,13 +1,9 @@
 //! The `quiver` binary, run as people run it.
 
-#[allow(dead_code)]
-#[path = "support/process.rs"]
-mod process;
+#[path = "support/mod.rs"]
+mod shared;
 #[path = "cli/support.rs"]
 mod support;
-
-#[path = "support/ports.rs"]
-mod ports;
 
 #[path = "cli/commands.rs"]
 mod commands;
@@ -19,5 +15,7 @@ mod files;
 mod import;
 #[path = "cli/serve.rs"]
 mod serve;
+#[path = "cli/stores.rs"]
+mod stores;
 #[path = "cli/verify.rs"]
 mod verify;

@@ -50,7 +50,7 @@ enum Command {
     /// Serve the HTTP API
     Serve(serve::Serve),
     /// Write the rows of a file (.npy, .jsonl, .parquet, .arrow) into a namespace
-    Import(import::Import),
+    Import(Box<import::Import>),
     /// Write the rows of a namespace to a file (.jsonl, .arrow)
     Export(export::Export),
     /// Check that what the store holds is whole

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     files::{self, Float, vector},
-    ports,
+    shared::ports,
     support::{Server, Workdir, until},
 };
 
@@ -358,10 +358,10 @@ fn damaged_columnar_files_fail_and_do_not_crash() {
     for (name, write) in [
         (
             "v.arrow",
-            &(|path: &std::path::Path| files::write_arrow_file(path, &[batch.clone()]))
+            &(|path: &std::path::Path| files::write_arrow_file(path, std::slice::from_ref(&batch)))
                 as &dyn Fn(&std::path::Path),
         ),
-        ("v.arrows", &|path| files::write_arrow_stream(path, &[batch.clone()])),
+        ("v.arrows", &|path| files::write_arrow_stream(path, std::slice::from_ref(&batch))),
         ("v.parquet", &|path| files::write_parquet(path, &batch)),
     ] {
         write(&workdir.path(name));

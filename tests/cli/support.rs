@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Process, temporary_dir};
+use crate::shared::process::{Process, temporary_dir};
 
 /// Nothing in these tests takes longer than this, unless it is broken.
 pub const BOUND: Duration = Duration::from_secs(30);
@@ -125,7 +125,7 @@ impl Server {
             assert!(process.exited().is_none(), "{}", process.output());
             let output = std::fs::read_to_string(&log).unwrap_or_default();
             // The whole banner, so that the rest of it can be read as well.
-            output.contains("  try  ").then(|| ())?;
+            output.contains("  try  ").then_some(())?;
             Some(output.split_once("listening  http://")?.1.split_whitespace().next()?.to_owned())
         });
         Self { process, log, address }
