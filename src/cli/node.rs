@@ -49,7 +49,7 @@ impl Node {
             store.probe().await?;
         }
         let clock = SystemClock::shared();
-        let engine = Engine::new(store.clone(), Arc::clone(&clock), &loaded.config, Arc::clone(&metrics));
+        let engine = Engine::new(store.clone(), Arc::clone(&clock), &loaded.config, Arc::clone(&metrics))?;
         Ok(Self { engine, store, metrics, clock })
     }
 }

@@ -77,11 +77,7 @@ impl Engine {
             retry: config.storage.retry.clone(),
         };
         let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
-        Ok(Self {
-            context: Arc::new(context),
-            registry: Arc::default(),
-            searchers,
-        })
+        Ok(Self { context: Arc::new(context), registry: Arc::default(), searchers })
     }
 
     /// The store underneath.
