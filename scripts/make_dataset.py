@@ -38,7 +38,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="only the first so many glosses")
     options = parser.parse_args()
     output = options.output
-    if all((output / name).exists() for name in ("base.f16.npy", "queries.npy", "gt100.npy")):
+    if (output / "queries.npy").exists():
+        found = len(np.load(output / "base.f16.npy", mmap_mode="r"))
+        if found != options.rows:
+            sys.exit(f"{output} holds {found} rows, not {options.rows}: delete it, or give another --output")
         print(f"{output} is complete")
         return
     output.mkdir(parents=True, exist_ok=True)
@@ -78,8 +81,8 @@ def select_queries(rows: list[Synset]) -> list[dict]:
 
 def embed_rows(model: MiniLM, texts: list[str], path: Path) -> np.ndarray:
     """Appends chunks to a raw file, so that an interrupted run loses at most one of them."""
-    if path.exists():
-        return np.load(path, mmap_mode="r")
+    if path.exists() and len(base := np.load(path, mmap_mode="r")) == len(texts):
+        return base
     partial = path.with_suffix(".partial")
     row_bytes = WIDTH * 2
     done = partial.stat().st_size // (CHUNK * row_bytes) * CHUNK if partial.exists() else 0

@@ -16,8 +16,8 @@ HEADS = 12
 LAYERS = 6
 WIDTH = 384
 EPSILON = 1e-12
-# What the tokenizer file of the model says; its sentence length of 256 is not what it was trained with.
-MAX_TOKENS = 128
+# Three glosses in a thousand are longer; their ends do not count.
+MAX_TOKENS = 64
 TOKENS_PER_BATCH = 1024
 
 
