@@ -55,7 +55,7 @@ impl Cluster {
         let metrics = Arc::new(Metrics::default());
         let store = self.store.as_seen_by(metrics.clone(), Some(faults.hook()));
         let clock: SharedClock = self.clock.clone();
-        let engine = Engine::with_random(store, clock, Random::seeded(seed), &self.config, metrics);
+        let engine = Engine::with_random(store, clock, Random::seeded(seed), &self.config, metrics).unwrap();
         Node { engine, faults }
     }
 }

@@ -126,8 +126,9 @@ fn add_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
     for content in body.content.values_mut() {
         if let RefOr::T(content) = content
             && let Some(RefOr::Ref(schema)) = &content.schema
+            && let Some(example) = examples.get(&schema.ref_location)
         {
-            content.example = examples.get(&schema.ref_location).cloned();
+            content.example = Some(example.clone());
         }
     }
 }

@@ -24,7 +24,8 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
     responses((status = 200, description = "Types and sizes.", body = IndexList)))]
 pub(in crate::api) async fn list(state: State, Namespace(name): Namespace) -> Result<Json<IndexList>> {
-    let blobs = state.engine.list_index_blobs(&name).await?;
+    let mut blobs = state.engine.list_index_blobs(&name).await?;
+    blobs.sort();
     let indexes = blobs.into_iter().map(|(index_type, size_bytes)| IndexBlob { index_type, size_bytes });
     Ok(Json(IndexList { indexes: indexes.collect() }))
 }

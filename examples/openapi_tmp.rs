@@ -1,3 +1,0 @@
-fn main() {
-    print!("{}", quiver::api::openapi_json());
-}
