@@ -9,6 +9,7 @@ mod blobs;
 mod context;
 mod failure;
 pub mod format;
+pub mod index;
 mod lifecycle;
 pub mod log;
 pub mod manifest;
