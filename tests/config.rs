@@ -1,6 +1,9 @@
 //! The configuration: precedence, refusals, the files that ship, and that secrets stay hidden.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use quiver::config::{BackendConfig, Config, Inputs, Loaded, LogFormat, Scope, Source};
@@ -142,9 +145,7 @@ fn environment_completes_the_backend_of_a_file() {
 #[test]
 fn the_default_backend_may_be_given_a_root_alone() {
     let config = config("", &[("QUIVER_STORAGE__BACKEND__ROOT", "/elsewhere")], &[]);
-    assert!(
-        matches!(config.storage.backend, BackendConfig::Fs { root } if root == PathBuf::from("/elsewhere"))
-    );
+    assert!(matches!(config.storage.backend, BackendConfig::Fs { root } if root == Path::new("/elsewhere")));
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn another_type_starts_the_backend_anew() {
     assert!(matches!(from_fs, BackendConfig::S3 { root, .. } if root.is_empty()), "no root leaks in");
     let file = "[storage.backend]\ntype = \"s3\"\nbucket = \"b\"\nroot = \"prefix\"\n";
     let to_fs = config(file, &[], &["storage.backend.type=fs"]).storage.backend;
-    assert!(matches!(to_fs, BackendConfig::Fs { root } if root == PathBuf::from("data")));
+    assert!(matches!(to_fs, BackendConfig::Fs { root } if root == Path::new("data")));
     let same = config(file, &[], &["storage.backend.type=s3"]).storage.backend;
     assert!(matches!(same, BackendConfig::S3 { root, .. } if root == "prefix"), "the same type keeps it");
 }
@@ -305,7 +306,7 @@ fn assert_same_keys(path: &str, expected: &toml::Value, actual: &toml::Value) {
 #[test]
 fn every_example_loads() {
     let backend = |name: &str| load_shipped(name).storage.backend;
-    assert!(matches!(backend("fs.toml"), BackendConfig::Fs { root } if root == PathBuf::from("data")));
+    assert!(matches!(backend("fs.toml"), BackendConfig::Fs { root } if root == Path::new("data")));
     assert!(matches!(backend("memory.toml"), BackendConfig::Memory {}));
     assert!(matches!(backend("s3.toml"), BackendConfig::S3 { bucket, root, .. }
         if bucket == "my-vectors" && root == "quiver"));

@@ -2,6 +2,8 @@
 
 #[path = "support/faults.rs"]
 mod faults;
+#[path = "protocol/storm.rs"]
+mod storm;
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +57,7 @@ impl Cluster {
         let metrics = Arc::new(Metrics::default());
         let store = self.store.as_seen_by(metrics.clone(), Some(faults.hook()));
         let clock: SharedClock = self.clock.clone();
-        let engine = Engine::with_random(store, clock, Random::seeded(seed), &self.config, metrics);
+        let engine = Engine::with_random(store, clock, Random::seeded(seed), &self.config, metrics).unwrap();
         Node { engine, faults }
     }
 }

@@ -9,7 +9,7 @@ use quiver::{
     storage::{Store, keys},
     telemetry::Metrics,
 };
-use support::servers::{Azurite, FakeGcs, Seaweed};
+use support::servers::{Azurite, FakeGcs, Gcs, Seaweed};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -21,6 +21,12 @@ async fn seaweed() {
 #[tokio::test]
 async fn azurite() {
     let (one, other) = tokio::join!(Azurite::start(), Azurite::start());
+    put_and_get(&one.storage_config("some/prefix"), &other.storage_config("some/prefix")).await;
+}
+
+#[tokio::test]
+async fn gcs() {
+    let (one, other) = tokio::join!(Gcs::start(), Gcs::start());
     put_and_get(&one.storage_config("some/prefix"), &other.storage_config("some/prefix")).await;
 }
 

@@ -14,7 +14,11 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigOptions, Failure, block_on, node, node::Node, progress::Progress};
+use super::{
+    ConfigOptions, Failure, block_on, node,
+    node::{Access, Node},
+    progress::{Progress, say},
+};
 use crate::{
     clock::Timestamp,
     config::Loaded,
@@ -72,14 +76,14 @@ impl Export {
             NamespaceName::parse(&self.namespace, "NAMESPACE").map_err(|e| Failure::usage(e.to_string()))?;
         let target = Target::new(&self.output, self.format)?;
         block_on(async {
-            let node = Node::open(&loaded).await?;
+            let node = Node::open(&loaded, Access::Read).await?;
             let info = node.engine.describe(&namespace).await?;
             let output = target.create()?;
             let writer = target.writer(&output, info.dimension.unwrap_or(0));
             let writer = writer.map_err(|error| target.cannot_write(&error))?;
             let summary = self.copy(&node, &loaded, &namespace, &target, writer, info.dimension).await?;
             output.complete().map_err(|error| target.cannot_write(&error))?;
-            eprintln!("{namespace} -> {}: {summary}", self.output.display());
+            say(&format!("{namespace} -> {}: {summary}", self.output.display()));
             Ok(())
         })
     }
@@ -95,7 +99,7 @@ impl Export {
     ) -> Result<String, Failure> {
         let dimension = dimension.unwrap_or(1).max(1);
         let page_rows = (PAGE_BYTES / (dimension * 4)).clamp(1, loaded.config.limits.page_rows);
-        let mut progress = Progress::start(None);
+        let mut progress = Progress::start("rows", None);
         let mut after = None;
         let mut position = 0;
         loop {

@@ -13,6 +13,7 @@ mod openapi;
 mod options;
 mod progress;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -49,9 +50,11 @@ enum Command {
     /// Serve the HTTP API
     Serve(serve::Serve),
     /// Write the rows of a file (.npy, .jsonl, .parquet, .arrow) into a namespace
-    Import(import::Import),
+    Import(Box<import::Import>),
     /// Write the rows of a namespace to a file (.jsonl, .arrow)
     Export(export::Export),
+    /// Check that what the store holds is whole
+    Verify(verify::Verify),
     /// Print the OpenAPI document of the HTTP API
     Openapi(openapi::Openapi),
     /// Print the configuration in effect, and who set what
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(&cli.config),
         Command::Import(import) => import.run(&cli.config),
         Command::Export(export) => export.run(&cli.config),
+        Command::Verify(verify) => verify.run(&cli.config),
         Command::Openapi(openapi) => openapi.run(),
         Command::Config(print) => print.run(&cli.config),
         Command::Keygen(keygen) => keygen.run(),

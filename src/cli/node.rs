@@ -23,6 +23,15 @@ pub(super) fn start_logging(loaded: &Loaded, usual_filter: &str) -> Result<(), F
     Ok(logging::init(style, filter)?)
 }
 
+/// What a command does with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It only reads, and needs no permission to write.
+    Read,
+    /// It writes as well.
+    Write,
+}
+
 /// An engine on the configured store.
 pub(super) struct Node {
     pub engine: Engine,
@@ -32,13 +41,15 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Opens the store and checks that it keeps its contract: no command writes to one that does not.
-    pub async fn open(loaded: &Loaded) -> Result<Self, Failure> {
+    /// Opens the store. Before anything is written to it, it is checked that it keeps its contract.
+    pub async fn open(loaded: &Loaded, access: Access) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::default());
         let store = Store::open(&loaded.config.storage, Arc::clone(&metrics))?;
-        store.probe().await?;
+        if access == Access::Write {
+            store.probe().await?;
+        }
         let clock = SystemClock::shared();
-        let engine = Engine::new(store.clone(), Arc::clone(&clock), &loaded.config, Arc::clone(&metrics));
+        let engine = Engine::new(store.clone(), Arc::clone(&clock), &loaded.config, Arc::clone(&metrics))?;
         Ok(Self { engine, store, metrics, clock })
     }
 }

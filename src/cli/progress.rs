@@ -1,7 +1,7 @@
 //! How far a command is: a bar on a terminal, a line now and then elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -10,10 +10,16 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyl
 /// The pause between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// A line about the work, for people. If stderr is gone, nobody is left to tell.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Rows and bytes that are done, out of how much work.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
+    what: &'static str,
     started: Instant,
     last_line: Instant,
     rows: u64,
@@ -21,8 +27,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts at nothing done. `total` is in whatever unit [`Progress::advance`] gets as `position`.
-    pub fn start(total: Option<u64>) -> Self {
+    /// Starts at nothing done. `what` is what is counted; `total` is in whatever unit [`Progress::advance`] gets as `position`.
+    pub fn start(what: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
             let template = match total {
@@ -36,7 +42,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, last_line: now, rows: 0, bytes: 0 }
+        Self { bar, what, started: now, last_line: now, rows: 0, bytes: 0 }
     }
 
     /// The end of the work became known.
@@ -57,7 +63,7 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", self.summary());
+                say(&self.summary());
             }
             None => {}
         }
@@ -68,12 +74,20 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        format!("{} in {}", self.summary(), HumanDuration(self.started.elapsed()))
+        let elapsed = self.started.elapsed();
+        let precise = format!("{:.1} s", elapsed.as_secs_f64());
+        let time =
+            if elapsed < Duration::from_secs(120) { precise } else { HumanDuration(elapsed).to_string() };
+        format!("{} in {time}", self.summary())
     }
 
     fn summary(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
         let rate = self.rows as f64 / seconds;
-        format!("{} rows ({}), {}/s", HumanCount(self.rows), HumanBytes(self.bytes), HumanCount(rate as u64))
+        let (rows, rate) = (HumanCount(self.rows), HumanCount(rate as u64));
+        match self.bytes {
+            0 => format!("{rows} {}, {rate}/s", self.what),
+            bytes => format!("{rows} {} ({}), {rate}/s", self.what, HumanBytes(bytes)),
+        }
     }
 }

@@ -5,7 +5,11 @@ use std::{net::SocketAddr, sync::Arc};
 use clap::Args;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{ConfigOptions, Failure, block_on, node, node::Node, print};
+use super::{
+    ConfigOptions, Failure, block_on, node,
+    node::{Access, Node},
+    print,
+};
 use crate::{
     api::{
         self, AppState,
@@ -88,7 +92,7 @@ impl Server {
         };
         let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
-        let node = Node::open(loaded).await?;
+        let node = Node::open(loaded, Access::Write).await?;
         let location = node.store.location();
         let state = AppState::new(node.engine, &loaded.config, node.metrics, node.clock)?;
         Ok(Self { listener, address, location, state: Arc::new(state) })

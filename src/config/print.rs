@@ -12,7 +12,7 @@ impl Loaded {
         if let Ok(toml::Value::Table(table)) = toml::Value::try_from(&self.config) {
             let _ = self.write_table(&mut out, "", &table);
         }
-        out
+        out.trim_start().to_owned()
     }
 
     fn write_table(&self, out: &mut String, path: &str, table: &toml::Table) -> std::fmt::Result {

@@ -9,6 +9,7 @@ mod blobs;
 mod context;
 mod failure;
 pub mod format;
+pub mod index;
 mod lifecycle;
 pub mod log;
 pub mod manifest;
@@ -53,7 +54,10 @@ pub struct Engine {
 
 impl Engine {
     /// An engine over a store. Contacts nothing.
-    pub fn new(store: Store, clock: SharedClock, config: &Config, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// # Errors
+    /// If the operating system gives no threads to search with.
+    pub fn new(store: Store, clock: SharedClock, config: &Config, metrics: Arc<Metrics>) -> Result<Self> {
         Self::with_random(store, clock, Random::from_os(), config, metrics)
     }
 
@@ -64,7 +68,7 @@ impl Engine {
         random: Random,
         config: &Config,
         metrics: Arc<Metrics>,
-    ) -> Self {
+    ) -> Result<Self> {
         let context = Context {
             store,
             clock,
@@ -73,11 +77,8 @@ impl Engine {
             log: config.log.clone(),
             retry: config.storage.retry.clone(),
         };
-        Self {
-            context: Arc::new(context),
-            registry: Arc::default(),
-            searchers: Arc::new(query::Searchers::new(config.search.threads)),
-        }
+        let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
+        Ok(Self { context: Arc::new(context), registry: Arc::default(), searchers })
     }
 
     /// The store underneath.

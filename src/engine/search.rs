@@ -1,6 +1,6 @@
 //! Nearest-neighbour queries.
 
-use super::{Consistency, Engine, Hit, Query, QueryResult, rows::read_row};
+use super::{Consistency, Engine, Hit, Query, QueryResult, query::Target, rows::read_row};
 use crate::{
     error::{Error, Result},
     types::NamespaceName,
@@ -8,6 +8,9 @@ use crate::{
 
 impl Engine {
     /// Answers in the order of the queries, all on the same state.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`] if a query's vector does not fit the namespace.
     pub async fn query(
         &self,
         name: &NamespaceName,
@@ -15,7 +18,39 @@ impl Engine {
         consistency: Consistency,
     ) -> Result<Vec<QueryResult>> {
         let namespace = self.read(name, consistency).await?;
-        let _snapshot = namespace.snapshot();
-        let _ = (queries, Hit { score: 0.0, row: todo!() }, read_row, Error::internal("x"));
+        let (dimension, distance) = {
+            let state = namespace.state();
+            (state.dimension, state.manifest.config.distance)
+        };
+        if let Some(expected) = dimension {
+            check_dimensions(&queries, expected)?;
+        }
+        let snapshot = namespace.snapshot();
+        let now = self.context.clock.now();
+        let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
+        let targets = queries.into_iter().map(|query| Target {
+            distance: query.distance.unwrap_or(distance),
+            top_k: query.top_k,
+            vector: query.vector,
+        });
+        let found = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
+        let elapsed = now.age(self.context.clock.now());
+        let results = found.into_iter().zip(projections).map(|(found, projection)| {
+            let hits = found.into_iter().map(|found| Hit {
+                score: found.score,
+                row: read_row(&snapshot.chunks[found.chunk], found.row, snapshot.dimension, projection),
+            });
+            QueryResult { hits: hits.collect(), elapsed }
+        });
+        Ok(results.collect())
     }
+}
+
+fn check_dimensions(queries: &[Query], expected: usize) -> Result<()> {
+    let wrong = queries.iter().enumerate().find(|(_, query)| query.vector.len() != expected);
+    let Some((index, query)) = wrong else {
+        return Ok(());
+    };
+    let field = if queries.len() == 1 { "vector".to_owned() } else { format!("queries[{index}].vector") };
+    Err(Error::DimensionMismatch { field, expected, actual: query.vector.len() })
 }

@@ -175,7 +175,7 @@ impl Backend {
                 let session = cx.session(remote);
                 match &remote.parts {
                     Some(parts) if Parts::wanted(bytes.len()) => {
-                        return parts.put(&session, key.as_str(), bytes, &cx.pulse).await;
+                        return parts.put(&session, key.as_str(), bytes, cx).await;
                     }
                     _ => session,
                 }

@@ -177,19 +177,19 @@ impl Files {
 
     /// Writes and syncs a temporary file in `dir`, which is created if missing.
     fn stage(&self, dir: &Path, bytes: &[u8]) -> Result<Temporary, Failure> {
-        let attempt = || -> io::Result<Temporary> {
+        let attempt = || {
             self.ensure_dir(dir)?;
-            match Temporary::create(dir) {
-                // Somebody removed a directory that this process knew.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    self.known().clear();
-                    self.ensure_dir(dir)?;
-                    Temporary::create(dir)
-                }
-                created => created,
-            }
+            Temporary::create(dir)
         };
-        let mut temporary = attempt().map_err(|error| no_effect(&error))?;
+        let created = match attempt() {
+            // Somebody removed a directory that this process knew.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.known().clear();
+                attempt()
+            }
+            created => created,
+        };
+        let mut temporary = created.map_err(|error| no_effect(&error))?;
         temporary.fill(bytes).map_err(|error| no_effect(&error))?;
         Ok(temporary)
     }

@@ -315,6 +315,12 @@ mod tests {
             Ok(7)
         });
         assert_eq!(slow.await.expect("it moved all the time"), 7);
+        let large = Call { bytes: 2 * FLOOR_BYTES_PER_SECOND, ..call(Operation::Put) };
+        let sending = layers.run(large, |_| async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            Ok(7)
+        });
+        assert_eq!(sending.await.expect("so much takes time"), 7);
         let hang = |operation| {
             layers.run(call(operation), |_| async move {
                 tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -98,11 +98,7 @@ impl Session {
         };
         match read.await {
             Ok(buffers) => Ok(buffers.into_iter().map(|buffer| buffer.to_bytes()).collect()),
-            // A range that begins inside the object and ends past it is answered with less.
-            Err(error) if error.message().contains("unexpected data size") => {
-                Err(Failure::new(StoreErrorKind::Refused, "a range ends past the object"))
-            }
-            Err(error) => Err(self.failure(&error)),
+            Err(error) => Err(self.range_failure(&error)),
         }
     }
 
@@ -118,13 +114,28 @@ impl Session {
             }
             Ok(parts.into_iter().flatten().collect::<Buffer>().to_bytes())
         };
-        let bytes = read.await.map_err(|error| self.failure(&error))?;
+        let bytes = read.await.map_err(|error| self.range_failure(&error))?;
         let length = bytes.len() as u64;
         if length == range.end - range.start {
             Ok(bytes)
         } else {
             Err(Failure::new(StoreErrorKind::Refused, past_the_end(range, range.start + length)))
         }
+    }
+
+    /// A range that begins inside the object and ends past it is answered with less, whole; one
+    /// that begins at its end by some with an impossible Content-Range. (An answer that was cut
+    /// short is another error, of the HTTP client.)
+    fn range_failure(&self, error: &opendal::Error) -> Failure {
+        let short = [
+            "reader got too little data",
+            "reader got unexpected data size",
+            "header content range is invalid",
+        ];
+        if short.iter().any(|short| error.message().contains(short)) {
+            return Failure::new(StoreErrorKind::Refused, "a range ends past the object");
+        }
+        self.failure(error)
     }
 
     pub async fn size(&self, key: &str) -> Result<u64, Failure> {

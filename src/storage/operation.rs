@@ -1,7 +1,7 @@
 //! What can be asked of a store, by name: for metrics, errors, retries and fault injection.
 
 /// One kind of store operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// [`super::Store::get`]
     Get,

@@ -15,12 +15,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use opendal::{
     Metadata, MetadataBuilder, Operator,
-    layers::{RetryLayer, TimeoutLayer},
+    layers::{RetryEvent, RetryLayer, TimeoutLayer},
 };
 use tokio::sync::Mutex;
 
 use super::{
     Tag, TagKind,
+    backend::Context,
     error::{Failure, StoreErrorKind},
     layers::Pulse,
     objects::Session,
@@ -106,14 +107,8 @@ impl Parts {
     }
 
     /// Sends a blob in parts. Nothing is visible before the last request.
-    pub async fn put(
-        &self,
-        session: &Session,
-        key: &str,
-        bytes: Bytes,
-        pulse: &Pulse,
-    ) -> Result<(), Failure> {
-        let operator = self.retrying(&session.operator);
+    pub async fn put(&self, session: &Session, key: &str, bytes: Bytes, cx: &Context) -> Result<(), Failure> {
+        let operator = self.retrying(&session.operator, cx);
         let mut writer = operator
             .writer_with(key)
             .chunk(PART)
@@ -123,7 +118,7 @@ impl Parts {
         let sent = async {
             for start in (0..bytes.len()).step_by(PART) {
                 writer.write(bytes.slice(start..bytes.len().min(start + PART))).await?;
-                pulse.beat();
+                cx.pulse.beat();
             }
             writer.close().await
         };
@@ -140,15 +135,19 @@ impl Parts {
         }
     }
 
-    fn retrying(&self, operator: &Operator) -> Operator {
+    fn retrying(&self, operator: &Operator, cx: &Context) -> Operator {
         let RetryConfig { tries, min_delay, max_delay, factor } = self.retry;
+        let (metrics, operation) = (cx.metrics.clone(), cx.operation);
         let retry = RetryLayer::new()
             .with_max_times(tries.saturating_sub(1))
             .with_min_delay(min_delay)
             .with_max_delay(max_delay)
             .with_factor(factor.max(1.0))
             .with_jitter()
-            .with_notify(|_: opendal::layers::RetryEvent<'_>| {});
+            .with_notify(move |event: RetryEvent<'_>| {
+                metrics.store.count_retry(operation.as_str());
+                tracing::debug!(attempt = event.attempt, pause = ?event.retry_after, "will retry a part");
+            });
         let timeout = TimeoutLayer::new().with_timeout(self.timeout).with_io_timeout(self.timeout);
         operator.clone().layer(timeout).layer(retry)
     }

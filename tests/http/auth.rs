@@ -202,7 +202,8 @@ async fn a_digest_that_is_none_stops_the_server_from_starting() {
     let metrics = std::sync::Arc::new(quiver::telemetry::Metrics::default());
     let clock = quiver::clock::SystemClock::shared();
     let store = quiver::storage::Store::open(&config.storage, metrics.clone()).unwrap();
-    let engine = quiver::engine::Engine::new(store, clock.clone(), &config, metrics.clone());
+    let engine =
+        quiver::engine::Engine::new(store, clock.clone(), &config, metrics.clone()).expect("threads");
     let error = quiver::api::AppState::new(engine, &config, metrics, clock).unwrap_err();
     assert!(error.to_string().starts_with("auth.keys[2].sha256: must be 64"), "{error}");
 }

@@ -41,7 +41,7 @@ impl Server {
         let clock = ManualClock::starting_at(1_800_000_000_000);
         let shared: SharedClock = clock.clone();
         let store = Store::open(&config.storage, metrics.clone()).unwrap();
-        let engine = Engine::new(store, shared.clone(), &config, metrics.clone());
+        let engine = Engine::new(store, shared.clone(), &config, metrics.clone()).expect("threads");
         let state = Arc::new(AppState::new(engine, &config, metrics.clone(), shared).unwrap());
         Self { router: router(state.clone()), state, metrics, clock }
     }

@@ -1,6 +1,9 @@
 //! What the conformance suite runs on: one configured backend under a prefix of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use quiver::{
     config::{BackendConfig, RetryConfig, StorageConfig},
@@ -8,13 +11,36 @@ use quiver::{
     telemetry::Metrics,
 };
 use tempfile::TempDir;
+use tokio::{runtime::Runtime, sync::OnceCell};
 use uuid::Uuid;
+
+use crate::support::servers::{Azurite, FakeGcs, Gcs, Seaweed};
 
 pub struct Bed {
     pub config: StorageConfig,
     /// Keys that the races run on.
     pub race_keys: usize,
+    /// Of these, so many at the same time.
+    pub races_at_once: usize,
+    /// How long a reader of a raced key rests between two reads.
+    pub reader_pause: Duration,
     pub dir: Option<TempDir>,
+}
+
+/// Servers live as long as the test process, so their tasks must not end with one test's runtime.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// One server of each kind for all tests of this process.
+async fn shared<T, F>(cell: &'static OnceCell<T>, start: fn() -> F) -> &'static T
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let started = async || {
+        let started = tokio::task::spawn_blocking(move || RUNTIME.block_on(start()));
+        started.await.expect("the server starts")
+    };
+    cell.get_or_init(started).await
 }
 
 impl Bed {
@@ -25,8 +51,11 @@ impl Bed {
             max_delay: Duration::from_millis(20),
             factor: 2.0,
         };
-        let config = StorageConfig { backend, retry, ..StorageConfig::default() };
-        Self { config, race_keys, dir: None }
+        Self::over(StorageConfig { backend, retry, ..StorageConfig::default() }, race_keys)
+    }
+
+    fn over(config: StorageConfig, race_keys: usize) -> Self {
+        Self { config, race_keys, races_at_once: 8, reader_pause: Duration::from_millis(1), dir: None }
     }
 
     pub async fn memory() -> Self {
@@ -40,6 +69,37 @@ impl Bed {
         bed
     }
 
+    /// SeaweedFS.
+    pub async fn s3() -> Self {
+        static SERVER: OnceCell<Seaweed> = OnceCell::const_new();
+        let mut bed = Self::over(shared(&SERVER, Seaweed::start).await.storage_config(&prefix()), 200);
+        // A writer polls for the object's lock once a second in there, so many keys at once save
+        // time. But the lock lapses after five: a starved server lets two writers win, so readers
+        // go easy on it.
+        bed.races_at_once = 50;
+        bed.reader_pause = Duration::from_millis(25);
+        bed.config.concurrency = Some(1024);
+        bed
+    }
+
+    /// Azurite.
+    pub async fn azblob() -> Self {
+        static SERVER: OnceCell<Azurite> = OnceCell::const_new();
+        Self::over(shared(&SERVER, Azurite::start).await.storage_config(&prefix()), 200)
+    }
+
+    /// The server for Google's API that is part of these tests.
+    pub async fn gcs() -> Self {
+        static SERVER: OnceCell<Gcs> = OnceCell::const_new();
+        Self::over(shared(&SERVER, Gcs::start).await.storage_config(&prefix()), 200)
+    }
+
+    /// A server that ignores the conditions of writes.
+    pub async fn fake_gcs() -> Self {
+        static SERVER: OnceCell<FakeGcs> = OnceCell::const_new();
+        Self::over(shared(&SERVER, FakeGcs::start).await.storage_config(&prefix()), 0)
+    }
+
     pub fn store(&self) -> Store {
         self.store_over(&Beneath::default()).0
     }
@@ -49,6 +109,10 @@ impl Bed {
         let store = Store::open_over(&self.config, metrics.clone(), beneath).expect("a valid configuration");
         (store, metrics)
     }
+}
+
+fn prefix() -> String {
+    format!("conformance/{}", Uuid::new_v4())
 }
 
 /// Keys of one test, apart from those of every other.

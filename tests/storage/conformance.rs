@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,12 +20,12 @@ use uuid::Uuid;
 
 use crate::{
     bed::{Bed, Keys},
-    faults::{Fault, Faults, Rule},
+    support::faults::{Fault, Faults, Rule},
 };
 
 const WRITERS: usize = 16;
-/// Keys that are raced for at the same time.
-const KEYS_AT_ONCE: usize = 8;
+/// One big race at a time: they starve each other, and a starved emulator misbehaves.
+static RACE_TRACK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A value that shows who wrote it and whether it is whole.
 fn value(writer: usize, key: usize) -> Bytes {
@@ -50,26 +51,28 @@ fn writer_of(bytes: &[u8]) -> usize {
 }
 
 /// Reads a key over and over until told to stop; every value must be whole.
-async fn watch(store: Store, key: Key, stop: Arc<AtomicBool>) -> BTreeSet<usize> {
+async fn watch(store: Store, key: Key, pause: Duration, stop: Arc<AtomicBool>) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
         match store.get(&key).await {
             Ok(object) => drop(seen.insert(writer_of(&object.bytes))),
             Err(error) => assert_eq!(error.kind, StoreErrorKind::NotFound, "{error}"),
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(pause).await;
     }
     seen
 }
 
 pub async fn put_if_absent_has_one_winner(bed: &Bed) {
+    let _alone = RACE_TRACK.lock().await;
     let store = bed.store();
     let names = Keys::new();
     let race = async |index: usize| {
         let key = names.key(index);
         let stop = Arc::new(AtomicBool::new(false));
-        let readers: Vec<_> =
-            (0..2).map(|_| tokio::spawn(watch(store.clone(), key.clone(), stop.clone()))).collect();
+        let readers: Vec<_> = (0..2)
+            .map(|_| tokio::spawn(watch(store.clone(), key.clone(), bed.reader_pause, stop.clone())))
+            .collect();
         let writers = (0..WRITERS).map(|writer| {
             let (store, key) = (store.clone(), key.clone());
             tokio::spawn(async move { store.put_if_absent(&key, value(writer, index)).await })
@@ -92,17 +95,18 @@ pub async fn put_if_absent_has_one_winner(bed: &Bed) {
         assert_eq!(object.bytes, value(winner, index));
         assert_eq!(object.tag, tag, "a write and a read agree on the version");
     };
-    stream::iter(0..bed.race_keys).for_each_concurrent(KEYS_AT_ONCE, race).await;
+    stream::iter(0..bed.race_keys).for_each_concurrent(bed.races_at_once, race).await;
 }
 
 pub async fn cas_has_one_winner(bed: &Bed) {
+    let _alone = RACE_TRACK.lock().await;
     let store = bed.store();
     let names = Keys::new();
     let race = async |index: usize| {
         let key = names.key(index);
         let first = store.put_if_absent(&key, value(99, index)).await.expect("no such key yet");
         let stop = Arc::new(AtomicBool::new(false));
-        let reader = tokio::spawn(watch(store.clone(), key.clone(), stop.clone()));
+        let reader = tokio::spawn(watch(store.clone(), key.clone(), bed.reader_pause, stop.clone()));
         let writers = (0..WRITERS).map(|writer| {
             let (store, key, first) = (store.clone(), key.clone(), first.clone());
             tokio::spawn(async move { store.cas(&key, &first, value(writer, index)).await })
@@ -122,7 +126,7 @@ pub async fn cas_has_one_winner(bed: &Bed) {
         let object = store.get(&key).await.expect("the winner's object");
         assert_eq!((object.bytes, object.tag), (value(winner, index), tag));
     };
-    stream::iter(0..bed.race_keys).for_each_concurrent(KEYS_AT_ONCE, race).await;
+    stream::iter(0..bed.race_keys).for_each_concurrent(bed.races_at_once, race).await;
 }
 
 pub async fn cas_loses_no_increment(bed: &Bed) {
@@ -138,6 +142,8 @@ pub async fn cas_loses_no_increment(bed: &Bed) {
             while done < INCREMENTS {
                 let object = store.get(&key).await.expect("it exists");
                 let count: usize = String::from_utf8_lossy(&object.bytes).parse().expect("a number");
+                // Give way, so that others read the same version.
+                tokio::time::sleep(Duration::from_millis(1)).await;
                 match store.cas(&key, &object.tag, (count + 1).to_string().into()).await {
                     Ok(_) => done += 1,
                     Err(error) if error.kind == StoreErrorKind::Conflict => {
@@ -459,8 +465,8 @@ pub async fn temporary_errors_are_retried_within_bounds(bed: &Bed) {
 pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     let faults = Faults::new(3);
     let mut config = bed.config.clone();
-    config.timeout = Some(std::time::Duration::from_millis(1500));
-    let bed = Bed { config, race_keys: 0, dir: None };
+    config.timeout = Some(Duration::from_millis(1500));
+    let bed = Bed { config, dir: None, ..*bed };
     let (store, _) = bed.store_over(&faults.beneath());
     let names = Keys::new();
 
@@ -480,7 +486,7 @@ pub async fn a_hang_ends_with_the_timeout(bed: &Bed) {
     assert_eq!(store.get(&key).await.expect("the second try").bytes, "x");
 
     let key = names.key("late");
-    let late = std::time::Duration::from_millis(300);
+    let late = Duration::from_millis(300);
     faults.script(Rule::on(Operation::PutIfAbsent).inject(Fault::LandLater(late)));
     let error = store.put_if_absent(&key, "late".into()).await.expect_err("no answer");
     assert_eq!(error.kind, StoreErrorKind::Unknown, "{error}");

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod faults;
+pub mod gcs_server;
 pub mod ports;
 pub mod process;
 pub mod servers;

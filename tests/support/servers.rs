@@ -21,6 +21,7 @@ use quiver::config::{BackendConfig, RetryConfig, StorageConfig};
 use tempfile::TempDir;
 
 use super::{
+    gcs_server::GcsServer,
     ports,
     process::{Process, temporary_dir},
 };
@@ -266,6 +267,37 @@ impl FakeGcs {
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
         self.running.endpoint()
+    }
+
+    /// A store under the prefix `root`.
+    pub fn storage_config(&self, root: &str) -> StorageConfig {
+        gcs_storage(&self.endpoint(), root)
+    }
+
+    /// The same as a configuration file's `[storage]` tables, for a server process.
+    pub fn storage_toml(&self, root: &str) -> String {
+        gcs_toml(&self.endpoint(), root)
+    }
+}
+
+/// The test server of this repository, for Google Cloud Storage with conditions that hold. It runs in
+/// this process.
+#[derive(Debug)]
+pub struct Gcs {
+    server: GcsServer,
+}
+
+impl Gcs {
+    /// A server with an empty bucket.
+    pub async fn start() -> Self {
+        let server = GcsServer::start();
+        create_gcs_bucket(&server.endpoint()).await.expect("a server in this process answers");
+        Self { server }
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
     }
 
     /// A store under the prefix `root`.

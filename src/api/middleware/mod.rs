@@ -88,7 +88,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let clock = SystemClock::shared();
         let store = Store::open(&config.storage, metrics.clone()).unwrap();
-        let engine = Engine::new(store, clock.clone(), &config, metrics.clone());
+        let engine = Engine::new(store, clock.clone(), &config, metrics.clone()).expect("threads");
         let state = Arc::new(AppState::new(engine, &config, metrics, clock).unwrap());
         Arc::new(Gate { state, access: AccessTable::read(&openapi()) })
     }

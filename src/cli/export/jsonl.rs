@@ -12,7 +12,7 @@ use crate::{clock::Timestamp, engine::Page};
 /// One row a line, perhaps gzipped.
 pub(super) enum JsonlWriter {
     Plain(Box<dyn Write>),
-    Gzip(GzEncoder<Box<dyn Write>>),
+    Gzip(Box<GzEncoder<Box<dyn Write>>>),
 }
 
 #[derive(Serialize)]
@@ -27,7 +27,11 @@ struct Line<'a> {
 
 impl JsonlWriter {
     pub fn new(out: Box<dyn Write>, is_gzip: bool) -> Self {
-        if is_gzip { Self::Gzip(GzEncoder::new(out, Compression::default())) } else { Self::Plain(out) }
+        if is_gzip {
+            Self::Gzip(Box::new(GzEncoder::new(out, Compression::default())))
+        } else {
+            Self::Plain(out)
+        }
     }
 
     fn out(&mut self) -> &mut dyn Write {

@@ -23,24 +23,28 @@ use self::{
     sink::Sink,
     source::FileOptions,
 };
-use super::{ConfigOptions, Failure, block_on, node, node::Node, print};
+use super::{
+    ConfigOptions, Failure, block_on, node,
+    node::{Access, Node},
+    print,
+};
 use crate::types::{Distance, NamespaceName};
 
 const AFTER: &str = "\x1b[1;4mFiles:\x1b[0m
-  .npy                      2-D array of f2, f4 or f8; ids are row numbers, or --ids, or --id-field of --metadata
-  .jsonl .ndjson            one {\"id\", \"values\" (or \"vector\"), \"metadata\"?, \"ttl_seconds\"?} a line
-  .parquet .arrow .feather .arrows
-                            columns id, values (or vector, embedding: lists of floats), metadata (JSON text;
-                            if there is none, every other column becomes a field of it), ttl_seconds
-  .jsonl and --metadata may be gzipped (.jsonl.gz)
+  .npy              a 2-D array of f2, f4 or f8. Ids are row numbers, unless --ids or --id-field.
+  .jsonl, .ndjson   a line a row: {\"id\", \"values\" or \"vector\", \"metadata\"?, \"ttl_seconds\"?}
+                    Gzipped too (.jsonl.gz), as are the files of --metadata and --ids.
+  .parquet, .arrow, .feather (IPC file), .arrows (IPC stream)
+                    columns id, values (lists of floats), metadata (JSON text; without it all other
+                    columns become its fields), ttl_seconds
 
 \x1b[1;4mExamples:\x1b[0m
   quiver import articles vectors.npy --metadata articles.jsonl.gz --id-field id
-  quiver import articles articles.parquet --values-column embedding --metadata-columns title,year
+  quiver import articles all.parquet --values-column embedding --metadata-columns title,year
   quiver import articles articles.jsonl --url http://127.0.0.1:7700
 
-Rows are upserted, so that an import that broke off can simply be repeated. Without --url rows are
-written straight to the configured store, which is safe while servers run on it.";
+Rows are upserted: an import that broke off can simply be repeated. Without --url they are written
+straight to the configured store, which is safe while servers run on it.";
 
 /// Writes the rows of a file into a namespace, which is created if there is none.
 #[derive(Debug, Args)]
@@ -53,32 +57,38 @@ pub(super) struct Import {
     #[command(flatten)]
     options: FileOptions,
     /// The metric of the namespace, if this import creates it [default: cosine]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Options")]
     distance: Option<Metric>,
     /// Import only the first rows
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, help_heading = "Options", value_name = "ROWS")]
     limit: Option<u64>,
     /// Rows written at once (at most 8 MiB of them)
-    #[arg(long, value_name = "ROWS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Options", value_name = "ROWS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: u32,
     /// Batches under way at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, help_heading = "Options", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     in_flight: u32,
     /// Read and check the file, but write nothing
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     dry_run: bool,
     /// Write through this server instead of straight to the store
-    #[arg(long, value_name = "URL", env = "QUIVER_URL")]
+    #[arg(long, help_heading = "Options", value_name = "URL", env = "QUIVER_URL")]
     url: Option<String>,
     /// The API key for --url
-    #[arg(long, value_name = "KEY", env = "QUIVER_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Options",
+        value_name = "KEY",
+        env = "QUIVER_API_KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Metric {
     Cosine,
-    #[value(alias = "dot")]
+    #[value(name = "dot_product", aliases = ["dot", "dot-product"])]
     DotProduct,
     #[value(alias = "l2")]
     Euclidean,
@@ -107,7 +117,7 @@ impl Import {
             let sink = match &self.url {
                 _ if self.dry_run => Sink::Nowhere,
                 Some(url) => Sink::server(url, self.api_key.as_deref())?,
-                None => Sink::Engine(Node::open(&loaded).await?.engine),
+                None => Sink::Engine(Node::open(&loaded, Access::Write).await?.engine),
             };
             if let Some(distance) = self.distance {
                 sink.create(&namespace, distance.into()).await?;

@@ -58,7 +58,7 @@ impl Pipeline {
     ) -> Result<(Totals, String), Failure> {
         // With --limit the end of the file says nothing about the end of the work.
         let total = (self.limit == u64::MAX).then(|| source.total());
-        let mut progress = Progress::start(total);
+        let mut progress = Progress::start("rows", total);
         let (sender, batches) = mpsc::channel(2);
         let in_flight = self.in_flight;
         let reader = tokio::task::spawn_blocking(move || self.read(source, &sender));
@@ -67,7 +67,8 @@ impl Pipeline {
         // The sending side has ended, or ends with its next batch, as nobody receives any more.
         let read = reader.await;
         let summary = progress.finish();
-        let done = format!("{} rows were imported before; repeating the import is safe", totals.rows);
+        let done =
+            format!("imported before it broke off: {} rows; repeating the import is safe", totals.rows);
         written.map_err(|failure| failure.or_hint(done.clone()))?;
         match read {
             Ok(Ok(())) => Ok((totals, summary)),

@@ -1,7 +1,10 @@
 //! Where rows are written: an engine on the store, or a running server.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,8 @@ use crate::{
 
 /// How long a store or a server that cannot now is asked again.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// How long a server that was never reached is asked again: its address is probably wrong.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// A pause is never longer, whatever the other side asks for.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long one request to a server may take.
@@ -84,7 +89,7 @@ async fn upsert_engine(engine: &Engine, namespace: &NamespaceName, rows: &Rows) 
                     Error::OutcomeUnknown { .. } => Duration::from_secs(1),
                     _ => return Err(error.into()),
                 };
-                patience.wait(Some(pause)).await.map_err(|_| Failure::from(error))?;
+                patience.wait(PATIENCE, Some(pause), error.into()).await?;
             }
         }
     }
@@ -95,6 +100,7 @@ pub(super) struct Server {
     client: Client,
     base: String,
     api_key: Option<String>,
+    was_reached: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +123,7 @@ impl Server {
             Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(10)).build();
         let client = client.map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))?;
         let base = format!("{}/v1/namespaces", url.trim_end_matches('/').trim_end_matches("/v1"));
-        Ok(Self { client, base, api_key: api_key.map(str::to_owned) })
+        Ok(Self { client, base, api_key: api_key.map(str::to_owned), was_reached: AtomicBool::new(false) })
     }
 
     async fn create(&self, namespace: &NamespaceName, distance: Distance) -> Result<(), Failure> {
@@ -154,10 +160,14 @@ impl Server {
             }
             let (failure, pause) = match request.body(body.clone()).send().await {
                 Ok(response) if response.status().is_success() => match response.bytes().await {
-                    Ok(answer) => return Ok(answer),
+                    Ok(answer) => {
+                        self.was_reached.store(true, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
                     Err(error) => (unreachable(&url, &error), None),
                 },
                 Ok(response) => {
+                    self.was_reached.store(true, Ordering::Relaxed);
                     let (status, pause) = (response.status(), retry_after(response.headers()));
                     let failure = refused(status, &response.bytes().await.unwrap_or_default());
                     if !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
@@ -167,7 +177,8 @@ impl Server {
                 }
                 Err(error) => (unreachable(&url, &error), None),
             };
-            patience.wait(pause).await.map_err(|()| failure)?;
+            let limit = if self.was_reached.load(Ordering::Relaxed) { PATIENCE } else { FIRST_PATIENCE };
+            patience.wait(limit, pause, failure).await?;
         }
     }
 }
@@ -209,12 +220,19 @@ impl Patience {
         Self { started: Instant::now(), pause: Duration::from_millis(200) }
     }
 
-    /// Pauses for as long as is asked for, or for twice as long as before. Fails when it has been too long.
-    async fn wait(&mut self, asked: Option<Duration>) -> Result<(), ()> {
+    /// Pauses for as long as is asked for, or for twice as long as before. Gives the failure back
+    /// when it has been too long.
+    async fn wait(
+        &mut self,
+        limit: Duration,
+        asked: Option<Duration>,
+        failure: Failure,
+    ) -> Result<(), Failure> {
         let pause = asked.unwrap_or(self.pause).clamp(self.pause, MAX_PAUSE);
-        if self.started.elapsed() + pause > PATIENCE {
-            return Err(());
+        if self.started.elapsed() + pause > limit {
+            return Err(failure);
         }
+        tracing::warn!(?pause, "{}; trying again", failure.into_message());
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         tokio::time::sleep(pause).await;
         Ok(())

@@ -1,0 +1,229 @@
+//! Exact search: every live row of a chunk is scored against every query.
+//!
+//! The chunk is cut into blocks that stay in the second-level cache, and all queries look at a
+//! block before the next one is read, so a batch reads memory once.
+//!
+//! Invariant: the score of a finite vector is a finite number, the one that exact arithmetic gives
+//! but for rounding, however large or small the values. Single precision cannot hold every square,
+//! so the few products that left its range are computed again in double precision; a result beyond
+//! the range of `f32` is its largest number. (Vectors with a NaN or infinite value get any score,
+//! a NaN at worst, and that counts as the lowest one.)
+
+use super::{
+    kernel::{Kernel, Rows, Selection},
+    top::{Tie, TopK},
+};
+use crate::types::Distance;
+
+/// Most bytes of vectors in a block (if that is a row at all): a part of a second-level cache.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Most rows in a block.
+const BLOCK_ROWS: usize = 256;
+/// Queries per call of the kernel, a multiple of what it computes at a time.
+const GROUP: usize = 12;
+/// Norms from one over this to this are computed with all digits of single precision, and their
+/// squares, too, as far as they are used.
+const SAFE_INVERSE_NORM: f32 = 1e30;
+/// Squared distances below it may have lost digits to underflow.
+const SAFE_SQUARE: f32 = 1e-30;
+
+/// A run of rows in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkView<'a> {
+    /// The vectors, row after row.
+    pub vectors: &'a [f32],
+    /// Values per row.
+    pub dimension: usize,
+    /// `1 / ‖row‖₂` for each row; 0 for a zero vector.
+    pub inverse_norms: &'a [f32],
+    /// A bit per row, lowest first: whether the row counts. Rows beyond the last word do not.
+    pub live: &'a [u64],
+    /// The number of the first row; collectors get this plus the position.
+    pub first_row: u64,
+}
+
+/// Queries of one metric, prepared for scanning any number of chunks.
+#[derive(Debug, Clone)]
+pub struct Queries {
+    distance: Distance,
+    /// Of length 1 for the cosine (or zero), which keeps products in range; else as they came.
+    vectors: Vec<Vec<f32>>,
+}
+
+impl Queries {
+    /// Prepares queries.
+    pub fn new<'v>(distance: Distance, vectors: impl IntoIterator<Item = &'v [f32]>) -> Self {
+        let prepare = |vector: &[f32]| match distance {
+            Distance::Cosine => unit(vector),
+            Distance::DotProduct | Distance::Euclidean => vector.to_vec(),
+        };
+        Self { distance, vectors: vectors.into_iter().map(prepare).collect() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.vectors.is_empty()
+    }
+}
+
+/// Scores all live rows of a chunk for all queries and offers them to the collector of each query.
+///
+/// `tie` orders rows with equal scores, by row number.
+///
+/// # Panics
+/// If a query has another dimension than the chunk, or there is not one collector per query.
+pub fn scan(chunk: &ChunkView<'_>, queries: &Queries, collectors: &mut [TopK], tie: &Tie<'_>) {
+    scan_with(Kernel::detected(), chunk, queries, collectors, tie);
+}
+
+fn scan_with(
+    kernel: Kernel,
+    chunk: &ChunkView<'_>,
+    queries: &Queries,
+    collectors: &mut [TopK],
+    tie: &Tie<'_>,
+) {
+    assert_eq!(queries.len(), collectors.len(), "one collector per query");
+    let rows = chunk.inverse_norms.len();
+    assert_eq!(Some(chunk.vectors.len()), rows.checked_mul(chunk.dimension), "a norm per row");
+    let mut positions = [0; BLOCK_ROWS];
+    let mut products = [0.0; GROUP * BLOCK_ROWS];
+    let block_rows = (BLOCK_BYTES / size_of::<f32>() / chunk.dimension.max(1)).clamp(1, BLOCK_ROWS);
+    for start in (0..rows).step_by(block_rows) {
+        let end = rows.min(start + block_rows);
+        let positions = live_positions(chunk.live, start, end, &mut positions);
+        if positions.is_empty() {
+            continue;
+        }
+        let block = Block { chunk, start, end, positions };
+        let table = block.rows();
+        for (vectors, collectors) in queries.vectors.chunks(GROUP).zip(collectors.chunks_mut(GROUP)) {
+            let mut group: [&[f32]; GROUP] = [&[]; GROUP];
+            for (slot, vector) in group.iter_mut().zip(vectors) {
+                *slot = vector;
+            }
+            let group = &group[..vectors.len()];
+            let products = &mut products[..vectors.len() * positions.len()];
+            match queries.distance {
+                Distance::Cosine | Distance::DotProduct => kernel.dot(group, &table, products),
+                Distance::Euclidean => kernel.squared_l2(group, &table, products),
+            }
+            let products = products.chunks_exact(positions.len());
+            for ((vector, products), collector) in vectors.iter().zip(products).zip(collectors) {
+                block.offer(queries.distance, vector, products, collector, tie);
+            }
+        }
+    }
+}
+
+/// Some rows of a chunk, and which of them are live.
+struct Block<'a> {
+    chunk: &'a ChunkView<'a>,
+    start: usize,
+    end: usize,
+    /// Counted from `start`.
+    positions: &'a [u32],
+}
+
+impl<'a> Block<'a> {
+    fn rows(&self) -> Rows<'a> {
+        let dimension = self.chunk.dimension;
+        let vectors = &self.chunk.vectors[self.start * dimension..self.end * dimension];
+        let all = self.positions.len() == self.end - self.start;
+        let selection = if all { Selection::All } else { Selection::These(self.positions) };
+        Rows::new(vectors, dimension, selection)
+    }
+
+    fn offer(
+        &self,
+        distance: Distance,
+        query: &[f32],
+        products: &[f32],
+        collector: &mut TopK,
+        tie: &Tie<'_>,
+    ) {
+        for (position, product) in self.positions.iter().zip(products) {
+            let row = self.start + *position as usize;
+            let score = score(distance, *product, self.chunk.inverse_norms[row])
+                .unwrap_or_else(|| self.exact_score(distance, query, row));
+            collector.push(score, self.chunk.first_row + row as u64, tie);
+        }
+    }
+
+    /// The score of a row in double precision, whose range holds the square of any `f32`.
+    #[cold]
+    fn exact_score(&self, distance: Distance, query: &[f32], row: usize) -> f32 {
+        let dimension = self.chunk.dimension;
+        let row = &self.chunk.vectors[row * dimension..(row + 1) * dimension];
+        let pairs = || query.iter().zip(row).map(|(left, right)| (f64::from(*left), f64::from(*right)));
+        let dot = || pairs().map(|(left, right)| left * right).sum::<f64>();
+        let score = match distance {
+            Distance::Cosine => (dot() / norm(row)).clamp(-1.0, 1.0),
+            Distance::DotProduct => dot(),
+            Distance::Euclidean => -pairs().map(|(left, right)| (left - right).powi(2)).sum::<f64>().sqrt(),
+        };
+        score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+    }
+}
+
+/// The score of a product, if single precision was enough to compute it.
+#[inline]
+fn score(distance: Distance, product: f32, inverse_norm: f32) -> Option<f32> {
+    match distance {
+        Distance::Cosine if inverse_norm == 0.0 => Some(0.0),
+        Distance::Cosine => (1.0 / SAFE_INVERSE_NORM..SAFE_INVERSE_NORM)
+            .contains(&inverse_norm)
+            .then(|| (product * inverse_norm).clamp(-1.0, 1.0)),
+        Distance::DotProduct => product.is_finite().then_some(product),
+        Distance::Euclidean => (SAFE_SQUARE..=f32::MAX).contains(&product).then(|| -product.sqrt()),
+    }
+}
+
+/// A vector divided by its norm; a zero vector stays what it is.
+fn unit(vector: &[f32]) -> Vec<f32> {
+    let norm = norm(vector);
+    if norm == 0.0 {
+        return vec![0.0; vector.len()];
+    }
+    vector.iter().map(|value| (f64::from(*value) / norm) as f32).collect()
+}
+
+fn norm(vector: &[f32]) -> f64 {
+    vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Writes the rows in `start..end` whose bit is set, counted from `start`, and returns them.
+fn live_positions<'a>(
+    live: &[u64],
+    start: usize,
+    end: usize,
+    positions: &'a mut [u32; BLOCK_ROWS],
+) -> &'a [u32] {
+    let mut count = 0;
+    let words = live.iter().enumerate().take(end.div_ceil(64)).skip(start / 64);
+    for (index, word) in words {
+        let first = index * 64;
+        let mut bits = *word;
+        if first < start {
+            bits &= u64::MAX << (start - first);
+        }
+        if end < first + 64 {
+            bits &= (1 << (end - first)) - 1;
+        }
+        while bits != 0 {
+            // At most `BLOCK_ROWS`, which is less than a u32 holds.
+            positions[count] = (first + bits.trailing_zeros() as usize - start) as u32;
+            count += 1;
+            bits &= bits - 1;
+        }
+    }
+    &positions[..count]
+}
+
+#[cfg(test)]
+mod tests;

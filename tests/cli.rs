@@ -1,0 +1,21 @@
+//! The `quiver` binary, run as people run it.
+
+#[path = "support/mod.rs"]
+mod shared;
+#[path = "cli/support.rs"]
+mod support;
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/export.rs"]
+mod export;
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/import.rs"]
+mod import;
+#[path = "cli/serve.rs"]
+mod serve;
+#[path = "cli/stores.rs"]
+mod stores;
+#[path = "cli/verify.rs"]
+mod verify;
