@@ -2,6 +2,8 @@
 
 #[path = "support/faults.rs"]
 mod faults;
+#[path = "protocol/storm.rs"]
+mod storm;
 
 use std::{sync::Arc, time::Duration};
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{
     OpenApi,
     openapi::{
-        Content, Header, HttpMethod, Ref, RefOr, Response, ResponseBuilder,
+        Content, Header, HttpMethod, Ref, RefOr, Required, Response, ResponseBuilder,
         path::{Operation, ParameterIn, PathItem},
         schema::{Object, Schema, Type},
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
@@ -101,6 +101,7 @@ pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             add_example(operation, &examples);
+            make_body_optional(operation);
             let statuses = statuses(&method, path, operation);
             for shared in SHARED.iter().filter(|shared| statuses.contains(&shared.status)) {
                 let reference = RefOr::Ref(Ref::from_response_name(shared.name));
@@ -130,6 +131,14 @@ fn add_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
         {
             content.example = Some(example.clone());
         }
+    }
+}
+
+/// Where everything in a body has a default, the body may be left out (see `OptionalJson`).
+fn make_body_optional(operation: &mut Operation) {
+    let optional = matches!(operation.operation_id.as_deref(), Some("count_vectors" | "export_vectors"));
+    if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| optional) {
+        body.required = Some(Required::False);
     }
 }
 

@@ -2,7 +2,7 @@ use std::{io::Write, sync::Arc};
 
 use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field};
 use axum::body::Body;
 use serde_json::{Value, json};
 

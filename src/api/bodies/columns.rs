@@ -9,6 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
+    api::dto::optional,
     config::LimitsConfig,
     error::{Error, Result},
     service::{RowsBuilder, check_batch, compact_metadata, ttl},
@@ -23,9 +24,9 @@ pub(in crate::api) struct Columns {
     vectors: Matrix,
     #[serde(default)]
     attributes: Option<BTreeMap<String, Vec<Box<RawValue>>>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     ttl_seconds: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     dimension: Option<usize>,
 }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{json_error, shorten};
 use crate::{
+    api::dto::Whole,
     config::LimitsConfig,
     error::{Error, Result},
     service::{RowsBuilder, compact_metadata, ttl},
@@ -214,8 +215,8 @@ fn read_field<'de, A: MapAccess<'de>>(
             fields.metadata = Some(reader.ensure(metadata.transpose())?);
         }
         _ => {
-            let seconds = map.next_value::<Option<u64>>()?;
-            let checked = seconds.map(|seconds| ttl(|| reader.builder.path("ttl_seconds"), seconds));
+            let seconds = map.next_value::<Option<Whole>>()?;
+            let checked = seconds.map(|Whole(seconds)| ttl(|| reader.builder.path("ttl_seconds"), seconds));
             fields.ttl = Some(reader.ensure(checked.transpose())?);
         }
     }

@@ -10,6 +10,7 @@ mod schema;
 mod search;
 mod system;
 mod vectors;
+mod whole;
 
 pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
@@ -27,6 +28,7 @@ pub(super) use self::{
         CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
         FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
     },
+    whole::{Whole, optional},
 };
 
 use std::sync::Arc;

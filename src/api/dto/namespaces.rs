@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::optional;
 use crate::{
     clock::Timestamp,
     engine::{NamespaceInfo, NamespaceSpec},
@@ -19,6 +20,7 @@ pub(in crate::api) struct CreateNamespaceRequest {
     #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$", min_length = 1, max_length = 128)]
     pub name: String,
     /// Values per vector. Left out, the first upsert fixes it.
+    #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 16384)]
     pub dimension: Option<usize>,
     /// The metric; `cosine` if left out.
@@ -31,6 +33,7 @@ pub(in crate::api) struct CreateNamespaceRequest {
 #[schema(examples(json!({"dimension": 384, "distance": "cosine"})))]
 pub(in crate::api) struct PutNamespaceRequest {
     /// Values per vector. Left out, the first upsert fixes it.
+    #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 16384)]
     pub dimension: Option<usize>,
     /// The metric; `cosine` if left out when the namespace is created.

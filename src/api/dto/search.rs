@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Reserved, raw_json, schema, yes};
+use super::{Reserved, raw_json, schema, whole::whole, yes};
 use crate::{
     engine::{self, Hit, Projection, Query, QueryResult},
     error::Result,
@@ -30,7 +30,7 @@ pub(in crate::api) enum Consistency {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StalenessConfig {
     /// Milliseconds.
-    #[serde(default = "default_staleness")]
+    #[serde(default = "default_staleness", deserialize_with = "whole")]
     #[schema(maximum = 4294967295_u32, default = 5000)]
     pub max_staleness_ms: u32,
 }
@@ -67,7 +67,7 @@ pub(in crate::api) struct QueryRequest {
     #[schema(schema_with = schema::vector)]
     pub vector: Vec<f32>,
     /// Results at most.
-    #[serde(default = "default_top_k")]
+    #[serde(default = "default_top_k", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10000, default = 10)]
     pub top_k: usize,
     /// Return the metadata of results.

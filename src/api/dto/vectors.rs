@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Consistency, Reserved, StalenessConfig, namespaces::rfc3339, raw_json, schema, search, yes};
+use super::{
+    Consistency, Reserved, StalenessConfig, namespaces::rfc3339, optional, raw_json, schema, search, yes,
+};
 use crate::{
     clock::Timestamp,
     engine::{self, Page, Projection},
@@ -244,7 +246,7 @@ pub(in crate::api) struct ExportRequest {
     #[schema(pattern = "^[A-Za-z0-9_-]*$")]
     pub cursor: Option<String>,
     /// Rows at most; 1000 if left out. Also spelled `top_k`.
-    #[serde(default, alias = "top_k")]
+    #[serde(default, alias = "top_k", deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 10000)]
     pub limit: Option<usize>,
     /// Return vectors; true if left out.

@@ -96,7 +96,7 @@ pub(super) async fn continue_upload(
     }
     let start = start.unwrap_or(upload.received.len());
     let known = upload.received.len().checked_sub(start).ok_or(Failure::INVALID)?;
-    if total.is_none() && (body.is_empty() || body.len() % CHUNK != 0) {
+    if total.is_none() && (body.is_empty() || !body.len().is_multiple_of(CHUNK)) {
         return Err(Failure::INVALID);
     }
     upload.received.extend_from_slice(body.get(known..).unwrap_or_default());

@@ -1,0 +1,54 @@
+# Everything a developer runs. `make` or `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint deny deps bench bench-data crash fuzz-http openapi clean
+
+PYTHON := .deps/venv/bin/python
+CARGO_DENY_VERSION := 0.20.2
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build the release binary and serve on 127.0.0.1:7700, data in ./data
+	cargo build --release --locked
+	./target/release/quiver serve
+
+build: ## Build the release binary
+	cargo build --release --locked
+
+test: deps ## Run every test, against real object-storage servers and real clients
+	cargo test --locked
+	$(PYTHON) -m pytest tests/python
+
+lint: ## Check the format and the lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, duplicates and sources
+	.deps/bin/cargo-deny --locked check
+
+.deps/bin/cargo-deny:
+	cargo install --locked --root .deps cargo-deny@$(CARGO_DENY_VERSION)
+
+deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
+	@scripts/install-test-deps.sh
+
+bench: ## Measure, with ratios against baselines from the same run
+	cargo bench --locked
+
+bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
+	@scripts/make_dataset.sh
+
+crash: deps ## Kill the server with -9 at 200 random moments during ingest
+	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
+
+fuzz-http: deps ## Send 10,000 generated requests
+	cargo build --locked
+	QUIVER_HTTP_CASES=10000 $(PYTHON) -m pytest tests/python/test_schemathesis.py
+
+openapi: ## Write openapi/openapi.json
+	cargo run --locked --quiet -- openapi > openapi/openapi.json.new
+	mv openapi/openapi.json.new openapi/openapi.json
+
+clean: ## Delete what was built; installed dependencies and data stay
+	cargo clean
