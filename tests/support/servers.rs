@@ -264,6 +264,11 @@ impl FakeGcs {
         Ok(server)
     }
 
+    /// Its process.
+    pub fn process_id(&self) -> u32 {
+        self.running.process.id()
+    }
+
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
         self.running.endpoint()
