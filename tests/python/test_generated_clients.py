@@ -9,7 +9,7 @@ from conftest import ROOT
 DOCUMENT = ROOT / "openapi/openapi.json"
 TYPES = """
 import type { paths } from "./quiver";
-type Body = paths["/v1/namespaces/{namespace}/query"]["post"]["requestBody"]["content"]["application/json"];
+type Body = paths["/namespaces/{ns}/query"]["post"]["requestBody"]["content"]["application/json"];
 export const body: Body = { vector: [0.1, 0.2], top_k: 3 };
 """
 
