@@ -31,14 +31,14 @@ def check(directory, program: str) -> subprocess.CompletedProcess:
     config = {"compilerOptions": options, "files": ["use.ts"]}
     (directory / "tsconfig.json").write_text(json.dumps(config))
     command = [BIN / "tsc", "--noEmit", "-p", directory]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, check=False, cwd=directory, capture_output=True, text=True, timeout=120)
 
 
 def test_types(tmp_path):
     # A member with a default may be left out of a request.
     command = [BIN / "openapi-typescript", ROOT / "openapi" / "openapi.json"]
     command += ["-o", tmp_path / "quiver.ts", "--default-non-nullable=false"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    made = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
     accepted = check(tmp_path, USE)
     assert accepted.returncode == 0, accepted.stdout
