@@ -8,11 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     AppState,
     bodies::{body_limit, json_error, parse_off_thread, read_body},
+    dto::Object,
 };
 use crate::{
     error::{Error, Result},
@@ -62,11 +63,12 @@ pub(super) fn is_json(media_type: &str) -> bool {
 async fn read_json<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T> {
     parse_off_thread(body, |body| {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let value = T::deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+        let value = Object::<T>::deserialize(&mut deserializer);
+        let value = value.and_then(|Object(value)| deserializer.end().map(|()| value));
         // Parsed a second time for the path of what is wrong, which is not tracked where all is well.
         value.map_err(|error| {
             let mut deserializer = serde_json::Deserializer::from_slice(body);
-            let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
+            let path = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer)
                 .map_or_else(|error| error.path().to_string(), |_| ".".into());
             json_error(&path, &error)
         })

@@ -134,9 +134,12 @@ fn add_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
     }
 }
 
-/// Where everything in a body has a default, the body may be left out (see `OptionalJson`).
+/// Where everything in a body has a default, or no bytes are bytes too, the body may be left out.
 fn make_body_optional(operation: &mut Operation) {
-    let optional = matches!(operation.operation_id.as_deref(), Some("count_vectors" | "export_vectors"));
+    let optional = matches!(
+        operation.operation_id.as_deref(),
+        Some("count_vectors" | "export_vectors" | "put_index_blob")
+    );
     if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| optional) {
         body.required = Some(Required::False);
     }

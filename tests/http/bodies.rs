@@ -166,6 +166,7 @@ async fn what_is_wrong_in_a_body_is_named() {
             "UNPROCESSABLE_CONTENT",
             "vectors[0].color",
         ),
+        ("[[]]", 422, "UNPROCESSABLE_CONTENT", "body"),
         (r#"{"rows":[]}"#, 422, "UNPROCESSABLE_CONTENT", "rows"),
     ] {
         let error = send(&server, "application/json", None, body.into()).await.error(status, code);

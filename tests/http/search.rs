@@ -100,6 +100,10 @@ async fn a_wrong_query_is_named() {
     assert!(error["error"].as_str().unwrap().contains("topk"), "{error}");
     let error = query(json!({"vector": [1, "0"]})).await.error(422, "UNPROCESSABLE_CONTENT");
     assert_eq!(error["details"]["field"], "vector[1]");
+    for array in [json!([[1, 0]]), json!([])] {
+        let error = query(array).await.error(422, "UNPROCESSABLE_CONTENT");
+        assert_eq!(error["details"]["field"], "body");
+    }
     let batch = json!({"queries": [{"vector": [1, 0]}, {"vector": [1, 0, 0]}]});
     server.post("/v1/namespaces/ns/batch-query", batch).await.error(400, "DIMENSION_MISMATCH");
     server.post("/v1/namespaces/none/query", json!({"vector": [1]})).await.error(404, "NAMESPACE_NOT_FOUND");

@@ -6,6 +6,7 @@
 mod error;
 mod indexes;
 mod namespaces;
+mod object;
 mod schema;
 mod search;
 mod system;
@@ -19,6 +20,7 @@ pub(super) use self::{
         CreateNamespaceRequest, ListParams, Namespace, NamespaceList, PutNamespaceRequest,
         PutNamespaceResponse,
     },
+    object::Object,
     schema::Binary,
     search::{
         BatchQueryRequest, BatchQueryResponse, Consistency, QueryRequest, QueryResponse, StalenessConfig,

@@ -5,7 +5,13 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Reserved, raw_json, schema, whole::whole, yes};
+use super::{
+    Reserved,
+    object::{objects, optional_object},
+    raw_json, schema,
+    whole::whole,
+    yes,
+};
 use crate::{
     engine::{self, Hit, Projection, Query, QueryResult},
     error::Result,
@@ -88,7 +94,7 @@ pub(in crate::api) struct QueryRequest {
     #[serde(default)]
     pub consistency: Option<Consistency>,
     /// The bound of `bounded_staleness`; not looked at otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     pub staleness_config: Option<StalenessConfig>,
 }
 
@@ -112,6 +118,7 @@ impl QueryRequest {
 #[schema(examples(json!({"queries": [{"vector": [0.12, -0.5, 0.33], "top_k": 3}, {"vector": [1.0, 0.0, 0.5]}]})))]
 pub(in crate::api) struct BatchQueryRequest {
     /// The queries. The strictest `consistency` among them holds for all.
+    #[serde(deserialize_with = "objects")]
     #[schema(max_items = 10000)]
     pub queries: Vec<QueryRequest>,
 }
@@ -257,6 +264,13 @@ mod tests {
                 matches!(error, Error::Invalid { field, .. } if field == "queries[2].filter"),
                 "{filter}"
             );
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for bad in [r#"{"queries":[[[1.0]]]}"#, r#"{"queries":[{"vector":[1],"staleness_config":[5]}]}"#] {
+            assert!(serde_json::from_str::<BatchQueryRequest>(bad).is_err(), "{bad}");
         }
     }
 

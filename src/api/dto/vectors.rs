@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Consistency, Reserved, StalenessConfig, namespaces::rfc3339, optional, raw_json, schema, search, yes,
+    Consistency, Reserved, StalenessConfig, namespaces::rfc3339, object::optional_object, optional, raw_json,
+    schema, search, yes,
 };
 use crate::{
     clock::Timestamp,
@@ -143,7 +144,7 @@ pub(in crate::api) struct FetchRequest {
     #[serde(default)]
     pub consistency: Option<Consistency>,
     /// The bound of `bounded_staleness`; not looked at otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     pub staleness_config: Option<StalenessConfig>,
 }
 
@@ -200,7 +201,7 @@ pub(in crate::api) struct CountRequest {
     #[serde(default)]
     pub consistency: Option<Consistency>,
     /// The bound of `bounded_staleness`; not looked at otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     pub staleness_config: Option<StalenessConfig>,
 }
 
