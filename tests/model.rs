@@ -1,0 +1,207 @@
+//! Random operations over the HTTP API, with restarts, against a map that cannot be wrong.
+
+#[allow(dead_code)]
+#[path = "http/support.rs"]
+mod support;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use quiver::{
+    api::{AppState, router},
+    clock::{ManualClock, SharedClock},
+    config::{BackendConfig, Config},
+    engine::Engine,
+    storage::Store,
+    telemetry::Metrics,
+};
+use serde_json::{Value, json};
+use support::Server;
+
+const NAMESPACE: &str = "/v1/namespaces/model";
+
+#[derive(Debug, Clone)]
+enum Step {
+    Upsert(Vec<(u8, [i8; 2], Option<u8>)>),
+    Delete(Vec<u8>),
+    DeleteAll,
+    Query([i8; 2], usize),
+    Wait(u8),
+    Restart,
+    Recreate,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let row = (0..16u8, any::<[i8; 2]>(), prop::option::weighted(0.25, 1..30u8));
+    prop_oneof![
+        8 => prop::collection::vec(row, 1..6).prop_map(Step::Upsert),
+        4 => prop::collection::vec(0..16u8, 1..5).prop_map(Step::Delete),
+        1 => Just(Step::DeleteAll),
+        4 => (any::<[i8; 2]>(), 1..20usize).prop_map(|(vector, top_k)| Step::Query(vector, top_k)),
+        2 => (1..10u8).prop_map(Step::Wait),
+        2 => Just(Step::Restart),
+        1 => Just(Step::Recreate),
+    ]
+}
+
+/// Rows by id: their vector, and when they expire in seconds.
+type Rows = BTreeMap<String, ([i8; 2], Option<u64>)>;
+
+struct World {
+    config: Config,
+    store: Store,
+    clock: Arc<ManualClock>,
+    server: Server,
+    model: Rows,
+    now: u64,
+}
+
+impl World {
+    async fn new() -> Self {
+        let mut config = Config::default();
+        config.storage.backend = BackendConfig::Memory {};
+        let store = Store::open(&config.storage, Arc::default()).unwrap();
+        let clock = ManualClock::starting_at(1_800_000_000_000);
+        let server = serve(&config, &store, &clock);
+        let mut world = Self { config, store, clock, server, model: Rows::new(), now: 0 };
+        world.create().await;
+        world
+    }
+
+    async fn create(&mut self) {
+        let body = json!({ "name": "model", "dimension": 2, "distance": "dot_product" });
+        assert_eq!(self.server.post("/v1/namespaces", body).await.status, 201);
+    }
+
+    fn visible(&self) -> BTreeMap<String, [i8; 2]> {
+        let visible = self.model.iter().filter(|(_, (_, expires))| expires.is_none_or(|at| at > self.now));
+        visible.map(|(id, (vector, _))| (id.clone(), *vector)).collect()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.server.post(&format!("{NAMESPACE}{path}"), body).await;
+        assert!(answer.status < 300, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    async fn run(&mut self, step: Step) {
+        match step {
+            Step::Upsert(rows) => self.upsert(rows).await,
+            Step::Delete(ids) => self.delete(ids).await,
+            Step::DeleteAll => {
+                let answer = self.post("/vectors/delete", json!({ "delete_all": true })).await;
+                assert_eq!(answer["deleted_count"], self.visible().len());
+                self.model.clear();
+            }
+            Step::Query(vector, top_k) => self.query(vector, top_k).await,
+            Step::Wait(seconds) => {
+                self.now += u64::from(seconds);
+                self.clock.advance(Duration::from_secs(seconds.into()));
+            }
+            Step::Restart => self.server = serve(&self.config, &self.store, &self.clock),
+            Step::Recreate => {
+                assert!(self.server.delete(NAMESPACE).await.status < 300);
+                assert_eq!(self.server.get(NAMESPACE).await.status, 404);
+                self.model.clear();
+                self.create().await;
+            }
+        }
+        self.compare().await;
+    }
+
+    async fn upsert(&mut self, rows: Vec<(u8, [i8; 2], Option<u8>)>) {
+        let body: Vec<Value> = rows
+            .iter()
+            .map(|(id, vector, ttl)| match ttl {
+                Some(ttl) => json!({ "id": id.to_string(), "values": vector, "ttl_seconds": ttl }),
+                None => json!({ "id": id.to_string(), "values": vector }),
+            })
+            .collect();
+        let distinct: std::collections::BTreeSet<u8> = rows.iter().map(|(id, ..)| *id).collect();
+        let answer = self.post("/vectors", json!({ "vectors": body })).await;
+        assert_eq!(answer["upserted_count"], distinct.len());
+        for (id, vector, ttl) in rows {
+            self.model.insert(id.to_string(), (vector, ttl.map(|ttl| self.now + u64::from(ttl))));
+        }
+    }
+
+    async fn delete(&mut self, ids: Vec<u8>) {
+        let ids: Vec<String> = ids.iter().map(u8::to_string).collect();
+        let mut existed = 0;
+        let mut visible = self.visible();
+        for id in &ids {
+            existed += usize::from(visible.remove(id).is_some());
+            self.model.remove(id);
+        }
+        let answer = self.post("/vectors/delete", json!({ "ids": ids })).await;
+        assert_eq!(answer["deleted_count"], existed);
+    }
+
+    /// Small integers: dot products are exact, so the order is, too.
+    async fn query(&self, vector: [i8; 2], top_k: usize) {
+        let score = |row: &[i8; 2]| -> i64 {
+            row.iter().zip(&vector).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum()
+        };
+        let mut expected: Vec<(String, i64)> =
+            self.visible().iter().map(|(id, row)| (id.clone(), score(row))).collect();
+        expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        expected.truncate(top_k);
+        let answer = self.post("/query", json!({ "vector": vector, "top_k": top_k })).await;
+        let found: Vec<(String, i64)> = answer["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|hit| (hit["id"].as_str().unwrap().to_owned(), hit["score"].as_f64().unwrap() as i64))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    /// Count, pages and fetch agree with the model after every step.
+    async fn compare(&self) {
+        let visible = self.visible();
+        assert_eq!(self.post("/vectors/count", json!({})).await["count"], visible.len());
+        let (mut listed, mut cursor) = (BTreeMap::new(), String::new());
+        loop {
+            let path = format!("{NAMESPACE}/vectors?limit=5{cursor}");
+            let page: Value = serde_json::from_slice(&self.server.get(&path).await.body).unwrap();
+            for row in page["vectors"].as_array().unwrap() {
+                let values = row["values"].as_array().unwrap();
+                let vector = [0, 1].map(|index: usize| values[index].as_f64().unwrap() as i8);
+                listed.insert(row["id"].as_str().unwrap().to_owned(), vector);
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(listed, visible);
+        let all: Vec<String> = (0..16).map(|id| id.to_string()).collect();
+        let fetched = self.post("/fetch", json!({ "ids": all })).await;
+        assert_eq!(fetched["vectors"].as_array().unwrap().len(), visible.len());
+    }
+}
+
+/// A new process, as far as anything but the store can tell.
+fn serve(config: &Config, store: &Store, clock: &Arc<ManualClock>) -> Server {
+    let metrics = Arc::new(Metrics::default());
+    let store = store.as_seen_by(metrics.clone(), None);
+    let shared: SharedClock = clock.clone();
+    let engine = Engine::new(store, shared.clone(), config, metrics.clone()).unwrap();
+    let state = Arc::new(AppState::new(engine, config, metrics.clone(), shared).unwrap());
+    Server { router: router(state.clone()), state, metrics, clock: clock.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_api_equals_the_model(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new().await;
+            for step in steps {
+                world.run(step).await;
+            }
+        });
+    }
+}
