@@ -227,7 +227,7 @@ pub(super) async fn authorize(
     if let Access::Needs(scope) = gate.access.of(request.method(), route_of(&request)) {
         let caller = gate.state.keys.authenticate(request.headers())?;
         let namespace = params.iter().flatten().find_map(|(name, value)| (name == "ns").then_some(value));
-        caller.check_scope(scope, namespace.map_or_else(|| request.uri().path(), |name| name))?;
+        caller.check_scope(scope, namespace.unwrap_or_else(|| request.uri().path()))?;
         if let Some(namespace) = namespace {
             caller.check_namespace(namespace)?;
         }
