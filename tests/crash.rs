@@ -52,7 +52,7 @@ impl Knowledge {
         while !stop.load(Ordering::Relaxed) {
             self.next += 1;
             let ids = self.pick(writer, random);
-            let delete = self.next % 5 == 0;
+            let delete = self.next.is_multiple_of(5);
             let (path, body) = if delete {
                 ("/vectors/delete", json!({ "ids": ids }))
             } else {

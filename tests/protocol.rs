@@ -35,17 +35,19 @@ struct Node {
 
 impl Cluster {
     fn new() -> Self {
-        let mut config = Config::default();
-        config.storage = StorageConfig {
-            backend: BackendConfig::Memory {},
-            retry: RetryConfig {
-                tries: 3,
-                min_delay: Duration::from_millis(1),
-                max_delay: Duration::from_millis(5),
-                factor: 2.0,
+        let mut config = Config {
+            storage: StorageConfig {
+                backend: BackendConfig::Memory {},
+                retry: RetryConfig {
+                    tries: 3,
+                    min_delay: Duration::from_millis(1),
+                    max_delay: Duration::from_millis(5),
+                    factor: 2.0,
+                },
+                timeout: Some(Duration::from_millis(200)),
+                concurrency: None,
             },
-            timeout: Some(Duration::from_millis(200)),
-            concurrency: None,
+            ..Config::default()
         };
         config.log.settle_timeout = Duration::from_secs(5);
         let store = Store::open(&config.storage, Arc::default()).expect("memory always opens");

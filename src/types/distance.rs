@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Distance {
-    /// Cosine similarity, in [-1, 1]; 0 where either vector is zero.
+    /// Cosine similarity, in [-1, 1] up to rounding; 0 where either vector is zero.
     #[default]
     Cosine,
     /// Inner product.

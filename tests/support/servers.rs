@@ -10,6 +10,8 @@
 
 use std::{
     fs,
+    io::ErrorKind,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -73,6 +75,7 @@ impl Seaweed {
 
     async fn try_start() -> Result<Self, String> {
         let program = installed(".deps/venv/bin/weed");
+        remove_dead_sockets();
         let dir = temporary_dir();
         let ports: [u16; 10] = ports::free();
         let [s3, ..] = ports;
@@ -144,10 +147,27 @@ impl Seaweed {
 impl Drop for Seaweed {
     fn drop(&mut self) {
         self.running.process.kill();
-        // Its gRPC sockets always lie in /tmp and are left there when it is killed.
         for port in self.ports {
             for service in ["s3", "master", "volume", "filer", "admin"] {
                 let _ = fs::remove_file(format!("/tmp/seaweedfs-{service}-grpc-{port}.sock"));
+            }
+        }
+    }
+}
+
+/// SeaweedFS puts its gRPC sockets into /tmp, wherever its data is, and a killed one leaves them. This
+/// removes what servers left that ended with their test process. A young one may be about to listen.
+fn remove_dead_sockets() {
+    for file in fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let age = file.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
+        let old = age.is_some_and(|age| age > READY_WITHIN);
+        if old && name.starts_with("seaweedfs-") && name.contains("-grpc-") && name.ends_with(".sock") {
+            let refused =
+                UnixStream::connect(file.path()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+            if refused {
+                // Another test may have been first.
+                let _ = fs::remove_file(file.path());
             }
         }
     }
@@ -262,6 +282,11 @@ impl FakeGcs {
         let create = async || create_gcs_bucket(&endpoint).await.is_ok();
         server.running.ready(create).await?;
         Ok(server)
+    }
+
+    /// Its process.
+    pub fn process_id(&self) -> u32 {
+        self.running.process.id()
     }
 
     /// `http://127.0.0.1:PORT`

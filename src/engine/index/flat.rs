@@ -19,11 +19,16 @@ use crate::types::Distance;
 const BLOCK_BYTES: usize = 256 << 10;
 /// Most rows in a block.
 const BLOCK_ROWS: usize = 256;
-/// Queries per call of the kernel, a multiple of what it computes at a time.
-const GROUP: usize = 12;
+/// Queries per call of the kernel, a multiple of what it computes at a time; many, since the first
+/// of a call are read as if the block came from memory.
+const GROUP: usize = 32;
+/// Scores that are compared with the threshold at once.
+const COMPARED: usize = 16;
 /// Norms from one over this to this are computed with all digits of single precision, and their
 /// squares, too, as far as they are used.
 const SAFE_INVERSE_NORM: f32 = 1e30;
+/// Stands for a score that has to be computed in double precision; no threshold is above it.
+const UNKNOWN: f32 = f32::INFINITY;
 /// Squared distances below it may have lost digits to underflow.
 const SAFE_SQUARE: f32 = 1e-30;
 
@@ -92,6 +97,7 @@ fn scan_with(
     let rows = chunk.inverse_norms.len();
     assert_eq!(Some(chunk.vectors.len()), rows.checked_mul(chunk.dimension), "a norm per row");
     let mut positions = [0; BLOCK_ROWS];
+    let mut norms = [0.0; BLOCK_ROWS];
     let mut products = [0.0; GROUP * BLOCK_ROWS];
     let block_rows = (BLOCK_BYTES / size_of::<f32>() / chunk.dimension.max(1)).clamp(1, BLOCK_ROWS);
     for start in (0..rows).step_by(block_rows) {
@@ -101,6 +107,7 @@ fn scan_with(
             continue;
         }
         let block = Block { chunk, start, end, positions };
+        let inverse_norms = block.inverse_norms(&mut norms);
         let table = block.rows();
         for (vectors, collectors) in queries.vectors.chunks(GROUP).zip(collectors.chunks_mut(GROUP)) {
             let mut group: [&[f32]; GROUP] = [&[]; GROUP];
@@ -113,8 +120,9 @@ fn scan_with(
                 Distance::Cosine | Distance::DotProduct => kernel.dot(group, &table, products),
                 Distance::Euclidean => kernel.squared_l2(group, &table, products),
             }
-            let products = products.chunks_exact(positions.len());
+            let products = products.chunks_exact_mut(positions.len());
             for ((vector, products), collector) in vectors.iter().zip(products).zip(collectors) {
+                bound_scores(queries.distance, products, inverse_norms);
                 block.offer(queries.distance, vector, products, collector, tie);
             }
         }
@@ -139,19 +147,37 @@ impl<'a> Block<'a> {
         Rows::new(vectors, dimension, selection)
     }
 
-    fn offer(
-        &self,
-        distance: Distance,
-        query: &[f32],
-        products: &[f32],
-        collector: &mut TopK,
-        tie: &Tie<'_>,
-    ) {
-        for (position, product) in self.positions.iter().zip(products) {
-            let row = self.start + *position as usize;
-            let score = score(distance, *product, self.chunk.inverse_norms[row])
-                .unwrap_or_else(|| self.exact_score(distance, query, row));
-            collector.push(score, self.chunk.first_row + row as u64, tie);
+    /// The inverse norms of the live rows.
+    fn inverse_norms<'n>(&self, buffer: &'n mut [f32; BLOCK_ROWS]) -> &'n [f32]
+    where
+        'a: 'n,
+    {
+        let all = &self.chunk.inverse_norms[self.start..self.end];
+        if self.positions.len() == all.len() {
+            return all;
+        }
+        for (norm, position) in buffer.iter_mut().zip(self.positions) {
+            *norm = all[*position as usize];
+        }
+        &buffer[..self.positions.len()]
+    }
+
+    /// Offers the rows whose score or bound is not below the collector's threshold.
+    fn offer(&self, distance: Distance, query: &[f32], bounds: &[f32], collector: &mut TopK, tie: &Tie<'_>) {
+        for (bounds, positions) in bounds.chunks(COMPARED).zip(self.positions.chunks(COMPARED)) {
+            let threshold = collector.threshold();
+            // Without an early exit, so that it vectorises.
+            if !bounds.iter().fold(false, |any, bound| any | (*bound >= threshold)) {
+                continue;
+            }
+            for (bound, position) in bounds.iter().zip(positions) {
+                if *bound < collector.threshold() {
+                    continue;
+                }
+                let row = self.start + *position as usize;
+                let score = if *bound == UNKNOWN { self.exact_score(distance, query, row) } else { *bound };
+                collector.push(score, self.chunk.first_row + row as u64, tie);
+            }
         }
     }
 
@@ -171,16 +197,33 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The score of a product, if single precision was enough to compute it.
-#[inline]
-fn score(distance: Distance, product: f32, inverse_norm: f32) -> Option<f32> {
+/// Turns products into scores in place, or into [`UNKNOWN`] where single precision was not enough.
+fn bound_scores(distance: Distance, products: &mut [f32], inverse_norms: &[f32]) {
     match distance {
-        Distance::Cosine if inverse_norm == 0.0 => Some(0.0),
-        Distance::Cosine => (1.0 / SAFE_INVERSE_NORM..SAFE_INVERSE_NORM)
-            .contains(&inverse_norm)
-            .then(|| (product * inverse_norm).clamp(-1.0, 1.0)),
-        Distance::DotProduct => product.is_finite().then_some(product),
-        Distance::Euclidean => (SAFE_SQUARE..=f32::MAX).contains(&product).then(|| -product.sqrt()),
+        Distance::Cosine => {
+            for (product, norm) in products.iter_mut().zip(inverse_norms) {
+                let safe = (*norm > 1.0 / SAFE_INVERSE_NORM) & (*norm < SAFE_INVERSE_NORM);
+                let score = (*product * norm).clamp(-1.0, 1.0);
+                *product = if safe {
+                    score
+                } else if *norm == 0.0 {
+                    0.0
+                } else {
+                    UNKNOWN
+                };
+            }
+        }
+        Distance::DotProduct => {
+            for product in products {
+                *product = if product.abs() <= f32::MAX { *product } else { UNKNOWN };
+            }
+        }
+        Distance::Euclidean => {
+            for product in products {
+                let safe = (*product >= SAFE_SQUARE) & (*product <= f32::MAX);
+                *product = if safe { -product.sqrt() } else { UNKNOWN };
+            }
+        }
     }
 }
 

@@ -1,18 +1,36 @@
 //! Searching a snapshot: exactly, on all cores, off the async workers.
 //!
-//! The chunks of a snapshot are divided among the threads of one pool, each collects its best
-//! rows, and the collections are merged. Every query of a batch is answered on the same snapshot.
+//! The chunks of a snapshot are divided among the threads of one pool, each thread collects the
+//! best rows of its part, and the collections are merged. A batch reads each chunk once for all
+//! its queries, and every query of it is answered on the same snapshot.
+//!
+//! Invariant: the answer does not depend on how rows lie in chunks or how chunks were divided.
+
+#[cfg(test)]
+mod tests;
 
 use std::{cmp::Ordering, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::log::Snapshot;
+use super::{
+    index::{
+        flat::{ChunkView, Queries, scan},
+        top::{Scored, TopK},
+    },
+    log::Snapshot,
+};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
     types::Distance,
 };
+
+/// Runs of chunks per thread, so that one which was late to start does not hold up the answer.
+const RUNS_PER_THREAD: usize = 4;
+/// Products (values times queries) below which waking another thread costs more than it saves:
+/// 2 MiB of vectors for one query.
+const MIN_DIVIDED: usize = 512 << 10;
 
 /// The threads that search.
 #[derive(Debug)]
@@ -51,6 +69,8 @@ impl Searchers {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("search-{index}"))
+            // Without a handler a panic would end the process; its query gets an error anyway.
+            .panic_handler(|_| tracing::error!("a search thread panicked"))
             .build()
             .map(|pool| Self { pool })
             .map_err(|error| Error::internal(format!("cannot start search threads: {error}")))
@@ -58,58 +78,156 @@ impl Searchers {
 
     /// The best rows for each target among those visible at `now`: best first, equal scores in id
     /// order.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`] if there are rows and a target has another dimension.
     pub async fn search(
         self: &Arc<Self>,
         snapshot: Arc<Snapshot>,
         targets: Vec<Target>,
         now: Timestamp,
     ) -> Result<Vec<Vec<Found>>> {
+        if snapshot.chunks.is_empty() {
+            return Ok(vec![Vec::new(); targets.len()]);
+        }
+        check_dimensions(&targets, snapshot.dimension)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
-            let found = exact(&snapshot, &targets, now);
             // A caller that has gone away needs no answer.
-            let _ = reply.send(found);
+            if !reply.is_closed() {
+                let _ = reply.send(exact(&snapshot, &targets, now));
+            }
         });
         answer.await.map_err(|_| Error::internal("a search thread panicked"))
     }
 }
 
-fn exact(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Vec<Vec<Found>> {
-    targets
-        .par_iter()
-        .map(|target| {
-            let mut all: Vec<Found> = Vec::new();
-            for (index, chunk) in snapshot.chunks.iter().enumerate() {
-                let visible = chunk.visible(now);
-                for row in (0..chunk.len()).filter(|row| visible[row / 64] >> (row % 64) & 1 == 1) {
-                    let vector = chunk.vector(row, snapshot.dimension);
-                    let dot: f32 = vector.iter().zip(&target.vector).map(|(a, b)| a * b).sum();
-                    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
-                    let score = match target.distance {
-                        Distance::DotProduct => dot,
-                        Distance::Cosine => {
-                            let n = norm(&target.vector);
-                            if n == 0.0 { 0.0 } else { dot * chunk.inverse_norms()[row] / n }
-                        }
-                        Distance::Euclidean => -vector
-                            .iter()
-                            .zip(&target.vector)
-                            .map(|(a, b)| (a - b) * (a - b))
-                            .sum::<f32>()
-                            .sqrt(),
-                    };
-                    all.push(Found { score, chunk: index, row });
-                }
-            }
-            all.sort_by(|a, b| better(snapshot, a, b));
-            all.truncate(target.top_k);
-            all
-        })
-        .collect()
+fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {
+    let wrong = targets.iter().position(|target| target.vector.len() != expected);
+    wrong.map_or(Ok(()), |index| {
+        let actual = targets[index].vector.len();
+        Err(Error::DimensionMismatch { field: format!("queries[{index}].vector"), expected, actual })
+    })
 }
 
-fn better(snapshot: &Snapshot, a: &Found, b: &Found) -> Ordering {
-    b.score
-        .total_cmp(&a.score)
-        .then_with(|| snapshot.chunks[a.chunk].id(a.row).cmp(snapshot.chunks[b.chunk].id(b.row)))
+/// Must run on a thread of the pool, whose size it divides by.
+fn exact(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Vec<Vec<Found>> {
+    let search = Search { snapshot, now, batches: Batch::by_metric(targets) };
+    let values: usize = snapshot.chunks.iter().map(|chunk| chunk.vectors().len()).sum();
+    let divided = values.saturating_mul(targets.len()) >= MIN_DIVIDED;
+    let runs = if divided { rayon::current_num_threads() * RUNS_PER_THREAD } else { 1 };
+    let mut found = vec![Vec::new(); targets.len()];
+    for (batch, collectors) in search.batches.iter().zip(search.run(runs)) {
+        for (position, collector) in batch.positions.iter().zip(collectors) {
+            let best = collector.into_sorted(&|left, right| search.tie(left, right));
+            found[*position] = best.into_iter().map(Found::from).collect();
+        }
+    }
+    found
+}
+
+/// The queries of one metric among the targets.
+struct Batch {
+    queries: Queries,
+    /// The target of each query.
+    positions: Vec<usize>,
+    /// An empty collector for each query.
+    collectors: Vec<TopK>,
+}
+
+impl Batch {
+    fn by_metric(targets: &[Target]) -> Vec<Self> {
+        [Distance::Cosine, Distance::DotProduct, Distance::Euclidean]
+            .into_iter()
+            .map(|distance| {
+                let positions: Vec<usize> =
+                    (0..targets.len()).filter(|position| targets[*position].distance == distance).collect();
+                let members = || positions.iter().map(|position| &targets[*position]);
+                Self {
+                    queries: Queries::new(distance, members().map(|target| target.vector.as_slice())),
+                    collectors: members().map(|target| TopK::new(target.top_k)).collect(),
+                    positions,
+                }
+            })
+            .filter(|batch| !batch.queries.is_empty())
+            .collect()
+    }
+}
+
+/// Collectors for each query of each batch.
+type Collectors = Vec<Vec<TopK>>;
+
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    now: Timestamp,
+    batches: Vec<Batch>,
+}
+
+impl Search<'_> {
+    /// Scans all chunks, divided into at most so many runs.
+    fn run(&self, runs: usize) -> Collectors {
+        let chunks = self.snapshot.chunks.len();
+        if runs <= 1 || chunks <= 1 {
+            return self.scan(0..chunks);
+        }
+        let length = chunks.div_ceil(runs);
+        (0..chunks.div_ceil(length))
+            .into_par_iter()
+            .map(|run| self.scan(run * length..chunks.min((run + 1) * length)))
+            .reduce_with(|left, right| self.merge(left, right))
+            .unwrap_or_default()
+    }
+
+    /// Scans a run of chunks.
+    fn scan(&self, run: std::ops::Range<usize>) -> Collectors {
+        let mut collectors: Collectors = self.batches.iter().map(|batch| batch.collectors.clone()).collect();
+        for index in run {
+            let chunk = &self.snapshot.chunks[index];
+            let visible = chunk.visible(self.now);
+            let view = ChunkView {
+                vectors: chunk.vectors(),
+                dimension: self.snapshot.dimension,
+                inverse_norms: chunk.inverse_norms(),
+                live: &visible,
+                first_row: row_number(index),
+            };
+            for (batch, collectors) in self.batches.iter().zip(&mut collectors) {
+                scan(&view, &batch.queries, collectors, &|left, right| self.tie(left, right));
+            }
+        }
+        collectors
+    }
+
+    fn merge(&self, mut left: Collectors, right: Collectors) -> Collectors {
+        for (into, from) in left.iter_mut().flatten().zip(right.into_iter().flatten()) {
+            into.merge(from, &|left, right| self.tie(left, right));
+        }
+        left
+    }
+
+    /// Rows of equal score come in id order; a visible id is in one row only.
+    fn tie(&self, left: u64, right: u64) -> Ordering {
+        let id = |number| {
+            let (chunk, row) = place(number);
+            self.snapshot.chunks[chunk].id(row)
+        };
+        id(left).cmp(id(right))
+    }
+}
+
+/// The number of a chunk's first row; the others follow. A chunk has less than 2³² rows.
+fn row_number(chunk: usize) -> u64 {
+    (chunk as u64) << 32
+}
+
+/// The chunk of a numbered row, and the row in it.
+fn place(number: u64) -> (usize, usize) {
+    ((number >> 32) as usize, (number & u64::from(u32::MAX)) as usize)
+}
+
+impl From<Scored> for Found {
+    fn from(scored: Scored) -> Self {
+        let (chunk, row) = place(scored.row);
+        Self { score: scored.score, chunk, row }
+    }
 }

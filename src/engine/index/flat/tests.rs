@@ -18,8 +18,8 @@ fn value() -> impl Strategy<Value = f32> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    (1_usize..40, 0_usize..700, 0_usize..30).prop_flat_map(|(dimension, rows, queries)| {
-        let vector = || prop::collection::vec(value(), dimension);
+    (1_usize..40, 0_usize..700, 0_usize..40).prop_flat_map(|(dimension, rows, queries)| {
+        let vector = move || prop::collection::vec(value(), dimension);
         let live = prop_oneof![Just(0.0), Just(1.0), Just(0.5), Just(0.97)]
             .prop_flat_map(move |share| prop::collection::vec((vector(), prop::bool::weighted(share)), rows));
         (live, prop::collection::vec(vector(), queries)).prop_map(move |(rows, queries)| Case {

@@ -1,89 +1,88 @@
-//! 256-bit vectors on x86-64.
+//! AVX2 with FMA: two registers hold the sixteen lanes; tails are masked loads, which touch nothing
+//! past the mask.
+use std::arch::x86_64::*;
 
-use std::arch::x86_64::{
-    __m256, __m256i, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_ps,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_maskload_ps, _mm256_setzero_ps, _mm256_sub_ps,
+use super::{
+    Rows,
+    lanes::{self, Lanes},
 };
 
-use super::sweep::Tile;
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256, __m256);
 
-/// Values per vector.
-const LANES: usize = 8;
-/// Sums per product.
-const SUMS: usize = 2;
+/// Read from `8 - count` on, this is the mask of the first `count` of eight values.
+static HEADS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// AVX2 with FMA.
-pub(super) struct Avx2;
-
-impl Tile for Avx2 {
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn tile<const R: usize, const Q: usize, const L2: bool>(
-        queries: [*const f32; Q],
-        rows: [*const f32; R],
-        dimension: usize,
-    ) -> [[f32; R]; Q] {
-        let mut sums = [[[_mm256_setzero_ps(); SUMS]; R]; Q];
-        let mut at = 0;
-        while at + LANES * SUMS <= dimension {
-            for part in 0..SUMS {
-                let start = at + part * LANES;
-                // SAFETY: `start + LANES` is at most the dimension.
-                let query = queries.map(|query| unsafe { _mm256_loadu_ps(query.add(start)) });
-                for row in 0..R {
-                    // SAFETY: as above.
-                    let values = unsafe { _mm256_loadu_ps(rows[row].add(start)) };
-                    for q in 0..Q {
-                        sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                    }
-                }
-            }
-            at += LANES * SUMS;
+impl Avx2 {
+    /// Folds 8 → 4 → 2 → 1.
+    #[inline(always)]
+    pub(super) unsafe fn sum_of_8(values: __m256) -> f32 {
+        // SAFETY: AVX, by the contract of `Lanes`.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps::<1>(values));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
-        let mut part = 0;
-        while at < dimension {
-            let mask = first_lanes(dimension - at);
-            // SAFETY: the mask lets only values before the dimension be read.
-            let query = queries.map(|query| unsafe { _mm256_maskload_ps(query.add(at), mask) });
-            for row in 0..R {
-                // SAFETY: as above.
-                let values = unsafe { _mm256_maskload_ps(rows[row].add(at), mask) };
-                for q in 0..Q {
-                    sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                }
-            }
-            at += LANES;
-            part += 1;
+    }
+
+    /// `count` ≤ 8 values, then zeros.
+    #[inline(always)]
+    unsafe fn load_head_of_8(values: *const f32, count: usize) -> __m256 {
+        // SAFETY: AVX; `8 - count..16 - count` is inside the table, and the masked load reads the first
+        // `count` values alone, which are readable.
+        unsafe {
+            let mask = _mm256_loadu_si256(HEADS.as_ptr().add(8 - count).cast());
+            _mm256_maskload_ps(values, mask)
         }
-        sums.map(|rows| rows.map(|[first, second]| sum_of_lanes(_mm256_add_ps(first, second))))
     }
 }
 
-#[inline]
+impl Lanes for Avx2 {
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: AVX, by the contract of `Lanes`.
+        unsafe { Self(_mm256_setzero_ps(), _mm256_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(values: *const f32) -> Self {
+        // SAFETY: AVX and sixteen readable values, by the contract of `Lanes`.
+        unsafe { Self(_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head(values: *const f32, count: usize) -> Self {
+        let lower = count.min(8);
+        // SAFETY: AVX; `lower` and then `count - lower` values are readable, at most eight each. The
+        // second address is inside the vector or one past it.
+        unsafe {
+            Self(Self::load_head_of_8(values, lower), Self::load_head_of_8(values.add(lower), count - lower))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: AVX, by the contract of `Lanes`.
+        unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: FMA, by the contract of `Lanes`.
+        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: AVX, by the contract of `Lanes`.
+        unsafe { Self::sum_of_8(_mm256_add_ps(self.0, self.1)) }
+    }
+}
+
+/// # Safety
+/// AVX2 and FMA were detected; the rest as [`lanes::sweep`].
 #[target_feature(enable = "avx2,fma")]
-fn add<const L2: bool>(sum: __m256, query: __m256, row: __m256) -> __m256 {
-    if L2 {
-        let difference = _mm256_sub_ps(query, row);
-        _mm256_fmadd_ps(difference, difference, sum)
-    } else {
-        _mm256_fmadd_ps(query, row, sum)
-    }
-}
-
-/// A mask of the first `count` lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn first_lanes(count: usize) -> __m256i {
-    const WINDOW: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    let start = LANES - count.min(LANES);
-    // SAFETY: `start` is at most `LANES`, and the window has as many values after that.
-    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(start).cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sum_of_lanes(values: __m256) -> f32 {
-    let four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps::<1>(values));
-    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+pub(super) unsafe fn run<const L2: bool>(queries: &[&[f32]], rows: &Rows<'_>, output: &mut [f32]) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { lanes::sweep::<Avx2, Avx2, L2, 2, 2>(queries, rows, output) }
 }

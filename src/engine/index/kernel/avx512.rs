@@ -1,76 +1,62 @@
-//! 512-bit vectors on x86-64.
+//! AVX-512: one register holds the sixteen lanes; tails are masked loads, which touch nothing past
+//! the mask. A single query over memory uses the AVX2 registers instead: two loads a cache line keep
+//! the prefetchers further ahead than one, and the arithmetic has slack there.
+use std::arch::x86_64::*;
 
-use std::arch::x86_64::{
-    __m512, __mmask16, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
-    _mm512_reduce_add_ps, _mm512_setzero_ps, _mm512_sub_ps,
+use super::{
+    Rows,
+    avx2::Avx2,
+    lanes::{self, Lanes},
 };
 
-use super::sweep::Tile;
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512);
 
-/// Values per vector.
-const LANES: usize = 16;
-/// Sums per product: enough independent additions for one row alone, and few enough that a tile
-/// fits into the 32 registers.
-const SUMS: usize = 2;
+impl Lanes for Avx512 {
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: AVX-512F, by the contract of `Lanes`.
+        Self(unsafe { _mm512_setzero_ps() })
+    }
 
-/// AVX-512F.
-pub(super) struct Avx512;
+    #[inline(always)]
+    unsafe fn load(values: *const f32) -> Self {
+        // SAFETY: AVX-512F and sixteen readable values, by the contract of `Lanes`.
+        Self(unsafe { _mm512_loadu_ps(values) })
+    }
 
-impl Tile for Avx512 {
-    #[target_feature(enable = "avx512f")]
-    unsafe fn tile<const R: usize, const Q: usize, const L2: bool>(
-        queries: [*const f32; Q],
-        rows: [*const f32; R],
-        dimension: usize,
-    ) -> [[f32; R]; Q] {
-        let mut sums = [[[_mm512_setzero_ps(); SUMS]; R]; Q];
-        let mut at = 0;
-        while at + LANES * SUMS <= dimension {
-            for part in 0..SUMS {
-                let start = at + part * LANES;
-                // SAFETY: `start + LANES` is at most the dimension.
-                let query = queries.map(|query| unsafe { _mm512_loadu_ps(query.add(start)) });
-                for row in 0..R {
-                    // SAFETY: as above.
-                    let values = unsafe { _mm512_loadu_ps(rows[row].add(start)) };
-                    for q in 0..Q {
-                        sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                    }
-                }
-            }
-            at += LANES * SUMS;
+    #[inline(always)]
+    unsafe fn load_head(values: *const f32, count: usize) -> Self {
+        // SAFETY: AVX-512F; a masked load reads the first `count` values alone, which are readable.
+        Self(unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, values) })
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: AVX-512F, by the contract of `Lanes`.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: AVX-512F, by the contract of `Lanes`.
+        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: AVX-512F and AVX2, by the contract of `Lanes` and the features of `compute`.
+        unsafe {
+            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0)));
+            Avx2::sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(self.0), upper))
         }
-        let mut part = 0;
-        while at < dimension {
-            let mask = first_lanes(dimension - at);
-            // SAFETY: the mask lets only values before the dimension be read.
-            let query = queries.map(|query| unsafe { _mm512_maskz_loadu_ps(mask, query.add(at)) });
-            for row in 0..R {
-                // SAFETY: as above.
-                let values = unsafe { _mm512_maskz_loadu_ps(mask, rows[row].add(at)) };
-                for q in 0..Q {
-                    sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                }
-            }
-            at += LANES;
-            part += 1;
-        }
-        sums.map(|rows| rows.map(|[first, second]| _mm512_reduce_add_ps(_mm512_add_ps(first, second))))
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn add<const L2: bool>(sum: __m512, query: __m512, row: __m512) -> __m512 {
-    if L2 {
-        let difference = _mm512_sub_ps(query, row);
-        _mm512_fmadd_ps(difference, difference, sum)
-    } else {
-        _mm512_fmadd_ps(query, row, sum)
-    }
-}
-
-/// A mask of the first `count` lanes.
-fn first_lanes(count: usize) -> __mmask16 {
-    if count >= LANES { __mmask16::MAX } else { (1 << count) - 1 }
+/// # Safety
+/// AVX-512F, AVX2 and FMA were detected; the rest as [`lanes::sweep`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+pub(super) unsafe fn run<const L2: bool>(queries: &[&[f32]], rows: &Rows<'_>, output: &mut [f32]) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { lanes::sweep::<Avx2, Avx512, L2, 4, 4>(queries, rows, output) }
 }

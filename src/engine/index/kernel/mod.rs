@@ -4,31 +4,36 @@
 //! the processor has, once. A kernel that the processor lacks cannot be had, which is what makes
 //! the methods of [`Kernel`] safe.
 //!
-//! One query is a stream: its rows are read once, one after the other, which is the order that
-//! the memory prefetchers follow best; speed is that of memory. Several queries share the rows of a block
-//! in the cache: a tile of rows and queries is computed in registers, so each value that is loaded
-//! is used several times.
+//! * **Reading.** The first queries read each row alone, in order, which the memory prefetchers
+//!   follow at full speed; they lose half of it on four rows at once. By then the rows are in the
+//!   cache, and further queries take four rows at a time, so that each value that is loaded is used
+//!   several times. The caller passes blocks that the second-level cache holds. Software prefetch
+//!   gained nothing.
+//! * **Sixteen lanes.** Every kernel adds value `i` to lane `i % 16` by a fused multiply-add and
+//!   folds the lanes 16 → 8 → 4 → 2 → 1. The lanes are one AVX-512 register, two of AVX2 or four of
+//!   NEON, so these three give the same bits. The scalar kernel has the same lanes, but rounds
+//!   products before it adds them, and may differ in the last bits.
 //!
-//! Invariant: a product depends on the two vectors and the instruction set only, to the last bit:
-//! not on the other rows, on the other queries, on alignment, or on where the row lies. Every
-//! tile size adds in the same order.
+//! Invariant: a product depends on the two vectors only (and on whether there is a fused
+//! multiply-add), to the last bit: not on the other rows, on the other queries, on alignment, or on
+//! where the row lies.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod rows;
 mod scalar;
-mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::sync::OnceLock;
 
-use self::sweep::sweep;
-pub use self::sweep::{Rows, Selection};
+pub use self::rows::{Rows, Selection};
 
 /// An implementation that this processor can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +63,11 @@ impl Kernel {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 && is_x86_feature_detected!("avx512f") {
                 kernels.push(Self(Implementation::Avx512));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if avx2 {
                 kernels.push(Self(Implementation::Avx2));
             }
         }
@@ -104,17 +110,19 @@ impl Kernel {
     }
 
     fn run<const L2: bool>(self, queries: &[&[f32]], rows: &Rows<'_>, output: &mut [f32]) {
+        assert!(queries.iter().all(|query| query.len() == rows.dimension()), "a query of another dimension");
+        assert_eq!(output.len(), queries.len() * rows.count(), "one place per product");
         // SAFETY: `available` is the only place that makes these values, and it asks the processor
-        // for the features that each implementation needs.
+        // for the features that each implementation needs. The dimensions were compared above.
         unsafe {
             match self.0 {
                 #[cfg(target_arch = "x86_64")]
-                Implementation::Avx512 => sweep::<avx512::Avx512, L2>(queries, rows, output),
+                Implementation::Avx512 => avx512::run::<L2>(queries, rows, output),
                 #[cfg(target_arch = "x86_64")]
-                Implementation::Avx2 => sweep::<avx2::Avx2, L2>(queries, rows, output),
+                Implementation::Avx2 => avx2::run::<L2>(queries, rows, output),
                 #[cfg(target_arch = "aarch64")]
-                Implementation::Neon => sweep::<neon::Neon, L2>(queries, rows, output),
-                Implementation::Scalar => sweep::<scalar::Scalar, L2>(queries, rows, output),
+                Implementation::Neon => neon::run::<L2>(queries, rows, output),
+                Implementation::Scalar => scalar::run::<L2>(queries, rows, output),
             }
         }
     }

@@ -1,83 +1,86 @@
-//! 128-bit vectors on AArch64.
+//! NEON: four registers hold the sixteen lanes; a tail is copied into a zeroed block first, since
+//! there are no masked loads.
+use std::arch::aarch64::*;
 
-use std::arch::aarch64::{float32x4_t, vaddq_f32, vaddvq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vsubq_f32};
+use super::{
+    Rows,
+    lanes::{self, Lanes, WIDTH},
+};
 
-use super::sweep::Tile;
+#[derive(Clone, Copy)]
+pub(super) struct Neon(float32x4_t, float32x4_t, float32x4_t, float32x4_t);
 
-/// Values per vector.
-const LANES: usize = 4;
-/// Sums per product.
-const SUMS: usize = 2;
+impl Lanes for Neon {
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: NEON, by the contract of `Lanes`.
+        unsafe { Self(vdupq_n_f32(0.0), vdupq_n_f32(0.0), vdupq_n_f32(0.0), vdupq_n_f32(0.0)) }
+    }
 
-/// NEON, which every AArch64 processor has.
-pub(super) struct Neon;
-
-impl Tile for Neon {
-    #[target_feature(enable = "neon")]
-    unsafe fn tile<const R: usize, const Q: usize, const L2: bool>(
-        queries: [*const f32; Q],
-        rows: [*const f32; R],
-        dimension: usize,
-    ) -> [[f32; R]; Q] {
-        let mut sums = [[[vdupq_n_f32(0.0); SUMS]; R]; Q];
-        let mut at = 0;
-        while at + LANES * SUMS <= dimension {
-            for part in 0..SUMS {
-                let start = at + part * LANES;
-                // SAFETY: `start + LANES` is at most the dimension.
-                let query = queries.map(|query| unsafe { vld1q_f32(query.add(start)) });
-                for row in 0..R {
-                    // SAFETY: as above.
-                    let values = unsafe { vld1q_f32(rows[row].add(start)) };
-                    for q in 0..Q {
-                        sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                    }
-                }
-            }
-            at += LANES * SUMS;
+    #[inline(always)]
+    unsafe fn load(values: *const f32) -> Self {
+        // SAFETY: NEON and sixteen readable values, by the contract of `Lanes`.
+        unsafe {
+            Self(
+                vld1q_f32(values),
+                vld1q_f32(values.add(4)),
+                vld1q_f32(values.add(8)),
+                vld1q_f32(values.add(12)),
+            )
         }
-        let mut part = 0;
-        while at < dimension {
-            let count = (dimension - at).min(LANES);
-            // SAFETY: `at + count` is at most the dimension.
-            let query = queries.map(|query| unsafe { first_lanes(query.add(at), count) });
-            for row in 0..R {
-                // SAFETY: as above.
-                let values = unsafe { first_lanes(rows[row].add(at), count) };
-                for q in 0..Q {
-                    sums[q][row][part] = add::<L2>(sums[q][row][part], query[q], values);
-                }
-            }
-            at += LANES;
-            part += 1;
+    }
+
+    #[inline(always)]
+    unsafe fn load_head(values: *const f32, count: usize) -> Self {
+        let mut head = [0.0; WIDTH];
+        // SAFETY: `count` < 16 values are readable, and `head` has room for them.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values, head.as_mut_ptr(), count);
+            Self::load(head.as_ptr())
         }
-        sums.map(|rows| rows.map(|[first, second]| vaddvq_f32(vaddq_f32(first, second))))
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: NEON, by the contract of `Lanes`.
+        unsafe {
+            Self(
+                vsubq_f32(self.0, other.0),
+                vsubq_f32(self.1, other.1),
+                vsubq_f32(self.2, other.2),
+                vsubq_f32(self.3, other.3),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: NEON, by the contract of `Lanes`.
+        unsafe {
+            Self(
+                vfmaq_f32(self.0, a.0, b.0),
+                vfmaq_f32(self.1, a.1, b.1),
+                vfmaq_f32(self.2, a.2, b.2),
+                vfmaq_f32(self.3, a.3, b.3),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: NEON, by the contract of `Lanes`.
+        unsafe {
+            let four = vaddq_f32(vaddq_f32(self.0, self.2), vaddq_f32(self.1, self.3));
+            let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+            vget_lane_f32::<0>(vpadd_f32(two, two))
+        }
     }
 }
 
-#[inline]
-#[target_feature(enable = "neon")]
-fn add<const L2: bool>(sum: float32x4_t, query: float32x4_t, row: float32x4_t) -> float32x4_t {
-    if L2 {
-        let difference = vsubq_f32(query, row);
-        vfmaq_f32(sum, difference, difference)
-    } else {
-        vfmaq_f32(sum, query, row)
-    }
-}
-
-/// The first `count` values, and zeros in the other lanes.
-///
 /// # Safety
-/// `values` may be read for `count` values.
-#[inline]
+/// NEON was detected; the rest as [`lanes::sweep`].
 #[target_feature(enable = "neon")]
-unsafe fn first_lanes(values: *const f32, count: usize) -> float32x4_t {
-    let mut lanes = [0.0; LANES];
-    for (lane, value) in lanes.iter_mut().enumerate().take(count) {
-        // SAFETY: `lane` is less than `count`.
-        *value = unsafe { *values.add(lane) };
-    }
-    // SAFETY: the array has `LANES` values.
-    unsafe { vld1q_f32(lanes.as_ptr()) }
+pub(super) unsafe fn run<const L2: bool>(queries: &[&[f32]], rows: &Rows<'_>, output: &mut [f32]) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { lanes::sweep::<Neon, Neon, L2, 2, 2>(queries, rows, output) }
 }

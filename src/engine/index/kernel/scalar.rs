@@ -1,52 +1,59 @@
-//! No particular instruction set: loops that the compiler vectorises for the one it may assume.
+//! Plain Rust, for machines without any of the others. A separate multiplication and addition, since
+//! a fused one would be a library call there; the compiler vectorises the lanes as it can.
+use super::{
+    Rows,
+    lanes::{self, Lanes, WIDTH},
+};
 
-use std::{array::from_fn, slice::from_raw_parts};
+#[derive(Clone, Copy)]
+pub(super) struct Scalar([f32; WIDTH]);
 
-use super::sweep::Tile;
-
-/// Sums per product, independent of each other so that they may share a vector.
-const SUMS: usize = 16;
-
-/// Plain Rust.
-pub(super) struct Scalar;
-
-impl Tile for Scalar {
-    unsafe fn tile<const R: usize, const Q: usize, const L2: bool>(
-        queries: [*const f32; Q],
-        rows: [*const f32; R],
-        dimension: usize,
-    ) -> [[f32; R]; Q] {
-        // SAFETY: the caller promises that all of them may be read for `dimension` values.
-        let queries = queries.map(|query| unsafe { from_raw_parts(query, dimension) });
-        // SAFETY: as above.
-        let rows = rows.map(|row| unsafe { from_raw_parts(row, dimension) });
-        queries.map(|query| rows.map(|row| product::<L2>(query, row)))
+impl Lanes for Scalar {
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0.0; WIDTH])
     }
-}
 
-fn product<const L2: bool>(query: &[f32], row: &[f32]) -> f32 {
-    let (query, query_rest) = query.as_chunks::<SUMS>();
-    let (row, row_rest) = row.as_chunks::<SUMS>();
-    let mut sums = [0.0; SUMS];
-    for (query, row) in query.iter().zip(row) {
-        for lane in 0..SUMS {
-            sums[lane] += term::<L2>(query[lane], row[lane]);
+    #[inline(always)]
+    unsafe fn load(values: *const f32) -> Self {
+        // SAFETY: sixteen readable values, by the contract of `Lanes`; an array has no other alignment.
+        Self(unsafe { values.cast::<[f32; WIDTH]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_head(values: *const f32, count: usize) -> Self {
+        let mut head = [0.0; WIDTH];
+        // SAFETY: `count` < 16 values are readable, and `head` has room for them.
+        unsafe { std::ptr::copy_nonoverlapping(values, head.as_mut_ptr(), count) };
+        Self(head)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(mut self) -> f32 {
+        let mut width = WIDTH;
+        while width > 1 {
+            width /= 2;
+            for lane in 0..width {
+                self.0[lane] += self.0[lane + width];
+            }
         }
+        self.0[0]
     }
-    for (lane, (query, row)) in query_rest.iter().zip(row_rest).enumerate() {
-        sums[lane] += term::<L2>(*query, *row);
-    }
-    let eight: [f32; 8] = from_fn(|lane| sums[lane] + sums[lane + 8]);
-    let four: [f32; 4] = from_fn(|lane| eight[lane] + eight[lane + 4]);
-    (four[0] + four[2]) + (four[1] + four[3])
 }
 
-#[inline]
-fn term<const L2: bool>(query: f32, row: f32) -> f32 {
-    if L2 {
-        let difference = query - row;
-        difference * difference
-    } else {
-        query * row
-    }
+/// # Safety
+/// As [`lanes::sweep`].
+pub(super) unsafe fn run<const L2: bool>(queries: &[&[f32]], rows: &Rows<'_>, output: &mut [f32]) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { lanes::sweep::<Scalar, Scalar, L2, 1, 1>(queries, rows, output) }
 }

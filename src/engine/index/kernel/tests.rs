@@ -101,7 +101,7 @@ fn check_all(table: &Table, selection: Selection<'_>) -> Result<(), TestCaseErro
 proptest! {
     #[test]
     fn products_are_those_of_a_naive_sum(
-        dimension in 1_usize..=1100, rows in 0_usize..11, queries in 0_usize..8, offset in 0_usize..20,
+        dimension in 1_usize..=1100, rows in 0_usize..11, queries in 0_usize..11, offset in 0_usize..20,
         seed in any::<u64>(),
         scale in prop::sample::select(vec![1.0_f32, 1e-19, 1e-30, 1e-38, 1e10, 1e17]),
     ) {
@@ -113,7 +113,7 @@ proptest! {
         dimension in 1_usize..=130, (rows, selected) in (1_u32..20).prop_flat_map(|rows| {
             (Just(rows as usize), prop::collection::vec(0..rows, 0..30))
         }),
-        queries in 0_usize..8, offset in 0_usize..20, seed in any::<u64>(),
+        queries in 0_usize..11, offset in 0_usize..20, seed in any::<u64>(),
     ) {
         check_all(&table(dimension, rows, queries, offset, seed, 1.0), Selection::These(&selected))?;
     }
@@ -121,7 +121,7 @@ proptest! {
     /// The same bits from one row alone as from a batch, wherever the row lies.
     #[test]
     fn a_product_depends_on_its_two_vectors_only(
-        dimension in 1_usize..=300, rows in 1_usize..11, queries in 1_usize..8, offset in 0_usize..20,
+        dimension in 1_usize..=300, rows in 1_usize..11, queries in 1_usize..11, offset in 0_usize..20,
         seed in any::<u64>(),
     ) {
         let table = table(dimension, rows, queries, offset, seed, 1.0);
@@ -136,13 +136,48 @@ proptest! {
             }
         }
     }
+
+    /// The same bits from every instruction set with a fused multiply-add, and from the lanes as
+    /// the documentation defines them.
+    #[test]
+    fn a_product_is_the_fold_of_sixteen_fused_lanes(
+        dimension in 1_usize..=1100, rows in 1_usize..6, queries in 1_usize..6, offset in 0_usize..20,
+        seed in any::<u64>(),
+    ) {
+        let table = table(dimension, rows, queries, offset, seed, 1.0);
+        let all = Rows::new(table.rows(), dimension, Selection::All);
+        for kernel in Kernel::available().into_iter().filter(|kernel| kernel.0 != Implementation::Scalar) {
+            let (mut dots, mut distances) = (vec![0.0; rows * queries], vec![0.0; rows * queries]);
+            kernel.dot(&table.queries(), &all, &mut dots);
+            kernel.squared_l2(&table.queries(), &all, &mut distances);
+            for (index, (dot, distance)) in dots.iter().zip(&distances).enumerate() {
+                let (query, row) = (table.queries()[index / rows], table.row(index % rows));
+                prop_assert_eq!(dot.to_bits(), fused(query, row, |a, b| (a, b)).to_bits());
+                prop_assert_eq!(distance.to_bits(), fused(query, row, |a, b| (a - b, a - b)).to_bits());
+            }
+        }
+    }
+}
+
+fn fused(query: &[f32], row: &[f32], factors: impl Fn(f32, f32) -> (f32, f32)) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    for (index, (a, b)) in query.iter().zip(row).enumerate() {
+        let (a, b) = factors(*a, *b);
+        lanes[index % 16] = a.mul_add(b, lanes[index % 16]);
+    }
+    for width in [8, 4, 2, 1] {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    lanes[0]
 }
 
 #[test]
 fn every_dimension_up_to_1100_and_some_large_ones() {
     for dimension in (1..=1100).chain([1535, 1536, 3072, 4095, 8191, 16_383, 16_384]) {
-        // One row and one query stream, five and four are tiles with a rest.
-        for (rows, queries) in [(1, 1), (5, 4)] {
+        // One row and one query, then tiles of rows and queries, both with a rest.
+        for (rows, queries) in [(1, 1), (5, 9)] {
             let table = table(dimension, rows, queries, dimension % 17, dimension as u64, 1.0);
             check_all(&table, Selection::All).unwrap();
         }

@@ -1,0 +1,120 @@
+"""The published Dakera SDK, unchanged, works against this server."""
+
+import re
+import subprocess
+
+import dakera
+import pytest
+from conftest import BINARY, serve
+from dakera import exceptions
+
+ROWS = [
+    {"id": "x", "values": [1.0, 0.0, 0.0], "metadata": {"n": 1}},
+    {"id": "y", "values": [0.0, 1.0, 0.0], "metadata": {"n": 2}},
+    {"id": "z", "values": [0.9, 0.1, 0.0]},
+]
+
+
+@pytest.fixture
+def client(server):
+    return dakera.DakeraClient(server.url, max_retries=1)
+
+
+@pytest.fixture
+def filled(client, namespace):
+    assert client.upsert(namespace, ROWS)["upserted_count"] == 3
+    return namespace
+
+
+def test_create_list_describe_and_delete_a_namespace(client, namespace):
+    created = client.create_namespace(namespace, dimensions=3, distance="euclidean")
+    assert created.name == namespace
+    assert created.dimensions == 3
+    assert namespace in [found.name for found in client.list_namespaces()]
+    client.upsert(namespace, ROWS)
+    described = client.get_namespace(namespace)
+    assert (described.name, described.dimensions, described.vector_count) == (namespace, 3, 3)
+    client.delete_namespace(namespace)
+    assert namespace not in [found.name for found in client.list_namespaces()]
+    with pytest.raises(exceptions.NotFoundError):
+        client.get_namespace(namespace)
+
+
+def test_query(client, filled):
+    found = client.query(filled, [1.0, 0.0, 0.0], top_k=2, include_values=True).results
+    assert [hit.id for hit in found] == ["x", "z"]
+    assert found[0].score == pytest.approx(1.0)
+    assert found[0].score > found[1].score
+    assert found[0].metadata == {"n": 1}
+
+
+def test_batch_query(client, filled):
+    queries = [{"vector": [1.0, 0.0, 0.0], "top_k": 1}, {"vector": [0.0, 1.0, 0.0], "top_k": 2}]
+    answers = client.batch_query(filled, queries)
+    assert [[hit.id for hit in answer.results] for answer in answers] == [["x"], ["y", "z"]]
+
+
+def test_delete_and_count(client, filled):
+    assert client.count_vectors(filled)["count"] == 3
+    assert client.delete(filled, ids=["x", "absent"])["deleted_count"] == 1
+    assert client.count_vectors(filled)["count"] == 2
+    assert [hit.id for hit in client.query(filled, [1.0, 0.0, 0.0]).results] == ["z", "y"]
+
+
+def test_export_pages_hold_every_row_once(client, filled):
+    rows, cursor = [], None
+    for _ in range(5):
+        page = client.export_vectors(filled, cursor=cursor, limit=2)
+        assert page["total_count"] == 3
+        rows += page["vectors"]
+        cursor = page.get("next_cursor")
+        if cursor is None:
+            break
+    assert cursor is None
+    exported = {row["id"]: (row["values"], row.get("metadata")) for row in rows}
+    assert len(rows) == 3
+    assert exported["x"] == ([1.0, 0.0, 0.0], {"n": 1})
+    assert exported["z"][0] == pytest.approx([0.9, 0.1, 0.0])
+
+
+def test_fetch(client, filled):
+    # The SDK has no method of its own for this route; its transport and error handling are used.
+    wanted = {"ids": ["y", "absent"], "include_values": True, "include_metadata": True}
+    rows = client._request("POST", f"/v1/namespaces/{filled}/fetch", data=wanted)["vectors"]
+    assert [row["id"] for row in rows] == ["y"]
+    assert rows[0]["values"] == [0.0, 1.0, 0.0]
+    assert rows[0]["metadata"] == {"n": 2}
+
+
+def test_errors_map_to_its_exceptions(client, filled):
+    with pytest.raises(exceptions.NotFoundError) as caught:
+        client.query("never-created", [1.0])
+    assert caught.value.status_code == 404
+    with pytest.raises(exceptions.ValidationError) as caught:
+        client.upsert(filled, [{"id": "short", "values": [1.0]}])
+    assert caught.value.status_code == 400
+    assert "DIMENSION_MISMATCH" in str(caught.value.code)
+    assert client.count_vectors(filled)["count"] == 3
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    """A server that asks for a key, and the key."""
+    directory = tmp_path_factory.mktemp("locked")
+    made = subprocess.run([BINARY, "keygen"], check=True, capture_output=True, text=True).stdout
+    config = directory / "keys.toml"
+    config.write_text(made)
+    key = re.search(r"qv_[0-9a-f]+", made).group()
+    for server in serve(directory, "--config", str(config)):
+        yield server, key
+
+
+def test_keys(locked, namespace):
+    server, key = locked
+    for wrong in (None, "qv_wrong"):
+        with pytest.raises(exceptions.AuthenticationError) as caught:
+            dakera.DakeraClient(server.url, api_key=wrong, max_retries=1).list_namespaces()
+        assert caught.value.status_code == 401
+    client = dakera.DakeraClient(server.url, api_key=key, max_retries=1)
+    assert client.upsert(namespace, ROWS)["upserted_count"] == 3
+    assert key not in server.log.read_text()
