@@ -192,3 +192,19 @@ async fn one_request_too_many_is_told_to_come_back_and_health_is_not() {
     assert_eq!(held.await.unwrap().status(), 400);
     server.get("/v1/namespaces").await.ok();
 }
+
+/// Over a real connection: closed while the client still sends, it would lose the answer.
+#[tokio::test]
+async fn a_client_that_sends_too_much_is_told_and_not_cut_off() {
+    let server = Server::with(|config| config.limits.body_bytes = ByteSize::mib(4));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/namespaces/ns/vectors", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, server.router.clone()).into_future());
+    for _ in 0..20 {
+        let pieces = (0..96).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 64 << 10])));
+        let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+        let request = reqwest::Client::new().post(&url).header("content-type", "application/json").body(body);
+        assert_eq!(request.send().await.unwrap().status(), 413);
+    }
+    serving.abort();
+}

@@ -6,7 +6,7 @@ mod json_rows;
 mod ndjson;
 mod upsert;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, http::header};
 use bytes::{Bytes, BytesMut};
@@ -96,10 +96,32 @@ impl Pieces {
             let Ok(data) = frame.into_data() else { continue };
             self.read += data.len() as u64;
             if self.read > self.limit.1 {
+                self.drain().await;
                 return Err(Error::BodyTooLarge { limit: self.limit.0, max: self.limit.1 });
             }
             return Ok(Some(data));
         }
+    }
+}
+
+/// What is read, and for how long, of a body that is over its limit.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+impl Pieces {
+    /// Reads on for a moment and drops what comes. A client that is still sending when the
+    /// connection closes sees a broken pipe instead of the answer that says why.
+    async fn drain(&mut self) {
+        let mut dropped = 0;
+        let drop_pieces = async {
+            while let Some(Ok(frame)) = self.body.frame().await {
+                dropped += frame.data_ref().map_or(0, Bytes::len);
+                if dropped > DRAIN_BYTES {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME, drop_pieces).await;
     }
 }
 
