@@ -21,7 +21,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_ROWS: usize = 256;
 /// Queries per call of the kernel, a multiple of what it computes at a time; many, since the first
 /// of a call are read as if the block came from memory.
-const GROUP: usize = 32;
+const GROUP: usize = 33;
 /// Scores that are compared with the threshold at once.
 const COMPARED: usize = 16;
 /// Norms from one over this to this are computed with all digits of single precision, and their
@@ -94,33 +94,49 @@ fn scan_with(
     tie: &Tie<'_>,
 ) {
     assert_eq!(queries.len(), collectors.len(), "one collector per query");
+    // One query has small buffers: clearing large ones would take longer than it has to wait for memory.
+    if queries.len() == 1 {
+        scan_groups::<1>(kernel, chunk, queries, collectors, tie);
+    } else {
+        scan_groups::<GROUP>(kernel, chunk, queries, collectors, tie);
+    }
+}
+
+/// Scans with at most `G` queries per call of the kernel.
+fn scan_groups<const G: usize>(
+    kernel: Kernel,
+    chunk: &ChunkView<'_>,
+    queries: &Queries,
+    collectors: &mut [TopK],
+    tie: &Tie<'_>,
+) {
     let rows = chunk.inverse_norms.len();
     assert_eq!(Some(chunk.vectors.len()), rows.checked_mul(chunk.dimension), "a norm per row");
     let mut positions = [0; BLOCK_ROWS];
     let mut norms = [0.0; BLOCK_ROWS];
-    let mut products = [0.0; GROUP * BLOCK_ROWS];
+    let mut products = [[0.0; BLOCK_ROWS]; G];
     let block_rows = (BLOCK_BYTES / size_of::<f32>() / chunk.dimension.max(1)).clamp(1, BLOCK_ROWS);
     for start in (0..rows).step_by(block_rows) {
         let end = rows.min(start + block_rows);
-        let positions = live_positions(chunk.live, start, end, &mut positions);
-        if positions.is_empty() {
+        let live = live_rows(chunk.live, start, end, &mut positions);
+        let block = Block::new(chunk, start, end, live, G == 1);
+        let count = block.live_rows();
+        if count == 0 {
             continue;
         }
-        let block = Block { chunk, start, end, positions };
         let inverse_norms = block.inverse_norms(&mut norms);
-        let table = block.rows();
-        for (vectors, collectors) in queries.vectors.chunks(GROUP).zip(collectors.chunks_mut(GROUP)) {
-            let mut group: [&[f32]; GROUP] = [&[]; GROUP];
+        for (vectors, collectors) in queries.vectors.chunks(G).zip(collectors.chunks_mut(G)) {
+            let mut group: [&[f32]; G] = [&[]; G];
             for (slot, vector) in group.iter_mut().zip(vectors) {
                 *slot = vector;
             }
             let group = &group[..vectors.len()];
-            let products = &mut products[..vectors.len() * positions.len()];
+            let products = &mut products.as_flattened_mut()[..vectors.len() * block.table.count()];
             match queries.distance {
-                Distance::Cosine | Distance::DotProduct => kernel.dot(group, &table, products),
-                Distance::Euclidean => kernel.squared_l2(group, &table, products),
+                Distance::Cosine | Distance::DotProduct => kernel.dot(group, &block.table, products),
+                Distance::Euclidean => kernel.squared_l2(group, &block.table, products),
             }
-            let products = products.chunks_exact_mut(positions.len());
+            let products = block.only_live(products).chunks_exact_mut(count);
             for ((vector, products), collector) in vectors.iter().zip(products).zip(collectors) {
                 bound_scores(queries.distance, products, inverse_norms);
                 block.offer(queries.distance, vector, products, collector, tie);
@@ -135,16 +151,49 @@ struct Block<'a> {
     start: usize,
     end: usize,
     /// Counted from `start`.
-    positions: &'a [u32],
+    live: Selection<'a>,
+    /// What the kernel computes: the live rows, or all of them.
+    table: Rows<'a>,
 }
 
 impl<'a> Block<'a> {
-    fn rows(&self) -> Rows<'a> {
-        let dimension = self.chunk.dimension;
-        let vectors = &self.chunk.vectors[self.start * dimension..self.end * dimension];
-        let all = self.positions.len() == self.end - self.start;
-        let selection = if all { Selection::All } else { Selection::These(self.positions) };
-        Rows::new(vectors, dimension, selection)
+    fn new(chunk: &'a ChunkView<'a>, start: usize, end: usize, live: Selection<'a>, streams: bool) -> Self {
+        let vectors = &chunk.vectors[start * chunk.dimension..end * chunk.dimension];
+        // Memory is faster at reading on than at skipping a row here and there.
+        let computed = match live {
+            Selection::These(rows) if streams && 2 * rows.len() >= end - start => Selection::All,
+            live => live,
+        };
+        Self { chunk, start, end, live, table: Rows::new(vectors, chunk.dimension, computed) }
+    }
+
+    /// How many rows are live.
+    fn live_rows(&self) -> usize {
+        match self.live {
+            Selection::All => self.end - self.start,
+            Selection::These(positions) => positions.len(),
+        }
+    }
+
+    /// Moves the products of live rows to the front, if one query was computed on dead rows, too.
+    fn only_live<'p>(&self, products: &'p mut [f32]) -> &'p mut [f32] {
+        match self.live {
+            Selection::These(positions) if positions.len() < self.table.count() => {
+                for (to, from) in positions.iter().enumerate() {
+                    products[to] = products[*from as usize];
+                }
+                &mut products[..positions.len()]
+            }
+            _ => products,
+        }
+    }
+
+    /// The number in the chunk of a live row.
+    fn row(&self, index: usize) -> usize {
+        match self.live {
+            Selection::All => self.start + index,
+            Selection::These(positions) => self.start + positions[index] as usize,
+        }
     }
 
     /// The inverse norms of the live rows.
@@ -153,28 +202,26 @@ impl<'a> Block<'a> {
         'a: 'n,
     {
         let all = &self.chunk.inverse_norms[self.start..self.end];
-        if self.positions.len() == all.len() {
-            return all;
-        }
-        for (norm, position) in buffer.iter_mut().zip(self.positions) {
+        let Selection::These(positions) = self.live else { return all };
+        for (norm, position) in buffer.iter_mut().zip(positions) {
             *norm = all[*position as usize];
         }
-        &buffer[..self.positions.len()]
+        &buffer[..positions.len()]
     }
 
     /// Offers the rows whose score or bound is not below the collector's threshold.
     fn offer(&self, distance: Distance, query: &[f32], bounds: &[f32], collector: &mut TopK, tie: &Tie<'_>) {
-        for (bounds, positions) in bounds.chunks(COMPARED).zip(self.positions.chunks(COMPARED)) {
+        for (part, bounds) in bounds.chunks(COMPARED).enumerate() {
             let threshold = collector.threshold();
-            // Without an early exit, so that it vectorises.
-            if !bounds.iter().fold(false, |any, bound| any | (*bound >= threshold)) {
+            // Without an early exit, so that it vectorises. A NaN is not below anything.
+            if bounds.iter().fold(true, |all, bound| all & (*bound < threshold)) {
                 continue;
             }
-            for (bound, position) in bounds.iter().zip(positions) {
+            for (index, bound) in bounds.iter().enumerate() {
                 if *bound < collector.threshold() {
                     continue;
                 }
-                let row = self.start + *position as usize;
+                let row = self.row(part * COMPARED + index);
                 let score = if *bound == UNKNOWN { self.exact_score(distance, query, row) } else { *bound };
                 collector.push(score, self.chunk.first_row + row as u64, tie);
             }
@@ -240,24 +287,19 @@ fn norm(vector: &[f32]) -> f64 {
     vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Writes the rows in `start..end` whose bit is set, counted from `start`, and returns them.
-fn live_positions<'a>(
+/// The rows in `start..end` whose bit is set, counted from `start`.
+fn live_rows<'a>(
     live: &[u64],
     start: usize,
     end: usize,
     positions: &'a mut [u32; BLOCK_ROWS],
-) -> &'a [u32] {
+) -> Selection<'a> {
+    if live_words(live, start, end).map(|(_, bits)| bits.count_ones() as usize).sum::<usize>() == end - start
+    {
+        return Selection::All;
+    }
     let mut count = 0;
-    let words = live.iter().enumerate().take(end.div_ceil(64)).skip(start / 64);
-    for (index, word) in words {
-        let first = index * 64;
-        let mut bits = *word;
-        if first < start {
-            bits &= u64::MAX << (start - first);
-        }
-        if end < first + 64 {
-            bits &= (1 << (end - first)) - 1;
-        }
+    for (first, mut bits) in live_words(live, start, end) {
         while bits != 0 {
             // At most `BLOCK_ROWS`, which is less than a u32 holds.
             positions[count] = (first + bits.trailing_zeros() as usize - start) as u32;
@@ -265,7 +307,17 @@ fn live_positions<'a>(
             bits &= bits - 1;
         }
     }
-    &positions[..count]
+    Selection::These(&positions[..count])
+}
+
+/// The words that have bits in `start..end`, with those bits only, and the row of each first bit.
+fn live_words(live: &[u64], start: usize, end: usize) -> impl Iterator<Item = (usize, u64)> {
+    live.iter().enumerate().take(end.div_ceil(64)).skip(start / 64).map(move |(index, word)| {
+        let first = index * 64;
+        let after_start = u64::MAX << start.saturating_sub(first);
+        let before_end = u64::MAX >> (first + 64).saturating_sub(end);
+        (first, word & after_start & before_end)
+    })
 }
 
 #[cfg(test)]

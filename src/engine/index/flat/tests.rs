@@ -193,12 +193,13 @@ fn zero_vectors_have_a_cosine_of_zero() {
 #[test]
 fn values_that_are_no_numbers_rank_last_and_do_no_harm() {
     let rows = [f32::NAN, 1.0, f32::INFINITY, f32::NEG_INFINITY].map(|value| (vec![value, 1.0], true));
-    let case = Case { dimension: 2, rows: rows.to_vec(), queries: vec![vec![0.0, 1.0]] };
+    let case = Case { dimension: 2, rows: rows.to_vec(), queries: vec![vec![0.0, 1.0], vec![f32::NAN, 1.0]] };
     let tie = |left: u64, right: u64| left.cmp(&right);
     for distance in DISTANCES {
         let found = search(Kernel::detected(), distance, &case, 10, 4, &tie);
         assert_eq!(found[0].len(), 4);
         assert_eq!(found[0][0].row, 1);
+        assert_eq!(found[1].len(), 4);
     }
 }
 
