@@ -33,7 +33,7 @@ deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, dupli
 deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
 	@scripts/install-test-deps.sh
 
-bench: ## Measure, with ratios against baselines from the same run
+bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked
 
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/

@@ -259,6 +259,6 @@ async fn on_seaweed(data: &DataSet, dimension: usize) {
 }
 
 fn commits(counters: &BTreeMap<String, f64>) -> f64 {
-    let committed = |name: &str| name.starts_with("quiver_log_commits_total") && name.contains("committed");
+    let committed = |name: &str| name.starts_with("quiver_commits_total") && name.contains("committed");
     counters.iter().filter(|(name, _)| committed(name)).map(|(_, value)| value).sum()
 }
