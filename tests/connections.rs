@@ -153,6 +153,18 @@ async fn idle_connections_are_kept_and_then_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_closed_when_idle_after_a_request_that_took_its_time() {
+    let server = Server::start(ServerConfig { keep_alive_timeout: SHORT, ..patient() }).await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        request(&mut stream, "/slow").await;
+        assert!(response(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    let after = closed_after(&mut stream).await;
+    assert!((SHORT * 8 / 10..SHORT * 4).contains(&after), "closed after {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_request_passes_no_connection_limit() {
     let config = ServerConfig { header_read_timeout: SHORT, keep_alive_timeout: SHORT, ..patient() };
     let server = Server::start(config).await;

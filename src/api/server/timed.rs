@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use futures::task::AtomicWaker;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -55,6 +56,9 @@ impl Limits {
 pub(super) struct Activity {
     started: AtomicU64,
     open: AtomicUsize,
+    /// Whoever reads the connection. Hyper, once told that there is nothing to read, waits for bytes
+    /// only; without a call when a request ends, the time of the next wait would never begin.
+    reader: AtomicWaker,
 }
 
 /// A request that is worked on; it ends when this is dropped.
@@ -72,6 +76,7 @@ impl Activity {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.reader.wake();
     }
 }
 
@@ -159,13 +164,16 @@ impl<T> TimedIo<T> {
         self.activity.open.load(Ordering::Acquire) > 0
     }
 
-    /// Notices that requests were answered since the last look.
-    fn observe_requests(&mut self) {
+    /// Notices that requests were answered since the last look, and says whether one is open. One look
+    /// at each number, `started` first: requests it counts that are not open have ended.
+    fn observe_requests(&mut self) -> bool {
         let started = self.activity.started.load(Ordering::Acquire);
-        if started != self.seen && !self.request_is_open() {
+        let open = self.request_is_open();
+        if started != self.seen && !open {
             self.seen = started;
             self.wait_for(Waiting::NextRequest);
         }
+        open
     }
 
     fn observe_bytes(&mut self, bytes: &[u8]) {
@@ -201,7 +209,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedIo<T> {
             this.observe_bytes(&buf.filled()[before..]);
             return Poll::Ready(read);
         }
-        if !this.request_is_open() {
+        // Before the look, so that an end after it is not missed.
+        this.activity.reader.register(cx.waker());
+        if !this.observe_requests() {
             ready!(this.read_deadline.as_mut().poll(cx));
             return Poll::Ready(Err(timed_out(match this.waiting {
                 Waiting::Header => "the request header did not arrive in time",
