@@ -21,12 +21,12 @@ use bytes::Bytes;
 use opendal::Operator;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::program::{Server, Workdir};
 use shared::servers::Seaweed;
 use support::{
     classic,
     client::{self, Prepared, counters, send_all, store_requests},
     data::DataSet,
-    program::{Server, Workdir},
 };
 
 const BATCH_ROWS: usize = 1000;

@@ -23,11 +23,11 @@ use quiver::{
     types::NamespaceName,
 };
 use serde_json::{Value, json};
+use shared::program::{Server, Workdir};
 use support::{
     Times,
     client::{Prepared, send_all},
     data::DataSet,
-    program::{Server, Workdir},
 };
 
 const TOP_K: usize = 10;

@@ -2,8 +2,6 @@
 
 #[path = "support/mod.rs"]
 mod shared;
-#[path = "cli/support.rs"]
-mod support;
 
 #[path = "cli/commands.rs"]
 mod commands;

@@ -5,9 +5,6 @@
 
 #[path = "support/mod.rs"]
 mod shared;
-#[allow(dead_code)]
-#[path = "cli/support.rs"]
-mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +17,8 @@ use std::{
 
 use quiver::random::Random;
 use serde_json::{Value, json};
+use shared::program::{Server, Workdir};
 use shared::servers::Seaweed;
-use support::{Server, Workdir};
 
 const WRITERS: usize = 4;
 const IDS_PER_WRITER: u64 = 24;

@@ -3,9 +3,6 @@
 
 #[path = "support/mod.rs"]
 mod shared;
-#[allow(dead_code)]
-#[path = "cli/support.rs"]
-mod support;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,7 +20,7 @@ use quiver::{
 };
 use serde_json::json;
 use shared::process::temporary_dir;
-use support::Workdir;
+use shared::program::Workdir;
 
 const COLUMNS: Projection = Projection { vectors: true, metadata: true };
 
@@ -149,7 +146,7 @@ fn a_full_disk_refuses_cleanly_and_later_writes_work() {
         "trap '' XFSZ; ulimit -f 128; exec \"$0\" serve --listen 127.0.0.1:0",
         quiver,
     ]);
-    let server = support::Server::start(&workdir, limited);
+    let server = shared::program::Server::start(&workdir, limited);
     let vector = |length: usize| json!({ "vectors": [{ "id": "x", "values": vec![0.25; length] }] });
     server.post("/v1/namespaces/small/vectors", &vector(8));
     let large: Vec<_> =

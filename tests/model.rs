@@ -1,5 +1,7 @@
 //! Random operations over the HTTP API, with restarts, against a map that cannot be wrong.
 
+#[path = "support/mod.rs"]
+mod shared;
 #[allow(dead_code)]
 #[path = "http/support.rs"]
 mod support;
@@ -8,12 +10,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use quiver::{
-    api::{AppState, router},
-    clock::{ManualClock, SharedClock},
+    clock::ManualClock,
     config::{BackendConfig, Config},
-    engine::Engine,
     storage::Store,
-    telemetry::Metrics,
 };
 use serde_json::{Value, json};
 use support::Server;
@@ -57,12 +56,12 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn new(backend: BackendConfig) -> Self {
         let mut config = Config::default();
-        config.storage.backend = BackendConfig::Memory {};
+        config.storage.backend = backend;
         let store = Store::open(&config.storage, Arc::default()).unwrap();
         let clock = ManualClock::starting_at(1_800_000_000_000);
-        let server = serve(&config, &store, &clock);
+        let server = Server::over(&config, &store, &clock);
         let mut world = Self { config, store, clock, server, model: Rows::new(), now: 0 };
         world.create().await;
         world
@@ -71,6 +70,14 @@ impl World {
     async fn create(&mut self) {
         let body = json!({ "name": "model", "dimension": 2, "distance": "dot_product" });
         assert_eq!(self.server.post("/v1/namespaces", body).await.status, 201);
+    }
+
+    /// Files are opened anew, too; what is in memory only has to be kept.
+    fn restart(&mut self) {
+        if matches!(self.config.storage.backend, BackendConfig::Fs { .. }) {
+            self.store = Store::open(&self.config.storage, Arc::default()).unwrap();
+        }
+        self.server = Server::over(&self.config, &self.store, &self.clock);
     }
 
     fn visible(&self) -> BTreeMap<String, [i8; 2]> {
@@ -98,7 +105,7 @@ impl World {
                 self.now += u64::from(seconds);
                 self.clock.advance(Duration::from_secs(seconds.into()));
             }
-            Step::Restart => self.server = serve(&self.config, &self.store, &self.clock),
+            Step::Restart => self.restart(),
             Step::Recreate => {
                 assert!(self.server.delete(NAMESPACE).await.status < 300);
                 assert_eq!(self.server.get(NAMESPACE).await.status, 404);
@@ -181,27 +188,32 @@ impl World {
     }
 }
 
-/// A new process, as far as anything but the store can tell.
-fn serve(config: &Config, store: &Store, clock: &Arc<ManualClock>) -> Server {
-    let metrics = Arc::new(Metrics::default());
-    let store = store.as_seen_by(metrics.clone(), None);
-    let shared: SharedClock = clock.clone();
-    let engine = Engine::new(store, shared.clone(), config, metrics.clone()).unwrap();
-    let state = Arc::new(AppState::new(engine, config, metrics.clone(), shared).unwrap());
-    Server { router: router(state.clone()), state, metrics, clock: clock.clone() }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_api_equals_the_model(steps in prop::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut world = World::new().await;
-            for step in steps {
-                world.run(step).await;
-            }
-        });
+        run(BackendConfig::Memory {}, steps);
     }
+}
+
+proptest! {
+    // Each step waits for the disk.
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_api_equals_the_model_on_files(steps in prop::collection::vec(step(), 1..30)) {
+        let folder = shared::process::temporary_dir();
+        run(BackendConfig::Fs { root: folder.path().to_owned() }, steps);
+    }
+}
+
+fn run(backend: BackendConfig, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(backend).await;
+        for step in steps {
+            world.run(step).await;
+        }
+    });
 }

@@ -2,9 +2,6 @@
 
 #[path = "support/mod.rs"]
 mod shared;
-#[allow(dead_code)]
-#[path = "cli/support.rs"]
-mod support;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -16,8 +13,8 @@ use quiver::{
     types::{NamespaceName, Rows, VectorId},
 };
 use serde_json::{Value, json};
+use shared::program::{Server, Workdir};
 use shared::servers::Seaweed;
-use support::{Server, Workdir};
 
 const NAMESPACE: &str = "/v1/namespaces/both";
 const WRITERS: usize = 3;

@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use reqwest::{Client, Method};
 
-use super::{Times, program::Server};
+use super::Times;
+use crate::shared::program::Server;
 
 /// One request, ready to be sent.
 #[derive(Debug, Clone)]

@@ -4,8 +4,6 @@
 pub mod classic;
 pub mod client;
 pub mod data;
-#[path = "../../tests/cli/support.rs"]
-pub mod program;
 
 use std::time::Duration;
 

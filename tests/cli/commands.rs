@@ -3,7 +3,7 @@
 use quiver::config::Inputs;
 use sha2::{Digest, Sha256};
 
-use crate::support::Workdir;
+use crate::shared::program::Workdir;
 
 const COMMANDS: [&str; 7] = ["serve", "import", "export", "verify", "openapi", "config", "keygen"];
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     files::{self, Float},
-    support::{Workdir, names},
+    shared::program::{Workdir, names},
 };
 
 /// A namespace of 300 rows with odd ids, metadata, and a row that expires some day.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     files::{self, Float, vector},
     shared::ports,
-    support::{Server, Workdir, until},
+    shared::program::{Server, Workdir, until},
 };
 
 const ROWS: usize = 5;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{BOUND, Workdir, until};
+use crate::shared::program::{BOUND, Workdir, until};
 
 #[test]
 fn the_banner_tells_what_to_know_and_its_curl_line_works() {
@@ -33,12 +33,12 @@ fn addresses_that_others_reach_need_a_key_or_insecure() {
             .run(&["serve", "--listen", address])
             .fails(2, &["refusing to listen", "keygen", "--insecure"]);
     }
-    let _server = crate::support::Server::start(
+    let _server = crate::shared::program::Server::start(
         &workdir,
         workdir.command(&["serve", "--listen", "0.0.0.0:0", "--insecure"]),
     );
     workdir.write("keys.toml", workdir.run(&["keygen"]).ok().stdout);
-    let _server = crate::support::Server::start(
+    let _server = crate::shared::program::Server::start(
         &workdir,
         workdir.command(&["serve", "--listen", "0.0.0.0:0", "--config", "keys.toml"]),
     );

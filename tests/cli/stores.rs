@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::{
     files::{self, Float, vector},
+    shared::program::Workdir,
     shared::servers::{Azurite, FakeGcs, Seaweed},
-    support::Workdir,
 };
 
 const ROWS: usize = 500;

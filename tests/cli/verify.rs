@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Workdir, names};
+use crate::shared::program::{Workdir, names};
 
 fn fill(workdir: &Workdir, namespace: &str) {
     for id in ["a", "b", "c"] {

@@ -37,13 +37,19 @@ impl Server {
         let mut config = Config::default();
         config.storage.backend = BackendConfig::Memory {};
         configure(&mut config);
-        let metrics = Arc::new(Metrics::default());
         let clock = ManualClock::starting_at(1_800_000_000_000);
+        let store = Store::open(&config.storage, Arc::default()).unwrap();
+        Self::over(&config, &store, &clock)
+    }
+
+    /// A new process on a store, as far as anything but the store and the clock can tell.
+    pub fn over(config: &Config, store: &Store, clock: &Arc<ManualClock>) -> Self {
+        let metrics = Arc::new(Metrics::default());
         let shared: SharedClock = clock.clone();
-        let store = Store::open(&config.storage, metrics.clone()).unwrap();
-        let engine = Engine::new(store, shared.clone(), &config, metrics.clone()).expect("threads");
-        let state = Arc::new(AppState::new(engine, &config, metrics.clone(), shared).unwrap());
-        Self { router: router(state.clone()), state, metrics, clock }
+        let store = store.as_seen_by(metrics.clone(), None);
+        let engine = Engine::new(store, shared.clone(), config, metrics.clone()).expect("threads");
+        let state = Arc::new(AppState::new(engine, config, metrics.clone(), shared).unwrap());
+        Self { router: router(state.clone()), state, metrics, clock: clock.clone() }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

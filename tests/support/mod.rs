@@ -5,4 +5,5 @@ pub mod faults;
 pub mod gcs_server;
 pub mod ports;
 pub mod process;
+pub mod program;
 pub mod servers;

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::shared::process::{Process, temporary_dir};
+use super::process::{Process, temporary_dir};
 
 /// Nothing in these tests takes longer than this, unless it is broken.
 pub const BOUND: Duration = Duration::from_secs(30);

@@ -17,6 +17,10 @@ use crate::error::{Error, Result};
 
 pub(super) use self::{columns::Columns, upsert::Upsert};
 
+/// What is read, and for how long, of a body that is over its limit.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// A body limit and the name of its setting.
 pub(super) type BodyLimit = (&'static str, u64);
 
@@ -102,13 +106,7 @@ impl Pieces {
             return Ok(Some(data));
         }
     }
-}
 
-/// What is read, and for how long, of a body that is over its limit.
-const DRAIN_BYTES: usize = 16 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(1);
-
-impl Pieces {
     /// Reads on for a moment and drops what comes. A client that is still sending when the
     /// connection closes sees a broken pipe instead of the answer that says why.
     async fn drain(&mut self) {

@@ -19,9 +19,9 @@ use crate::types::Distance;
 const BLOCK_BYTES: usize = 256 << 10;
 /// Most rows in a block.
 const BLOCK_ROWS: usize = 256;
-/// Queries per call of the kernel, a multiple of what it computes at a time; many, since the first
-/// of a call are read as if the block came from memory.
-const GROUP: usize = 33;
+/// Queries per call of the kernel, a multiple of what each kernel computes at a time; many, since the
+/// first of a call are read as if the block came from memory.
+const GROUP: usize = 36;
 /// Scores that are compared with the threshold at once.
 const COMPARED: usize = 16;
 /// Norms from one over this to this are computed with all digits of single precision, and their
