@@ -6,10 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter};
 
 use super::{
@@ -33,19 +33,37 @@ pub(super) enum Sent {
 
 /// Where an operation's transport notes how its requests ended.
 #[derive(Debug, Clone)]
-pub(super) struct Trace(Arc<Mutex<Sent>>);
+pub(super) struct Trace(Arc<Mutex<Noted>>);
+
+#[derive(Debug)]
+struct Noted {
+    last: Sent,
+    out_of_range: bool,
+}
 
 impl Trace {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Sent::Nothing)))
+        Self(Arc::new(Mutex::new(Noted { last: Sent::Nothing, out_of_range: false })))
     }
 
     pub fn last(&self) -> Sent {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted().last
+    }
+
+    /// Whether any request asked for bytes that the object does not have. Ranges are read by several
+    /// requests at once, of which the last to be answered need not be the one that failed.
+    pub fn out_of_range(&self) -> bool {
+        self.noted().out_of_range
     }
 
     fn note(&self, sent: Sent) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+        let mut noted = self.noted();
+        noted.last = sent;
+        noted.out_of_range |= sent == Sent::Answered(StatusCode::RANGE_NOT_SATISFIABLE.as_u16());
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
