@@ -13,7 +13,10 @@ use std::{
 use quiver::{
     clock::SystemClock,
     config::{BackendConfig, Config},
-    engine::{Consistency, Engine, Projection},
+    engine::{
+        Consistency, Engine, Projection,
+        format::{Header, decode, encode},
+    },
     error::Error,
     storage::Store,
     types::{NamespaceName, Rows, VectorId},
@@ -110,6 +113,43 @@ async fn one_damage(root: &Path, key: &str, whole: &[quiver::types::Row]) {
     let report = node.verify(&name("hurt"), |_| {}).await.unwrap();
     assert_eq!(report.problems[0].object, key, "{report:?}");
     assert_eq!(node.count(&name("well"), Consistency::Strong).await.unwrap(), 4);
+}
+
+/// Each object's checksum holds, but together they are not the log that was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_whole_but_not_the_one_that_belongs_there_is_damage_too() {
+    type Alter = fn(&mut Header);
+    let alterations: [(Alter, &str); 4] = [
+        (|header| header.previous ^= 1, "does not follow entry 1"),
+        (|header| header.incarnation = uuid::Uuid::from_u128(7), "belongs to incarnation"),
+        (|header| header.seq = 3, "its number is 3 at place 2"),
+        (|header| header.dimension = Some(4), "changes the dimension"),
+    ];
+    let root = temporary_dir();
+    let writer = engine(root.path());
+    for entry in 0..4u8 {
+        writer.upsert(&name("hurt"), one_row(&format!("row-{entry}"), 1.0)).await.unwrap();
+        writer.upsert(&name("well"), one_row(&format!("row-{entry}"), 1.0)).await.unwrap();
+    }
+    let hurt = objects(&root.path().join("namespaces/hurt"));
+    let path = hurt.iter().find(|path| path.ends_with(format!("{:020}", 2))).unwrap();
+    let key = path.strip_prefix(root.path()).unwrap().to_str().unwrap();
+    let intact = std::fs::read(path).unwrap();
+    for (alter, reason) in alterations {
+        let mut entry = decode(&intact.clone().into()).unwrap();
+        alter(&mut entry.header);
+        std::fs::write(path, encode(&entry.header, &entry.changes).unwrap()).unwrap();
+        let error = engine(root.path()).count(&name("hurt"), Consistency::Strong).await.unwrap_err();
+        let told = matches!(&error, Error::Corrupt { object, .. } if object == key);
+        assert!(told && error.to_string().contains(reason), "{reason}: {error:?}");
+        one_damage(root.path(), key, &[]).await;
+    }
+    // Another content at the same place, sealed as its own writer would have: the next entry tells.
+    let mut entry = decode(&intact.into()).unwrap();
+    entry.changes.vectors[0] = 2.0;
+    std::fs::write(path, encode(&entry.header, &entry.changes).unwrap()).unwrap();
+    let error = engine(root.path()).count(&name("hurt"), Consistency::Strong).await.unwrap_err();
+    assert!(error.to_string().contains("does not follow entry 2"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
