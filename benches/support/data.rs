@@ -1,4 +1,5 @@
 //! Real embeddings: of `QUIVER_DATA`, else of `make bench-data`, else the slice in this repository.
+#![allow(dead_code)]
 
 use std::{
     fs,

@@ -1,8 +1,9 @@
 //! Running the binary, alone and as a server.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -152,20 +153,27 @@ impl Server {
 
     /// Status and body of a request, sent with curl.
     pub fn curl(&self, path: &str, arguments: &[&str]) -> (u16, Value) {
-        let url = self.url(path);
-        let mut curl = Command::new("curl");
-        curl.args(["-s", "--max-time", "20", "-w", "\n%{http_code}", &url]).args(arguments);
-        let output = String::from_utf8(curl.output().unwrap().stdout).unwrap();
-        let (body, status) = output.rsplit_once('\n').unwrap();
-        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+        self.curl_with(path, arguments, "")
     }
 
     /// The answer to a JSON POST.
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let (status, answer) =
-            self.curl(path, &["-H", "Content-Type: application/json", "-d", &body.to_string()]);
+        let arguments = ["-H", "Content-Type: application/json", "--data-binary", "@-"];
+        let (status, answer) = self.curl_with(path, &arguments, &body.to_string());
         assert!(status < 300, "{path}: {status} {answer}");
         answer
+    }
+
+    /// The input is curl's stdin, which may be longer than an argument.
+    fn curl_with(&self, path: &str, arguments: &[&str], input: &str) -> (u16, Value) {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--max-time", "20", "-w", "\n%{http_code}", &self.url(path)]).args(arguments);
+        let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // A curl that reads no input may be gone already; what it answered says the rest.
+        let _ = curl.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = String::from_utf8(curl.wait_with_output().unwrap().stdout).unwrap();
+        let (body, status) = output.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
     }
 }
 
