@@ -37,6 +37,11 @@ use super::{
 
 const TEMPORARY: &str = "~tmp-";
 const LOCK: &str = "~lock-";
+/// Log entries from this size on leave the page cache once they are synced. Nobody reads them while
+/// their writer lives, and pages that are free again at once cost far less to write to than ever
+/// new ones: a 1.5 MB entry takes 1.2 ms instead of 4 to 6 on a virtual machine whose host has to
+/// find the memory.
+const UNCACHED: usize = 256 << 10;
 /// A temporary file this old belongs to no living writer.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// Directories remembered as synced; past it the memory starts anew.
@@ -109,6 +114,9 @@ impl Files {
     pub fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
         let temporary = self.stage(parent(&path), bytes)?;
+        if bytes.len() >= UNCACHED {
+            temporary.leave_cache();
+        }
         temporary.link(&path)?;
         drop(temporary);
         // One sync covers the new name and the removed temporary one.
@@ -236,6 +244,12 @@ impl Temporary {
     fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.file.sync_all()
+    }
+
+    /// Gives the memory of the written pages back. It is advice: a system without it loses nothing.
+    fn leave_cache(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     fn rename(mut self, to: &Path) -> io::Result<()> {
