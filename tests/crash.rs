@@ -103,7 +103,7 @@ async fn stored(client: &reqwest::Client, base: &str) -> BTreeMap<String, u64> {
 /// One life of the server: writers write, it is killed, it comes back, and everything is checked.
 async fn round(workdir: &Workdir, writers: &mut [Knowledge], random: &Random) {
     let server = workdir.serve(&[]);
-    let (base, client) = (server.url(NAMESPACE), reqwest::Client::new());
+    let (base, client) = (server.url(NAMESPACE), quiver::storage::http_client().build().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
     let writing = writers.iter_mut().enumerate().map(|(index, knowledge)| {
         let (base, client, stop) = (&base, &client, &stop);
@@ -121,7 +121,7 @@ async fn round(workdir: &Workdir, writers: &mut [Knowledge], random: &Random) {
 }
 
 async fn check(server: &Server, writers: &mut [Knowledge]) {
-    let (base, client) = (server.url(NAMESPACE), reqwest::Client::new());
+    let (base, client) = (server.url(NAMESPACE), quiver::storage::http_client().build().unwrap());
     // A PUT that the killed server left behind in the store may still be landing there. Once a
     // write of the new one is acknowledged, its place in the log is settled.
     let probe = json!({ "vectors": [row("probe", 1)] });

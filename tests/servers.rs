@@ -46,7 +46,7 @@ async fn fake_gcs() {
 #[tokio::test]
 async fn gcs_checks_conditions_at_both_ends_of_an_upload() {
     let server = Gcs::start().await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = quiver::storage::http_client().no_proxy().build().expect("a client");
     let begin = async |name: &str| {
         let url = format!("{}/upload/storage/v1/b/test/o?uploadType=resumable", server.endpoint());
         let begun =

@@ -22,7 +22,7 @@ const WRITES: usize = 12;
 
 /// Writes rows through one server and, after each acknowledgement, reads it from the other.
 async fn write_and_see(writer: &Server, reader: &Server, label: &str) -> BTreeSet<String> {
-    let client = reqwest::Client::new();
+    let client = quiver::storage::http_client().build().unwrap();
     let mut written = BTreeSet::new();
     for write in 0..WRITES {
         let ids = [format!("{label}-{write}-a"), format!("{label}-{write}-b")];

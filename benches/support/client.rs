@@ -81,7 +81,11 @@ pub async fn send_all(
 }
 
 pub fn new_client() -> Client {
-    Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client without TLS needs nothing")
+    quiver::storage::http_client()
+        .no_proxy()
+        .tcp_nodelay(true)
+        .build()
+        .expect("a client without TLS needs nothing")
 }
 
 /// Counters of a server's metrics by their whole name, labels included.

@@ -34,7 +34,7 @@ pub use self::{
     keys::Key,
     layers::{Attempt, Hook, Stage, Verdict},
     operation::Operation,
-    operator::Beneath,
+    operator::{Beneath, http_client},
 };
 use crate::{config::StorageConfig, telemetry::Metrics};
 

@@ -189,8 +189,15 @@ fn set<B>(builder: B, secret: &Option<SecretString>, setter: impl FnOnce(B, &str
     }
 }
 
+/// The beginning of every HTTP client of this process: one that can speak TLS.
+pub fn http_client() -> reqwest::ClientBuilder {
+    // Fails if there is a provider already, which will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
 fn default_transport() -> Result<HttpTransporter, Failure> {
-    let client = reqwest::Client::builder()
+    let client = http_client()
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .build()

@@ -403,6 +403,10 @@ fn an_unreachable_server_is_named() {
     let [port] = ports::free();
     let url = format!("http://127.0.0.1:{port}");
     workdir.run(&["import", "n", "v.jsonl", "--url", &url]).fails(1, &["cannot reach", &url, "refused"]);
+    // This one listens, but speaks no TLS: that it says so shows that we do.
+    let server = workdir.serve(&[]);
+    let url = format!("https://{}", server.address);
+    workdir.run(&["import", "n", "v.jsonl", "--url", &url]).fails(1, &["cannot reach", &url, "handshake"]);
 }
 
 #[test]

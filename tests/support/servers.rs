@@ -398,7 +398,7 @@ const RETRY_TOML: &str =
 
 /// Loopback needs no proxy, whatever the environment says.
 fn http_client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("a client without TLS needs nothing")
+    quiver::storage::http_client().no_proxy().build().expect("a client without TLS needs nothing")
 }
 
 /// A file that `make deps` installs.

@@ -18,6 +18,7 @@ use crate::{
     cli::Failure,
     engine::{Engine, IfExists, NamespaceSpec},
     error::Error,
+    storage::http_client,
     types::{Distance, NamespaceName, Rows},
 };
 
@@ -119,8 +120,7 @@ impl Server {
         if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(Failure::usage(format!("--url {url}: expected http://… or https://…")));
         }
-        let client =
-            Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(10)).build();
+        let client = http_client().timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(10)).build();
         let client = client.map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))?;
         let base = format!("{}/v1/namespaces", url.trim_end_matches('/').trim_end_matches("/v1"));
         Ok(Self { client, base, api_key: api_key.map(str::to_owned), was_reached: AtomicBool::new(false) })
