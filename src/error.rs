@@ -26,6 +26,11 @@ pub enum Error {
     /// Input over a configured limit. `limit` is the name of the setting (`limits.top_k`).
     #[error("{field}: {actual} is over the limit {limit} = {max}")]
     LimitExceeded { field: String, limit: &'static str, max: u64, actual: u64 },
+    /// Rows that would take more bytes than one answer may have.
+    #[error(
+        "the rows found take more than {limit} = {max} bytes; ask for fewer, or without vectors or metadata"
+    )]
+    AnswerTooLarge { limit: &'static str, max: u64 },
     /// A body over the limit of that name, in bytes after decompression.
     #[error("the body is larger than {limit} = {max} bytes")]
     BodyTooLarge { limit: &'static str, max: u64 },

@@ -38,6 +38,7 @@ pub(super) fn answer(error: &Error) -> Answer {
         Error::EmptyVector { .. } => plain(S::BAD_REQUEST, "EMPTY_VECTOR"),
         Error::DimensionMismatch { .. } => plain(S::BAD_REQUEST, "DIMENSION_MISMATCH"),
         Error::LimitExceeded { .. } => plain(S::BAD_REQUEST, "LIMIT_EXCEEDED"),
+        Error::AnswerTooLarge { .. } => plain(S::BAD_REQUEST, "LIMIT_EXCEEDED"),
         Error::BodyTooLarge { .. } => plain(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
         Error::BodyTimeout { .. } => plain(S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT"),
         Error::WrongShape { .. } => plain(S::UNPROCESSABLE_ENTITY, "UNPROCESSABLE_CONTENT"),
@@ -88,7 +89,9 @@ fn details(error: &Error) -> Option<ErrorDetails> {
             details.max = Some(*max);
             details.actual = Some(*actual);
         }
-        Error::BodyTooLarge { limit, max } | Error::Busy { limit, max, .. } => {
+        Error::AnswerTooLarge { limit, max }
+        | Error::BodyTooLarge { limit, max }
+        | Error::Busy { limit, max, .. } => {
             details.limit = Some((*limit).into());
             details.max = Some(*max);
         }
@@ -159,6 +162,7 @@ mod tests {
             (Error::EmptyVector { field: text() }, 400, "EMPTY_VECTOR"),
             (Error::DimensionMismatch { field: text(), expected: 1, actual: 2 }, 400, "DIMENSION_MISMATCH"),
             (Error::LimitExceeded { field: text(), limit: "l", max: 1, actual: 2 }, 400, "LIMIT_EXCEEDED"),
+            (Error::AnswerTooLarge { limit: "l", max: 1 }, 400, "LIMIT_EXCEEDED"),
             (Error::BodyTooLarge { limit: "l", max: 1 }, 413, "PAYLOAD_TOO_LARGE"),
             (Error::BodyTimeout { after: second }, 408, "REQUEST_TIMEOUT"),
             (Error::WrongShape { field: text(), message: text() }, 422, "UNPROCESSABLE_CONTENT"),

@@ -152,6 +152,9 @@ pub struct LimitsConfig {
     pub metadata_bytes: usize,
     /// Bytes of an uploaded index blob.
     pub index_blob_bytes: ByteSize,
+    /// Bytes of the rows in an answer, before they become text: a page ends early, a fetch or query
+    /// is refused.
+    pub answer_bytes: ByteSize,
 }
 
 impl Default for LimitsConfig {
@@ -166,6 +169,7 @@ impl Default for LimitsConfig {
             id_bytes: 512,
             metadata_bytes: 64 * 1024,
             index_blob_bytes: ByteSize::gib(1),
+            answer_bytes: ByteSize::mib(64),
         }
     }
 }

@@ -65,6 +65,7 @@ impl Config {
         for (path, size) in [
             ("limits.body_bytes", limits.body_bytes),
             ("limits.index_blob_bytes", limits.index_blob_bytes),
+            ("limits.answer_bytes", limits.answer_bytes),
             ("log.entry_bytes", log.entry_bytes),
             ("log.queue_bytes", log.queue_bytes),
             ("log.unfolded_bytes", log.unfolded_bytes),

@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub metrics: Arc<Metrics>,
     pub log: LogConfig,
     pub retry: RetryConfig,
+    /// `limits.answer_bytes`
+    pub answer_bytes: u64,
 }
 
 impl Context {

@@ -76,6 +76,7 @@ impl Engine {
             metrics,
             log: config.log.clone(),
             retry: config.storage.retry.clone(),
+            answer_bytes: config.limits.answer_bytes.as_u64(),
         };
         let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
         Ok(Self { context: Arc::new(context), registry: Arc::default(), searchers })

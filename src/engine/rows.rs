@@ -61,11 +61,12 @@ impl Engine {
         let now = self.context.clock.now().wall;
         let state = namespace.state();
         let dimension = state.dimension.unwrap_or(0);
+        let mut reader = Reader::new(self, dimension);
         let found = ids.iter().filter_map(|id| state.tail.find(id.as_str(), now));
-        Ok(found.map(|(chunk, row)| read_row(chunk, row, dimension, projection)).collect())
+        found.map(|(chunk, row)| reader.read(chunk, row, projection)).collect()
     }
 
-    /// Rows in id order, after an id.
+    /// Rows in id order, after an id; fewer than `limit` also where more bytes would be too many.
     pub async fn page(
         &self,
         name: &NamespaceName,
@@ -74,7 +75,7 @@ impl Engine {
         projection: Projection,
     ) -> Result<Page> {
         let namespace = self.read(name, Consistency::Strong).await?;
-        Ok(page_of(&namespace, self.context.clock.now().wall, after, limit, projection))
+        Ok(self.page_of(&namespace, after, limit, projection))
     }
 
     /// Live rows, exactly.
@@ -83,34 +84,71 @@ impl Engine {
         let now = self.context.clock.now().wall;
         Ok(namespace.state().tail.count(now))
     }
+
+    fn page_of(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        limit: usize,
+        projection: Projection,
+    ) -> Page {
+        let now = self.context.clock.now().wall;
+        let state = namespace.state();
+        let mut reader = Reader::new(self, state.dimension.unwrap_or(0));
+        let mut rows: Vec<Row> = Vec::new();
+        let mut more = false;
+        for (chunk, row) in state.tail.after(after, now) {
+            more = rows.len() == limit || !(reader.fits(chunk, row, projection) || rows.is_empty());
+            if more {
+                break;
+            }
+            rows.push(reader.copy(chunk, row, projection));
+        }
+        let next = if more { rows.last().map(|row| row.id.clone()) } else { None };
+        Page { rows, next, total: state.tail.count(now) }
+    }
 }
 
-fn page_of(
-    namespace: &Namespace,
-    now: crate::clock::Timestamp,
-    after: Option<&str>,
-    limit: usize,
-    projection: Projection,
-) -> Page {
-    let state = namespace.state();
-    let dimension = state.dimension.unwrap_or(0);
-    let mut following = state.tail.after(after, now);
-    let rows: Vec<Row> = following
-        .by_ref()
-        .take(limit)
-        .map(|(chunk, row)| read_row(chunk, row, dimension, projection))
-        .collect();
-    let more = following.next().is_some();
-    let next = if more { rows.last().map(|row| row.id.clone()) } else { None };
-    Page { rows, next, total: state.tail.count(now) }
+/// Copies rows for an answer, up to `limits.answer_bytes`.
+pub(super) struct Reader {
+    dimension: usize,
+    max: u64,
+    taken: u64,
 }
 
-/// A row with the columns that were asked for.
-pub(super) fn read_row(chunk: &Chunk, row: usize, dimension: usize, projection: Projection) -> Row {
-    Row {
-        id: chunk.id(row).clone(),
-        vector: projection.vectors.then(|| chunk.vector(row, dimension).to_vec()),
-        metadata: chunk.metadata(row).filter(|_| projection.metadata).cloned(),
-        expires_at: chunk.expires_at(row),
+impl Reader {
+    pub fn new(engine: &Engine, dimension: usize) -> Self {
+        Self { dimension, max: engine.context.answer_bytes, taken: 0 }
+    }
+
+    /// A row with the columns that were asked for.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`]
+    pub fn read(&mut self, chunk: &Chunk, row: usize, projection: Projection) -> Result<Row> {
+        if self.fits(chunk, row, projection) {
+            return Ok(self.copy(chunk, row, projection));
+        }
+        Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max })
+    }
+
+    fn fits(&self, chunk: &Chunk, row: usize, projection: Projection) -> bool {
+        self.taken + self.bytes(chunk, row, projection) <= self.max
+    }
+
+    fn bytes(&self, chunk: &Chunk, row: usize, projection: Projection) -> u64 {
+        let vector = if projection.vectors { size_of::<f32>() * self.dimension } else { 0 };
+        let metadata = chunk.metadata(row).filter(|_| projection.metadata).map_or(0, |text| text.len());
+        (chunk.id(row).as_str().len() + vector + metadata) as u64
+    }
+
+    fn copy(&mut self, chunk: &Chunk, row: usize, projection: Projection) -> Row {
+        self.taken += self.bytes(chunk, row, projection);
+        Row {
+            id: chunk.id(row).clone(),
+            vector: projection.vectors.then(|| chunk.vector(row, self.dimension).to_vec()),
+            metadata: chunk.metadata(row).filter(|_| projection.metadata).cloned(),
+            expires_at: chunk.expires_at(row),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Nearest-neighbour queries.
 
-use super::{Consistency, Engine, Hit, Query, QueryResult, query::Target, rows::read_row};
+use super::{Consistency, Engine, Hit, Query, QueryResult, query::Target, rows::Reader};
 use crate::{
     error::{Error, Result},
     types::NamespaceName,
@@ -10,7 +10,8 @@ impl Engine {
     /// Answers in the order of the queries, all on the same state.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`] if a query's vector does not fit the namespace.
+    /// [`Error::DimensionMismatch`] if a query's vector does not fit the namespace, and
+    /// [`Error::AnswerTooLarge`] if the rows found are more than one answer may have.
     pub async fn query(
         &self,
         name: &NamespaceName,
@@ -35,14 +36,15 @@ impl Engine {
         });
         let found = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
         let elapsed = now.age(self.context.clock.now());
+        let mut reader = Reader::new(self, snapshot.dimension);
         let results = found.into_iter().zip(projections).map(|(found, projection)| {
-            let hits = found.into_iter().map(|found| Hit {
-                score: found.score,
-                row: read_row(&snapshot.chunks[found.chunk], found.row, snapshot.dimension, projection),
+            let hits = found.into_iter().map(|found| {
+                let row = reader.read(&snapshot.chunks[found.chunk], found.row, projection)?;
+                Ok(Hit { score: found.score, row })
             });
-            QueryResult { hits: hits.collect(), elapsed }
+            Ok(QueryResult { hits: hits.collect::<Result<_>>()?, elapsed })
         });
-        Ok(results.collect())
+        results.collect()
     }
 }
 

@@ -98,6 +98,45 @@ async fn every_limit_on_reads_is_answered_with_its_name_and_value() {
     }
 }
 
+/// Rows of 5 bytes, 3 of them fit: pages end early and lose nothing, the rest is refused.
+#[tokio::test]
+async fn an_answer_with_too_many_bytes_is_cut_or_refused() {
+    let server = Server::with(|config| config.limits.answer_bytes = ByteSize::b(17));
+    let rows: Vec<_> = (0..8).map(|id| json!({"id": id.to_string(), "values": [id]})).collect();
+    server.upsert("ns", json!(rows)).await;
+    let (mut cursor, mut pages) = (Value::Null, Vec::new());
+    while pages.is_empty() || !cursor.is_null() {
+        let page = server.post("/v1/namespaces/ns/export", json!({ "cursor": cursor })).await.ok();
+        let ids =
+            page["vectors"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        pages.push(ids.collect::<Vec<_>>());
+        cursor = page["next_cursor"].clone();
+    }
+    assert_eq!(pages, [vec!["0", "1", "2"], vec!["3", "4", "5"], vec!["6", "7"]]);
+
+    let query = |top_k: u64| json!({"vector": [1], "top_k": top_k, "include_vectors": true});
+    let fetch = |count: u64| json!({"ids": (0..count).map(|id| id.to_string()).collect::<Vec<_>>()});
+    let batch = |top_k: u64| json!({"queries": [query(1), query(top_k)]});
+    for (path, fits, over) in
+        [("query", query(3), query(4)), ("fetch", fetch(3), fetch(4)), ("batch-query", batch(2), batch(3))]
+    {
+        let path = format!("/v1/namespaces/ns/{path}");
+        server.post(&path, fits).await.ok();
+        let error = server.post(&path, over).await.error(400, "LIMIT_EXCEEDED");
+        assert_eq!(error["details"], json!({"limit": "limits.answer_bytes", "max": 17}));
+    }
+    let lean = json!({"vector": [1], "top_k": 8});
+    assert_eq!(
+        server.post("/v1/namespaces/ns/query", lean).await.ok()["results"].as_array().unwrap().len(),
+        8
+    );
+
+    let tiny = Server::with(|config| config.limits.answer_bytes = ByteSize::b(1));
+    tiny.upsert("ns", json!(rows)).await;
+    let page = tiny.post("/v1/namespaces/ns/export", json!({})).await.ok();
+    assert_eq!(page["returned_count"], 1, "a page gets on by a row at least");
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length() {
     let server = Server::with(|config| config.limits.body_bytes = ByteSize::b(100));

@@ -88,6 +88,7 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         id_bytes,
         metadata_bytes,
         index_blob_bytes,
+        answer_bytes,
     } = config;
     BTreeMap::from([
         ("body_bytes", body_bytes.as_u64()),
@@ -99,5 +100,6 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         ("id_bytes", *id_bytes as u64),
         ("metadata_bytes", *metadata_bytes as u64),
         ("index_blob_bytes", index_blob_bytes.as_u64()),
+        ("answer_bytes", answer_bytes.as_u64()),
     ])
 }
