@@ -37,7 +37,8 @@ def guarded(tmp_path):
 
 
 def test_no_request_breaks_the_server(guarded, tmp_path):
-    per_operation = -(-CASES // operations())
+    # Some operations have fewer inputs than their share; a quarter more for the others makes up.
+    per_operation = -(-CASES * 5 // (4 * operations()))
     program = pathlib.Path(sys.executable).parent / "schemathesis"
     command = [
         program, "--config-file", ROOT / "openapi/schemathesis.toml", "run", DOCUMENT,
