@@ -19,6 +19,7 @@ pub mod query;
 mod registry;
 mod rows;
 mod search;
+pub mod segment;
 mod verify;
 
 use std::sync::Arc;

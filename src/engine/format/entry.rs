@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use super::{
     changes::{Change, Changes},
-    trailer::{self, Hash},
+    trailer::{self, Hash, Kind},
 };
 use crate::{clock::Timestamp, types::VectorId};
 
@@ -98,13 +98,13 @@ pub fn encode(header: &Header, changes: &Changes) -> Result<Bytes, ArrowError> {
     writer.write(&batch)?;
     writer.finish()?;
     drop(writer);
-    Ok(trailer::seal(content))
+    Ok(trailer::seal(Kind::Entry, content))
 }
 
 /// Reads an entry, or says what is wrong with its bytes. Checks everything that one object can be
 /// checked for; that it is in its right place is up to the reader of the log.
 pub fn decode(object: &Bytes) -> Result<Entry, String> {
-    let content = trailer::open(object)?;
+    let content = trailer::open(Kind::Entry, object)?;
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(content);
     let mut changes = Changes::default();
@@ -317,7 +317,7 @@ mod tests {
         );
         let mut content = Vec::new();
         StreamWriter::try_new(&mut content, &schema).unwrap().finish().unwrap();
-        let error = decode(&trailer::seal(content)).unwrap_err();
+        let error = decode(&trailer::seal(Kind::Entry, content)).unwrap_err();
         assert!(error.contains("format is 2"), "{error}");
     }
 }

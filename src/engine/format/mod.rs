@@ -1,4 +1,4 @@
-//! The bytes of a log entry.
+//! The bytes of a log entry, and the trailer that ends every object which is ours alone to read.
 //!
 //! An entry is an Arrow IPC *stream* that any Arrow reader opens, followed by a [`trailer`] that
 //! Arrow readers never reach. The header travels as schema metadata, so one object says all about
@@ -11,5 +11,5 @@ mod trailer;
 pub use self::{
     changes::{Change, Changes},
     entry::{Entry, EntryKind, Header, decode, encode},
-    trailer::{Hash, hash},
+    trailer::{Hash, Kind, hash, open, seal},
 };

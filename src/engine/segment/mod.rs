@@ -1,0 +1,119 @@
+//! Immutable runs of rows in the store: what folding makes of the log.
+//!
+//! A segment is two objects and, once rows of it have died, a third:
+//!
+//! - `data.arrow`: the rows as a plain, uncompressed Arrow IPC *file* that any Arrow reader opens
+//!   ([`writer`]); its buffers are 64-byte aligned and searched in place.
+//! - `lookup`: what makes the rows findable without reading them ([`lookup`]): ids by hash, rows in
+//!   id order, rows by expiry, and the place and hash of every record batch.
+//! - `deletes-<seq>`: the rows that a later entry, up to `seq`, replaced or removed ([`deletes`]).
+//!
+//! The manifest names every object of a segment with its length and hash. Invariant: nothing of a
+//! segment is used before it was checked: the lookup when it is opened, a record batch when it is
+//! touched for the first time.
+
+mod deletes;
+mod lookup;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use self::{
+    deletes::{decode_deletes, encode_deletes},
+    rows::{Batch, Segment},
+    view::SegmentView,
+    writer::{RowRef, SegmentWriter, Written},
+};
+use super::format::{Hash, hash};
+
+/// A segment as the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentRef {
+    /// Names the prefix of its objects; grows with time.
+    pub id: Uuid,
+    /// Rows, dead ones included.
+    pub rows: u64,
+    /// `data.arrow`
+    pub data: Blob,
+    /// `lookup`
+    pub lookup: Blob,
+    /// The newest `deletes-<seq>`, once there is one.
+    pub deletes: Option<Deletes>,
+}
+
+impl SegmentRef {
+    /// Rows that the manifest does not know to be dead.
+    pub fn live(&self) -> u64 {
+        self.rows - self.deletes.as_ref().map_or(0, |deletes| deletes.rows)
+    }
+
+    /// Bytes of all its objects.
+    pub fn bytes(&self) -> u64 {
+        self.data.bytes + self.lookup.bytes + self.deletes.as_ref().map_or(0, |deletes| deletes.blob.bytes)
+    }
+}
+
+/// The deleted rows of a segment as the manifest names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deletes {
+    /// The entry up to which they are complete.
+    pub seq: u64,
+    /// How many rows.
+    pub rows: u64,
+    /// The object.
+    pub blob: Blob,
+}
+
+/// An immutable object's length and hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// Its length.
+    pub bytes: u64,
+    /// XXH3-128, 32 hexadecimal digits.
+    #[serde(with = "hex")]
+    pub xxh3_128: Hash,
+}
+
+impl Blob {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len() as u64, xxh3_128: hash(bytes) }
+    }
+
+    /// What is wrong with bytes that should be this object.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        if bytes.len() as u64 != self.bytes {
+            return Err(format!("it has {} bytes, the manifest says {}", bytes.len(), self.bytes));
+        }
+        if hash(bytes) != self.xxh3_128 {
+            return Err("its content does not match the hash in the manifest".into());
+        }
+        Ok(())
+    }
+}
+
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::Hash;
+
+    pub fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{hash:032x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() != 32 {
+            return Err(D::Error::custom("a hash has 32 hexadecimal digits"));
+        }
+        Hash::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,244 @@
+//! An opened segment: its rows, read in place.
+//!
+//! Invariant: a record batch is checked against its hash before anything of it is used, once.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::{
+    Array, Float32Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    cast::AsArray,
+    types::{Float32Type, TimestampMillisecondType},
+};
+use arrow_buffer::Buffer;
+use arrow_ipc::{Block, MetadataVersion, reader::FileDecoder};
+use bytes::Bytes;
+
+use super::{
+    RowRef, SegmentRef,
+    lookup::{BatchPlace, Lookup, id_hash},
+    writer::schema,
+};
+use crate::{
+    clock::Timestamp,
+    engine::format::hash,
+    error::{Error, Result},
+};
+
+/// A segment in memory, or mapped into it.
+#[derive(Debug)]
+pub struct Segment {
+    reference: SegmentRef,
+    /// What to call it in errors.
+    object: Arc<str>,
+    data: Buffer,
+    lookup: Lookup,
+    /// The first row of each batch.
+    first_rows: Vec<u32>,
+    batches: Vec<OnceLock<Batch>>,
+}
+
+/// A run of rows of a segment, checked.
+#[derive(Debug)]
+pub struct Batch {
+    ids: StringArray,
+    vectors: Float32Array,
+    inverse_norms: Float32Array,
+    metadata: StringArray,
+    expires_at: TimestampMillisecondArray,
+    first_expiry: Option<Timestamp>,
+    dimension: usize,
+}
+
+impl Segment {
+    /// Opens a segment from the bytes of its objects; `data` is not looked at yet. The names are
+    /// those of the objects, for errors.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the lookup is damaged or does not fit the data.
+    pub fn open(reference: SegmentRef, data: (&str, Bytes), lookup: (&str, &Bytes)) -> Result<Self> {
+        let corrupt = |object: &str, reason| Error::Corrupt { object: object.to_owned(), reason };
+        let (object, data) = data;
+        let (lookup_object, lookup) = lookup;
+        reference.lookup.check(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
+        let lookup = Lookup::decode(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
+        if lookup.rows() as u64 != reference.rows || lookup.data_bytes != reference.data.bytes {
+            return Err(corrupt(lookup_object, "it is not of this segment".into()));
+        }
+        if data.len() as u64 != reference.data.bytes {
+            let reason = format!("it has {} bytes, the manifest says {}", data.len(), reference.data.bytes);
+            return Err(corrupt(object, reason));
+        }
+        let mut next = 0;
+        let mut first_rows = Vec::with_capacity(lookup.batches.len());
+        for place in &lookup.batches {
+            first_rows.push(next);
+            next += place.rows;
+        }
+        let batches = lookup.batches.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { reference, object: object.into(), data: data.into(), lookup, first_rows, batches })
+    }
+
+    /// As the manifest names it.
+    pub fn reference(&self) -> &SegmentRef {
+        &self.reference
+    }
+
+    /// Rows, dead ones included.
+    pub fn rows(&self) -> usize {
+        self.lookup.rows()
+    }
+
+    /// Values per vector.
+    pub fn dimension(&self) -> usize {
+        self.lookup.dimension
+    }
+
+    /// Number of record batches.
+    pub fn batch_count(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Rows of a record batch.
+    pub fn batch_rows(&self, batch: usize) -> usize {
+        self.lookup.batches[batch].rows as usize
+    }
+
+    /// The record batch that a row is in, and the row's place in it.
+    pub fn place(&self, row: u32) -> (usize, usize) {
+        let batch = self.first_rows.partition_point(|first| *first <= row) - 1;
+        (batch, (row - self.first_rows[batch]) as usize)
+    }
+
+    /// The row at a place.
+    pub fn row(&self, batch: usize, place: usize) -> u32 {
+        self.first_rows[batch] + place as u32
+    }
+
+    /// A record batch, checked when it is touched first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn batch(&self, index: usize) -> Result<&Batch> {
+        if let Some(batch) = self.batches[index].get() {
+            return Ok(batch);
+        }
+        let read = self.read(&self.lookup.batches[index]);
+        let batch = read.map_err(|reason| Error::Corrupt { object: self.object.to_string(), reason })?;
+        Ok(self.batches[index].get_or_init(|| batch))
+    }
+
+    /// The row of an id, dead or live.
+    pub fn find(&self, id: &str) -> Result<Option<u32>> {
+        for row in self.lookup.candidates(id_hash(id)) {
+            let (batch, place) = self.place(*row);
+            if self.batch(batch)?.id(place) == id {
+                return Ok(Some(*row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Rows in the order of their ids.
+    pub fn by_id(&self) -> &[u32] {
+        &self.lookup.by_id
+    }
+
+    /// The position in [`Segment::by_id`] of the first id after `after`.
+    pub fn position_after(&self, after: Option<&str>) -> Result<usize> {
+        let Some(after) = after else { return Ok(0) };
+        let (mut low, mut high) = (0, self.by_id().len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.id(self.by_id()[middle])? <= after {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The id of a row.
+    pub fn id(&self, row: u32) -> Result<&str> {
+        let (batch, place) = self.place(row);
+        Ok(self.batch(batch)?.id(place))
+    }
+
+    /// When rows expire, ascending.
+    pub fn expiry(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
+        self.lookup.expiry()
+    }
+
+    fn read(&self, place: &BatchPlace) -> std::result::Result<Batch, String> {
+        let range = place.range();
+        let bytes = self.data.slice_with_length(range.start as usize, (range.end - range.start) as usize);
+        if hash(&bytes) != place.hash {
+            return Err(format!("its rows at byte {} do not match their hash", range.start));
+        }
+        let metadata = i32::try_from(place.metadata).map_err(|error| error.to_string())?;
+        let body = i64::try_from(place.body).map_err(|error| error.to_string())?;
+        let block = Block::new(0, metadata, body);
+        let decoder = FileDecoder::new(schema(self.dimension()), MetadataVersion::V5);
+        let batch = decoder.read_record_batch(&block, &bytes).map_err(|error| error.to_string())?;
+        Batch::new(&batch.ok_or("it has no rows where they should be")?, place, self.dimension())
+    }
+}
+
+impl Batch {
+    fn new(batch: &RecordBatch, place: &BatchPlace, dimension: usize) -> std::result::Result<Self, String> {
+        let [ids, vectors, inverse_norms, metadata, expires_at] = batch.columns() else {
+            return Err(format!("it has {} columns", batch.num_columns()));
+        };
+        if batch.num_rows() != place.rows as usize {
+            return Err(format!("a batch of it has {} rows, not {}", batch.num_rows(), place.rows));
+        }
+        let wrong = "it has a column of another type";
+        let expires_at = expires_at.as_primitive_opt::<TimestampMillisecondType>().ok_or(wrong)?.clone();
+        let vectors = vectors.as_fixed_size_list_opt().ok_or(wrong)?.values();
+        Ok(Self {
+            ids: ids.as_string_opt().ok_or(wrong)?.clone(),
+            vectors: vectors.as_primitive_opt::<Float32Type>().ok_or(wrong)?.clone(),
+            inverse_norms: inverse_norms.as_primitive_opt::<Float32Type>().ok_or(wrong)?.clone(),
+            metadata: metadata.as_string_opt().ok_or(wrong)?.clone(),
+            first_expiry: expires_at.iter().flatten().min().map(Timestamp),
+            expires_at,
+            dimension,
+        })
+    }
+
+    /// All vectors, row after row.
+    pub fn vectors(&self) -> &[f32] {
+        self.vectors.values()
+    }
+
+    /// `1 / ‖row‖₂` for each row; 0 for a zero vector.
+    pub fn inverse_norms(&self) -> &[f32] {
+        self.inverse_norms.values()
+    }
+
+    /// The id of the row at a place.
+    pub fn id(&self, place: usize) -> &str {
+        self.ids.value(place)
+    }
+
+    /// When the first of its rows expires.
+    pub fn first_expiry(&self) -> Option<Timestamp> {
+        self.first_expiry
+    }
+
+    /// When a row expires.
+    pub fn expires_at(&self, place: usize) -> Option<Timestamp> {
+        self.expires_at.is_valid(place).then(|| Timestamp(self.expires_at.value(place)))
+    }
+
+    /// A whole row.
+    pub fn get(&self, place: usize) -> RowRef<'_> {
+        RowRef {
+            id: self.id(place),
+            vector: &self.vectors()[place * self.dimension..(place + 1) * self.dimension],
+            inverse_norm: self.inverse_norms()[place],
+            metadata: self.metadata.is_valid(place).then(|| self.metadata.value(place)),
+            expires_at: self.expires_at(place),
+        }
+    }
+}

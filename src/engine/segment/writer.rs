@@ -1,0 +1,200 @@
+//! Rows to the bytes of a segment, in bounded memory: what is held is one record batch, and the
+//! ids for the lookup.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `id` | utf8 | |
+//! | `vector` | fixed-size list of float32 | |
+//! | `inverse_norm` | float32 | 1 / ‖vector‖₂, 0 for a zero vector |
+//! | `metadata` | utf8 | a JSON object, or null |
+//! | `expires_at` | timestamp[ms, UTC] | or null |
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    builder::StringBuilder,
+};
+use arrow_ipc::{
+    MetadataVersion,
+    writer::{FileWriter, IpcWriteOptions},
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{
+    Blob,
+    lookup::{BatchPlace, LookupBuilder},
+};
+use crate::{clock::Timestamp, engine::format::hash};
+
+/// Buffers begin at multiples of it.
+const ALIGNMENT: usize = 64;
+/// The most rows in a record batch.
+const BATCH_ROWS: usize = 8192;
+/// A record batch ends when its vectors, ids and metadata pass this.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A row to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct RowRef<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its vector.
+    pub vector: &'a [f32],
+    /// 1 / ‖vector‖₂
+    pub inverse_norm: f32,
+    /// A JSON object.
+    pub metadata: Option<&'a str>,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Writes `data.arrow` piece by piece, and the lookup at the end.
+pub struct SegmentWriter {
+    file: FileWriter<Vec<u8>>,
+    schema: SchemaRef,
+    /// Bytes of the file that were handed out.
+    sent: u64,
+    digest: Xxh3Default,
+    pending: Columns,
+    lookup: LookupBuilder,
+}
+
+/// The end of a segment.
+#[derive(Debug)]
+pub struct Written {
+    /// The last piece of `data.arrow`.
+    pub piece: Bytes,
+    /// All of `data.arrow`.
+    pub data: Blob,
+    /// The object `lookup`.
+    pub lookup: Bytes,
+    /// Rows.
+    pub rows: u64,
+}
+
+#[derive(Default)]
+struct Columns {
+    ids: StringBuilder,
+    vectors: Vec<f32>,
+    inverse_norms: Vec<f32>,
+    metadata: StringBuilder,
+    expires_at: Vec<Option<i64>>,
+    bytes: usize,
+}
+
+/// The schema of `data.arrow`. `dimension` is at least 1 and within `i32`.
+pub(super) fn schema(dimension: usize) -> SchemaRef {
+    let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let vector = DataType::FixedSizeList(vector_item(), i32::try_from(dimension).unwrap_or(i32::MAX));
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("vector", vector, false),
+        Field::new("inverse_norm", DataType::Float32, false),
+        Field::new("metadata", DataType::Utf8, true),
+        Field::new("expires_at", timestamp, true),
+    ]))
+}
+
+fn vector_item() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::Float32, false))
+}
+
+impl SegmentWriter {
+    /// A segment of vectors of a dimension.
+    pub fn new(dimension: usize) -> Result<Self, ArrowError> {
+        let schema = schema(dimension);
+        let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
+        let file = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
+        let lookup = LookupBuilder { dimension: dimension as u32, ..LookupBuilder::default() };
+        Ok(Self { file, schema, sent: 0, digest: Xxh3Default::new(), pending: Columns::default(), lookup })
+    }
+
+    /// Adds a row whose id is not in the segment. Returns a piece of the file once one is complete.
+    pub fn push(&mut self, row: RowRef<'_>) -> Result<Option<Bytes>, ArrowError> {
+        self.lookup.ids.push(row.id);
+        if let Some(expires_at) = row.expires_at {
+            self.lookup.expiring.push((expires_at, self.lookup.ids.len() as u32 - 1));
+        }
+        self.pending.push(row);
+        let full = self.pending.inverse_norms.len() == BATCH_ROWS || self.pending.bytes >= BATCH_BYTES;
+        if full { self.flush().map(Some) } else { Ok(None) }
+    }
+
+    /// Ends the segment.
+    pub fn finish(mut self) -> Result<Written, ArrowError> {
+        let mut piece = Vec::new();
+        if !self.pending.inverse_norms.is_empty() {
+            piece.extend_from_slice(&self.flush()?);
+        }
+        self.file.finish()?;
+        piece.extend_from_slice(&self.take());
+        let data = Blob { bytes: self.sent, xxh3_128: self.digest.digest128() };
+        let rows = self.lookup.ids.len() as u64;
+        self.lookup.data_bytes = self.sent;
+        Ok(Written { piece: piece.into(), data, lookup: self.lookup.encode(), rows })
+    }
+
+    /// Writes the pending rows as a record batch.
+    fn flush(&mut self) -> Result<Bytes, ArrowError> {
+        let batch = std::mem::take(&mut self.pending).into_batch(self.schema.clone())?;
+        // What comes before the first batch belongs to no batch.
+        let before = self.file.get_ref().len();
+        self.file.write(&batch)?;
+        let offset = self.sent + before as u64;
+        let piece = self.take();
+        let message = &piece[before..];
+        let metadata = message_bytes(message)?;
+        self.lookup.batches.push(BatchPlace {
+            offset,
+            metadata,
+            body: (message.len() - metadata as usize) as u64,
+            rows: batch.num_rows() as u32,
+            hash: hash(message),
+        });
+        Ok(piece)
+    }
+
+    fn take(&mut self) -> Bytes {
+        let piece = std::mem::take(self.file.get_mut());
+        self.digest.update(&piece);
+        self.sent += piece.len() as u64;
+        piece.into()
+    }
+}
+
+/// Bytes before the buffers of an encapsulated message: a marker, a length, and what that counts.
+fn message_bytes(message: &[u8]) -> Result<u32, ArrowError> {
+    let length = message.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    length.map(|length| length + 8).ok_or_else(|| ArrowError::IpcError("a message without a length".into()))
+}
+
+impl Columns {
+    fn push(&mut self, row: RowRef<'_>) {
+        self.ids.append_value(row.id);
+        self.vectors.extend_from_slice(row.vector);
+        self.inverse_norms.push(row.inverse_norm);
+        self.metadata.append_option(row.metadata);
+        self.expires_at.push(row.expires_at.map(|at| at.0));
+        self.bytes += size_of_val(row.vector) + row.id.len() + row.metadata.map_or(0, str::len);
+    }
+
+    fn into_batch(mut self, schema: SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let DataType::FixedSizeList(_, dimension) = schema.field(1).data_type() else {
+            return Err(ArrowError::SchemaError("the vectors are no fixed-size list".into()));
+        };
+        let values = Arc::new(Float32Array::from(self.vectors));
+        let vectors = FixedSizeListArray::try_new(vector_item(), *dimension, values, None)?;
+        let ids: StringArray = self.ids.finish();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(ids),
+            Arc::new(vectors),
+            Arc::new(Float32Array::from(self.inverse_norms)),
+            Arc::new(self.metadata.finish()),
+            Arc::new(TimestampMillisecondArray::from(self.expires_at).with_timezone("UTC")),
+        ];
+        RecordBatch::try_new(schema, columns)
+    }
+}
