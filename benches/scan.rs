@@ -16,13 +16,13 @@ use std::{
 use quiver::{
     clock::Timestamp,
     engine::{
+        contents::{Contents, Snapshot},
         format::Changes,
         index::{
             flat::{ChunkView, Queries, scan},
             kernel::Kernel,
             top::TopK,
         },
-        log::{Snapshot, Tail},
         query::{Searchers, Target},
     },
     types::{Distance, Rows, VectorId},
@@ -135,7 +135,7 @@ impl Table {
 
     /// The same rows as the engine holds them.
     fn snapshot(&self) -> Arc<Snapshot> {
-        let mut tail = Tail::default();
+        let mut contents = Contents::default();
         for (index, vectors) in self.vectors.chunks(self.dimension * 4096).enumerate() {
             let count = vectors.len() / self.dimension;
             let id = |row| VectorId::trusted(&format!("{:08}", index * 4096 + row));
@@ -148,9 +148,9 @@ impl Table {
             };
             let mut changes = Changes::default();
             changes.upsert(&rows, NOW);
-            tail.apply(&changes, NOW);
+            contents.apply(&changes, NOW).expect("rows in memory");
         }
-        tail.snapshot()
+        contents.snapshot()
     }
 
     /// Reads every value once, in order, with as little work as the compiler's widest loads take.

@@ -23,7 +23,7 @@ const ORDER: &[&[&str]] = &[
     &["engine/format"],
     &["engine/log", "engine/index"],
     &["engine/segment"],
-    &["engine/manifest"],
+    &["engine/manifest", "engine/contents"],
     &["engine/query", "engine/compaction"],
     &["engine"],
     &["service"],

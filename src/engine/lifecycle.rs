@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::{
     Engine, IfExists, NamespaceInfo, NamespaceSpec,
     manifest::{Manifest, NamespaceConfig, State as Life},
-    namespace::{Write, read_manifest},
+    namespace::{Write, read_manifest, swap_manifest},
 };
 use crate::{
     error::{Error, Result},
-    storage::{StoreErrorKind, Tag, keys},
+    storage::keys,
     types::NamespaceName,
 };
 
@@ -86,7 +86,7 @@ impl Engine {
         let random = &self.context.random;
         let (previous, tag) = previous.unzip();
         let manifest = Manifest::create(previous.as_ref(), config, now, || random.uuid());
-        self.swap_manifest(name, tag.as_ref(), &manifest).await
+        Ok(swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_some())
     }
 
     /// Puts the tombstone behind an incarnation whose log is sealed, and takes it off the list.
@@ -102,7 +102,7 @@ impl Engine {
                 return Ok(());
             }
             let tombstone = manifest.tombstone(self.context.random.uuid());
-            if self.swap_manifest(name, Some(&tag), &tombstone).await? {
+            if swap_manifest(&self.context, name, Some(&tag), &tombstone).await?.is_some() {
                 return self.remove_marker(name).await;
             }
         }
@@ -122,59 +122,6 @@ impl Engine {
             Some((manifest, _)) if manifest.state == Life::Live => self.put_marker(name).await,
             _ => Ok(()),
         }
-    }
-
-    /// Writes a manifest if the present one is `expected` (`None`: if there is none). Returns
-    /// whether ours is the one that stands now, also when a reply was lost.
-    async fn swap_manifest(
-        &self,
-        name: &NamespaceName,
-        expected: Option<&Tag>,
-        manifest: &Manifest,
-    ) -> Result<bool> {
-        let bytes = Bytes::from(manifest.encode().map_err(Error::internal)?);
-        let (key, store) = (keys::manifest(name), &self.context.store);
-        let mut maybe_sent = false;
-        let mut tries = 1;
-        loop {
-            let written = match expected {
-                None => store.put_if_absent(&key, bytes.clone()).await,
-                Some(tag) => store.cas(&key, tag, bytes.clone()).await,
-            };
-            let error = match written {
-                Ok(_) => return Ok(true),
-                Err(error) => error,
-            };
-            maybe_sent |= !matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Refused);
-            if maybe_sent && let Some(ours) = self.is_ours(name, expected, manifest).await? {
-                return Ok(ours);
-            }
-            let hopeless = error.kind == StoreErrorKind::Refused && !maybe_sent;
-            if hopeless || tries >= self.context.retry.tries {
-                return Err(error.into());
-            }
-            self.context.pause_after(tries).await;
-            tries += 1;
-        }
-    }
-
-    /// Whether our manifest stands (`Some(true)`), another than expected does (`Some(false)`), or
-    /// still the expected one (`None`).
-    async fn is_ours(
-        &self,
-        name: &NamespaceName,
-        expected: Option<&Tag>,
-        ours: &Manifest,
-    ) -> Result<Option<bool>> {
-        let standing = read_manifest(&self.context, name).await.map_err(|error| Error::OutcomeUnknown {
-            reason: format!("a manifest was put, but cannot be read back: {error}"),
-        })?;
-        Ok(match standing {
-            Some((standing, _)) if standing.nonce == ours.nonce => Some(true),
-            Some((_, tag)) if Some(&tag) == expected => None,
-            None if expected.is_none() => None,
-            _ => Some(false),
-        })
     }
 }
 

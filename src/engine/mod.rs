@@ -6,6 +6,7 @@
 //! as asked, and hands on.
 
 mod blobs;
+pub mod contents;
 mod context;
 mod failure;
 pub mod format;
@@ -98,14 +99,14 @@ impl Engine {
             name: name.clone(),
             dimension: state.dimension,
             distance: state.manifest.config.distance,
-            count: state.tail.count(now),
+            count: state.contents.count(now),
             created_at: state.manifest.created_at,
             updated_at: state.updated_at,
             log_bytes: state.log_bytes,
             log_entries: state.log_entries,
             head_seq: state.seq,
-            tail_rows: state.tail.rows(),
-            tail_bytes: state.tail.bytes(),
+            tail_rows: state.contents.tail().rows(),
+            tail_bytes: state.contents.tail().bytes(),
             index_bytes,
         })
     }

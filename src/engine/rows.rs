@@ -2,8 +2,8 @@
 
 use super::{
     Consistency, Engine, IfExists, NamespaceSpec, Page, Projection, Upserted,
-    log::Chunk,
     namespace::{Namespace, Write, Written},
+    segment::RowRef,
 };
 use crate::{
     error::{Error, Result},
@@ -60,10 +60,9 @@ impl Engine {
         let namespace = self.read(name, consistency).await?;
         let now = self.context.clock.now().wall;
         let state = namespace.state();
-        let dimension = state.dimension.unwrap_or(0);
-        let mut reader = Reader::new(self, dimension);
-        let found = ids.iter().filter_map(|id| state.tail.find(id.as_str(), now));
-        found.map(|(chunk, row)| reader.read(chunk, row, projection)).collect()
+        let mut reader = Reader::new(self);
+        let found = ids.iter().filter_map(|id| state.contents.find(id.as_str(), now).transpose());
+        found.map(|row| reader.read(&row?, projection)).collect()
     }
 
     /// Rows in id order, after an id; fewer than `limit` also where more bytes would be too many.
@@ -75,14 +74,14 @@ impl Engine {
         projection: Projection,
     ) -> Result<Page> {
         let namespace = self.read(name, Consistency::Strong).await?;
-        Ok(self.page_of(&namespace, after, limit, projection))
+        self.page_of(&namespace, after, limit, projection)
     }
 
     /// Live rows, exactly.
     pub async fn count(&self, name: &NamespaceName, consistency: Consistency) -> Result<u64> {
         let namespace = self.read(name, consistency).await?;
         let now = self.context.clock.now().wall;
-        Ok(namespace.state().tail.count(now))
+        Ok(namespace.state().contents.count(now))
     }
 
     fn page_of(
@@ -91,64 +90,64 @@ impl Engine {
         after: Option<&str>,
         limit: usize,
         projection: Projection,
-    ) -> Page {
+    ) -> Result<Page> {
         let now = self.context.clock.now().wall;
         let state = namespace.state();
-        let mut reader = Reader::new(self, state.dimension.unwrap_or(0));
+        let mut reader = Reader::new(self);
         let mut rows: Vec<Row> = Vec::new();
         let mut more = false;
-        for (chunk, row) in state.tail.after(after, now) {
-            more = rows.len() == limit || !(reader.fits(chunk, row, projection) || rows.is_empty());
+        for row in state.contents.after(after, now)? {
+            let row = row?;
+            more = rows.len() == limit || !(reader.fits(&row, projection) || rows.is_empty());
             if more {
                 break;
             }
-            rows.push(reader.copy(chunk, row, projection));
+            rows.push(reader.copy(&row, projection));
         }
         let next = if more { rows.last().map(|row| row.id.clone()) } else { None };
-        Page { rows, next, total: state.tail.count(now) }
+        Ok(Page { rows, next, total: state.contents.count(now) })
     }
 }
 
 /// Copies rows for an answer, up to `limits.answer_bytes`.
 pub(super) struct Reader {
-    dimension: usize,
     max: u64,
     taken: u64,
 }
 
 impl Reader {
-    pub fn new(engine: &Engine, dimension: usize) -> Self {
-        Self { dimension, max: engine.context.answer_bytes, taken: 0 }
+    pub fn new(engine: &Engine) -> Self {
+        Self { max: engine.context.answer_bytes, taken: 0 }
     }
 
     /// A row with the columns that were asked for.
     ///
     /// # Errors
     /// [`Error::AnswerTooLarge`]
-    pub fn read(&mut self, chunk: &Chunk, row: usize, projection: Projection) -> Result<Row> {
-        if self.fits(chunk, row, projection) {
-            return Ok(self.copy(chunk, row, projection));
+    pub fn read(&mut self, row: &RowRef<'_>, projection: Projection) -> Result<Row> {
+        if self.fits(row, projection) {
+            return Ok(self.copy(row, projection));
         }
         Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max })
     }
 
-    fn fits(&self, chunk: &Chunk, row: usize, projection: Projection) -> bool {
-        self.taken + self.bytes(chunk, row, projection) <= self.max
+    fn fits(&self, row: &RowRef<'_>, projection: Projection) -> bool {
+        self.taken + bytes(row, projection) <= self.max
     }
 
-    fn bytes(&self, chunk: &Chunk, row: usize, projection: Projection) -> u64 {
-        let vector = if projection.vectors { size_of::<f32>() * self.dimension } else { 0 };
-        let metadata = chunk.metadata(row).filter(|_| projection.metadata).map_or(0, |text| text.len());
-        (chunk.id(row).as_str().len() + vector + metadata) as u64
-    }
-
-    fn copy(&mut self, chunk: &Chunk, row: usize, projection: Projection) -> Row {
-        self.taken += self.bytes(chunk, row, projection);
+    fn copy(&mut self, row: &RowRef<'_>, projection: Projection) -> Row {
+        self.taken += bytes(row, projection);
         Row {
-            id: chunk.id(row).clone(),
-            vector: projection.vectors.then(|| chunk.vector(row, self.dimension).to_vec()),
-            metadata: chunk.metadata(row).filter(|_| projection.metadata).cloned(),
-            expires_at: chunk.expires_at(row),
+            id: VectorId::trusted(row.id),
+            vector: projection.vectors.then(|| row.vector.to_vec()),
+            metadata: row.metadata.filter(|_| projection.metadata).map(Into::into),
+            expires_at: row.expires_at,
         }
     }
+}
+
+fn bytes(row: &RowRef<'_>, projection: Projection) -> u64 {
+    let vector = if projection.vectors { size_of_val(row.vector) } else { 0 };
+    let metadata = row.metadata.filter(|_| projection.metadata).map_or(0, str::len);
+    (row.id.len() + vector + metadata) as u64
 }

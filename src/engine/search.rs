@@ -36,10 +36,10 @@ impl Engine {
         });
         let found = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
         let elapsed = now.age(self.context.clock.now());
-        let mut reader = Reader::new(self, snapshot.dimension);
+        let mut reader = Reader::new(self);
         let results = found.into_iter().zip(projections).map(|(found, projection)| {
             let hits = found.into_iter().map(|found| {
-                let row = reader.read(&snapshot.chunks[found.chunk], found.row, projection)?;
+                let row = reader.read(&snapshot.row(found.block, found.row)?, projection)?;
                 Ok(Hit { score: found.score, row })
             });
             Ok(QueryResult { hits: hits.collect::<Result<_>>()?, elapsed })

@@ -1,10 +1,14 @@
 //! Walking everything that a namespace stores, to say whether it is whole.
 
+use std::sync::Arc;
+
 use super::{
     Engine,
+    context::{Context, offload},
     format::{self, Entry},
-    manifest::State as Life,
-    namespace::{State, read_manifest},
+    manifest::{Manifest, State as Life},
+    namespace::{Misfit, State, open_view, read_manifest},
+    segment::{SegmentRef, SegmentView},
 };
 use crate::{
     error::{Error, Result},
@@ -61,7 +65,8 @@ impl Engine {
         };
         self.verify_marker(name, &mut report).await?;
         let prefix = format!("{}log/", keys::incarnation(name, manifest.incarnation));
-        let mut state = State::new(manifest, tag, read_at);
+        let segments = self.verify_segments(name, &manifest, &mut report).await?;
+        let mut state = State::new(Arc::new(manifest), tag, segments, read_at);
         let mut after: Option<String> = None;
         loop {
             let page = self.context.store.list(&prefix, after.as_deref(), LIST_PAGE).await?;
@@ -74,7 +79,7 @@ impl Engine {
                 _ => break,
             }
         }
-        report.rows = state.tail.count(self.context.clock.now().wall);
+        report.rows = state.contents.count(self.context.clock.now().wall);
         Ok(report)
     }
 
@@ -91,6 +96,25 @@ impl Engine {
         }
     }
 
+    /// The segments that are whole.
+    async fn verify_segments(
+        &self,
+        name: &NamespaceName,
+        manifest: &Manifest,
+        report: &mut VerifyReport,
+    ) -> Result<Vec<SegmentView>> {
+        let mut whole = Vec::new();
+        for reference in &manifest.segments {
+            report.bytes += reference.bytes();
+            match read_segment(&self.context, name, manifest, reference).await {
+                Ok(view) => whole.push(view),
+                Err(Error::Corrupt { object, reason }) => report.problems.push(Problem { object, reason }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(whole)
+    }
+
     async fn verify_entry(
         &self,
         listed: &Listed,
@@ -105,12 +129,33 @@ impl Engine {
         report.bytes += object.len() as u64;
         let applied = format::decode(&object)
             .and_then(|entry| in_place(listed, entry))
-            .and_then(|entry| state.apply(&entry));
-        if let Err(reason) = applied {
-            report.problems.push(Problem { object: listed.key.to_string(), reason });
+            .map_err(Misfit::Entry)
+            .and_then(|entry| state.apply(&Arc::new(entry)));
+        match applied {
+            Ok(()) => {}
+            Err(Misfit::Entry(reason)) => {
+                report.problems.push(Problem { object: listed.key.to_string(), reason });
+            }
+            // The segment is reported already.
+            Err(Misfit::Other(Error::Corrupt { .. })) => {}
+            Err(Misfit::Other(error)) => return Err(error),
         }
         Ok(())
     }
+}
+
+/// A segment of which every object was read and checked.
+async fn read_segment(
+    context: &Context,
+    name: &NamespaceName,
+    manifest: &Manifest,
+    reference: &SegmentRef,
+) -> Result<SegmentView> {
+    let view = open_view(context, name, manifest.incarnation, reference).await?;
+    let segment = view.segment().clone();
+    offload(true, move || (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop)))
+        .await??;
+    Ok(view)
 }
 
 fn in_place(listed: &Listed, entry: Entry) -> Result<Entry, String> {

@@ -7,6 +7,9 @@
 //! catalog/<ns>                                    empty marker, so that listing needs no reads
 //! namespaces/<ns>/manifest                        engine/manifest: JSON line + checksum line; CAS only
 //! namespaces/<ns>/<incarnation>/log/<seq:020>     engine/format: Arrow IPC stream + trailer; put-if-absent only
+//! namespaces/<ns>/<incarnation>/segments/<id>/data.arrow       engine/segment: Arrow IPC file; immutable, like the next two
+//! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
+//! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<seq:020>   engine/segment: Roaring bitmap + trailer
 //! namespaces/<ns>/<incarnation>/indexes/<type>    bytes that a client uploaded, opaque to us
 //! probe/<uuid>/…                                  scratch keys of the start-up probe, removed by it
 //! ```
@@ -65,6 +68,26 @@ pub fn incarnation(namespace: &NamespaceName, incarnation: Uuid) -> String {
 /// The log entry at `seq`.
 pub fn log(namespace: &NamespaceName, incarnation: Uuid, seq: u64) -> Key {
     Key(format!("namespaces/{namespace}/{incarnation}/log/{seq:020}").into())
+}
+
+/// The prefix of an incarnation's segments.
+pub fn segments(namespace: &NamespaceName, incarnation: Uuid) -> String {
+    format!("namespaces/{namespace}/{incarnation}/segments/")
+}
+
+/// The rows of a segment.
+pub fn segment_data(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/data.arrow").into())
+}
+
+/// What makes the rows of a segment findable.
+pub fn segment_lookup(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/lookup").into())
+}
+
+/// The rows of a segment that died up to an entry of the log.
+pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, seq: u64) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{seq:020}").into())
 }
 
 /// The prefix of uploaded index blobs.

@@ -1,9 +1,6 @@
-//! The log of a namespace as a state: what the entries after the last fold add up to.
+//! The log of a namespace as rows in memory: what the entries after the last fold add up to.
 
 mod chunk;
 mod tail;
 
-pub use self::{
-    chunk::Chunk,
-    tail::{Snapshot, Tail},
-};
+pub use self::{chunk::Chunk, tail::Tail};

@@ -1,8 +1,6 @@
-//! The rows that the log adds up to, in memory.
+//! The rows in memory: those of the entries after the last fold.
 //!
-//! Invariant: the tail after entry n is a pure function of entries 1..=n: expiry is judged by the
-//! times that stand in the entries, so every node that replays the same log counts the same.
-//! Readers work on a [`Snapshot`], which a later write never changes.
+//! Readers work on clones of the [`Chunk`]s, which a later write never changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +9,7 @@ use std::{
 };
 
 use super::chunk::Chunk;
-use crate::{
-    clock::Timestamp,
-    engine::format::{Change, Changes},
-    types::VectorId,
-};
+use crate::{clock::Timestamp, types::VectorId};
 
 /// Dead rows are reclaimed when they outnumber the live ones by this many.
 const SLACK_ROWS: u64 = 4096;
@@ -25,7 +19,6 @@ const SLACK_ROWS: u64 = 4096;
 pub struct Tail {
     dimension: usize,
     chunks: Vec<Chunk>,
-    snapshot: Option<Arc<Snapshot>>,
     places: BTreeMap<VectorId, Place>,
     expiring: BTreeSet<(Timestamp, VectorId)>,
     rows: u64,
@@ -38,43 +31,19 @@ struct Place {
     row: u32,
 }
 
-/// The rows at one moment.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// Values per vector; 0 before the first row.
-    pub dimension: usize,
-    /// The rows.
-    pub chunks: Vec<Chunk>,
-}
-
 impl Tail {
-    /// Applies the changes of one entry, committed at `now`, and returns for each whether it found
-    /// a live row (an upsert that replaces, a delete that deletes; for a clear, any).
-    pub fn apply(&mut self, changes: &Changes, now: Timestamp) -> Vec<u64> {
-        self.snapshot = None;
-        if changes.dimension != 0 {
-            self.dimension = changes.dimension;
-        }
-        self.purge(now);
-        let mut vectors = changes.vectors.chunks_exact(changes.dimension.max(1));
-        let mut found = Vec::with_capacity(changes.len());
-        for (index, kind) in changes.kinds.iter().enumerate() {
-            let id = &changes.ids[index];
-            found.push(match kind {
-                Change::Upsert => {
-                    let replaced = self.remove(id);
-                    // Entries are checked to hold one vector per upsert when they are decoded.
-                    let vector = vectors.next().unwrap_or_default();
-                    let expires_at = changes.expires_at[index];
-                    self.insert(id.clone(), vector, changes.metadata[index].clone(), expires_at);
-                    u64::from(replaced)
-                }
-                Change::Delete => u64::from(self.remove(id)),
-                Change::Clear => self.clear(),
-            });
-        }
-        self.reclaim();
-        found
+    /// Inserts a row or replaces the one of its id; returns whether there was one.
+    pub fn upsert(
+        &mut self,
+        id: &VectorId,
+        vector: &[f32],
+        metadata: Option<Arc<str>>,
+        expires_at: Option<Timestamp>,
+    ) -> bool {
+        self.dimension = vector.len();
+        let replaced = self.delete(id);
+        self.insert(id.clone(), vector, metadata, expires_at);
+        replaced
     }
 
     /// Forgets the rows that have expired by `now`.
@@ -83,7 +52,7 @@ impl Tail {
             && *expires_at <= now
         {
             if let Some((_, id)) = self.expiring.pop_first() {
-                self.remove(&id);
+                self.delete(&id);
             }
         }
     }
@@ -106,18 +75,9 @@ impl Tail {
         self.rows * per_row + self.content_bytes
     }
 
-    /// A view of the rows as they are now.
-    pub fn snapshot(&mut self) -> Arc<Snapshot> {
-        self.snapshot
-            .get_or_insert_with(|| {
-                Arc::new(Snapshot { dimension: self.dimension, chunks: self.chunks.clone() })
-            })
-            .clone()
-    }
-
-    /// The snapshot, if one was taken since the last change.
-    pub fn ready_snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.snapshot.clone()
+    /// The rows as they are now. Cheap; later changes do not show in it.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 
     /// Where the visible row of an id is: chunk and row in it.
@@ -133,7 +93,7 @@ impl Tail {
         &'a self,
         after: Option<&str>,
         now: Timestamp,
-    ) -> impl Iterator<Item = (&'a Chunk, usize)> {
+    ) -> impl Iterator<Item = (&'a Chunk, usize)> + use<'a> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.places.range::<str, _>((start, Bound::Unbounded)).filter_map(move |(_, place)| {
             let chunk = &self.chunks[place.chunk as usize];
@@ -167,7 +127,8 @@ impl Tail {
         self.places.insert(id, place);
     }
 
-    fn remove(&mut self, id: &VectorId) -> bool {
+    /// Removes the row of an id; returns whether there was one.
+    pub fn delete(&mut self, id: &VectorId) -> bool {
         let Some(place) = self.places.remove(id) else {
             return false;
         };
@@ -180,16 +141,16 @@ impl Tail {
         true
     }
 
-    fn clear(&mut self) -> u64 {
+    /// Removes every row; returns how many there were.
+    pub fn clear(&mut self) -> u64 {
         let removed = self.places.len() as u64;
-        let dimension = self.dimension;
-        *self = Self { dimension, ..Self::default() };
+        *self = Self { dimension: self.dimension, ..Self::default() };
         removed
     }
 
     /// Rewrites the chunks without their dead rows when those prevail, so that memory follows the
     /// live rows at constant amortised cost.
-    fn reclaim(&mut self) {
+    pub fn reclaim(&mut self) {
         let live = self.places.len() as u64;
         if self.rows - live <= live + SLACK_ROWS {
             return;
@@ -210,120 +171,4 @@ impl Tail {
 
 fn content_bytes(id: &VectorId, metadata: Option<&str>) -> u64 {
     (id.as_str().len() + metadata.map_or(0, str::len)) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::types::Rows;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Upsert(Vec<(u8, f32, Option<u8>)>),
-        Delete(Vec<u8>),
-        Clear,
-        Wait(u8),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let row = (0..24u8, -9f32..9.0, prop::option::weighted(0.3, 1..20u8));
-        prop_oneof![
-            6 => prop::collection::vec(row, 1..9).prop_map(Step::Upsert),
-            3 => prop::collection::vec(0..24u8, 1..5).prop_map(Step::Delete),
-            1 => Just(Step::Clear),
-            3 => (1..9u8).prop_map(Step::Wait),
-        ]
-    }
-
-    type Model = BTreeMap<String, (f32, Option<i64>)>;
-
-    fn visible(model: &Model, now: i64) -> Vec<(String, f32)> {
-        let visible = model.iter().filter(|(_, (_, expires))| expires.is_none_or(|at| at > now));
-        visible.map(|(id, (value, _))| (id.clone(), *value)).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_tail_equals_a_map(steps in prop::collection::vec(step(), 1..60)) {
-            let (mut tail, mut model, mut now) = (Tail::default(), Model::new(), 0i64);
-            for step in steps {
-                let mut changes = Changes::default();
-                let at = Timestamp(now);
-                match step {
-                    Step::Wait(by) => now += i64::from(by) * 1000,
-                    Step::Clear => {
-                        changes.clear();
-                        let expected = visible(&model, now).len() as u64;
-                        prop_assert_eq!(tail.apply(&changes, at), vec![expected]);
-                        model.clear();
-                    }
-                    Step::Delete(ids) => {
-                        let ids: Vec<_> = ids.iter().map(|id| VectorId::trusted(&id.to_string())).collect();
-                        changes.delete(&ids);
-                        let found = tail.apply(&changes, at);
-                        for (id, found) in ids.iter().zip(found) {
-                            let old = model.remove(id.as_str());
-                            let expected = old.is_some_and(|(_, expires)| expires.is_none_or(|at| at > now));
-                            prop_assert_eq!(found, u64::from(expected));
-                        }
-                    }
-                    Step::Upsert(rows) => {
-                        let mut batch = Rows { dimension: 2, ..Rows::default() };
-                        for (id, value, ttl) in rows {
-                            batch.ids.push(VectorId::trusted(&id.to_string()));
-                            batch.vectors.extend([value, 1.0]);
-                            batch.metadata.push(None);
-                            batch.ttl.push(ttl.map(|ttl| Duration::from_secs(ttl.into())));
-                            model.insert(id.to_string(), (value, ttl.map(|ttl| now + i64::from(ttl) * 1000)));
-                        }
-                        changes.upsert(&batch, at);
-                        tail.apply(&changes, at);
-                    }
-                }
-                let at = Timestamp(now);
-                let expected = visible(&model, now);
-                let rows: Vec<_> = tail
-                    .after(None, at)
-                    .map(|(chunk, row)| (chunk.id(row).to_string(), chunk.vector(row, 2)[0]))
-                    .collect();
-                prop_assert_eq!(&rows, &expected);
-                prop_assert_eq!(tail.count(at), expected.len() as u64);
-                let scanned: u32 = tail.snapshot().chunks.iter()
-                    .flat_map(|chunk| chunk.visible(at)).map(u64::count_ones).sum();
-                prop_assert_eq!(scanned as usize, expected.len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_snapshot_does_not_see_later_writes_and_dead_rows_are_reclaimed() {
-        let mut tail = Tail::default();
-        let write = |tail: &mut Tail, value: f32| {
-            let mut changes = Changes::default();
-            for id in 0..500 {
-                let rows = Rows {
-                    dimension: 1,
-                    ids: vec![VectorId::trusted(&format!("{id:03}"))],
-                    vectors: vec![value],
-                    metadata: vec![None],
-                    ttl: vec![None],
-                };
-                changes.upsert(&rows, Timestamp(0));
-            }
-            tail.apply(&changes, Timestamp(0));
-        };
-        write(&mut tail, 0.0);
-        let before = tail.snapshot();
-        for round in 1..=30 {
-            write(&mut tail, round as f32);
-            assert!(tail.rows() <= 2 * 500 + SLACK_ROWS + 500, "{} rows", tail.rows());
-        }
-        assert_eq!(tail.count(Timestamp(0)), 500);
-        assert!(before.chunks.iter().all(|chunk| chunk.vectors().iter().all(|value| *value == 0.0)));
-        assert!(tail.after(None, Timestamp(0)).all(|(chunk, row)| chunk.vector(row, 1) == [30.0]));
-    }
 }

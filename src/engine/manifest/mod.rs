@@ -10,11 +10,16 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    engine::format::{Hash, hash},
+    engine::{
+        format::{Hash, hash},
+        segment::{SegmentRef, hash_as_hex},
+    },
     types::Distance,
 };
 
 const FORMAT: u32 = 1;
+/// Folded entries that are remembered: what a writer may have waited for while others wrote on.
+pub const RING: usize = 256;
 
 /// What a namespace is, beyond its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +41,15 @@ pub struct Manifest {
     pub created_at: Timestamp,
     /// The log entries up to this one are folded into segments.
     pub folded: u64,
+    /// The hash of the last folded entry, which the next one names; 0 before the first.
+    #[serde(with = "hash_as_hex")]
+    pub folded_hash: Hash,
+    /// When the last folded entry was committed.
+    pub folded_at: Option<Timestamp>,
     /// The ids of the newest folded entries, for writers that lost a reply.
     pub ring: Vec<RingEntry>,
+    /// Where the rows are that were folded, the oldest first.
+    pub segments: Vec<SegmentRef>,
 }
 
 /// Whether a namespace lives.
@@ -106,13 +118,21 @@ impl Manifest {
             config,
             created_at: now,
             folded: 0,
+            folded_hash: 0,
+            folded_at: None,
             ring: Vec::new(),
+            segments: Vec::new(),
         }
     }
 
     /// The tombstone that follows this manifest.
     pub fn tombstone(&self, nonce: Uuid) -> Self {
         Self { version: self.version + 1, nonce, state: State::Deleted, ..self.clone() }
+    }
+
+    /// The manifest after this one, with other segments.
+    pub fn with_segments(&self, nonce: Uuid, segments: Vec<SegmentRef>) -> Self {
+        Self { version: self.version + 1, nonce, segments, ..self.clone() }
     }
 
     /// Rule 5 of the commit protocol: whose entry is at `seq`, as far as this manifest knows?

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::{
     Namespace,
     queue::{Pending, Write, Written},
-    settle::Settled,
+    settle::{Settled, unknown},
+    state::Misfit,
 };
 use crate::{
     clock::Instant,
@@ -65,6 +66,7 @@ impl Namespace {
     /// Puts the group at the next place. `None`: the place is another's, and its entry is applied.
     async fn try_commit(&self, group: &[Pending], began: Instant) -> Result<Option<Vec<u64>>> {
         let attempt = self.prepare(group).await?;
+        self.state_mut().await_entry(attempt.entry.clone());
         match self.settle(&attempt, began).await? {
             Settled::Mine => self.apply_own(attempt).await.map(Some),
             Settled::Another => match self.catch_up().await {
@@ -125,9 +127,8 @@ impl Namespace {
             }
         }
         let header = {
-            let mut state = self.state_mut();
+            let state = self.state();
             let entry_id = self.context.random.uuid();
-            state.await_entry(entry_id);
             let fixes_dimension = state.dimension.is_none() && changes.dimension > 0;
             Header {
                 namespace: self.name.to_string(),
@@ -154,13 +155,19 @@ impl Namespace {
         let key = self.log_key(attempt.entry.header.seq);
         let found = {
             let mut state = self.state_mut();
-            state
-                .apply(&attempt.entry)
-                .map_err(|reason| Error::internal(format!("our own entry {key} does not fit: {reason}")))?;
-            state.take_outcome()
+            match state.apply(&attempt.entry) {
+                Ok(()) => state.take_outcome(),
+                Err(Misfit::Entry(reason)) => {
+                    return Err(Error::internal(format!("our own entry {key} does not fit: {reason}")));
+                }
+                // It is in the log; what it found there, only the damaged segment could tell.
+                Err(Misfit::Other(error)) => return Err(unknown(&error)),
+            }
         };
         self.account();
-        found.ok_or_else(|| Error::internal(format!("the outcome of our own entry {key} is lost")))
+        found.ok_or_else(|| Error::OutcomeUnknown {
+            reason: format!("entry {key} is committed, but others folded it before it could be judged"),
+        })
     }
 
     fn observe(&self, outcome: CommitOutcome, began: Instant, group: &[Pending]) {

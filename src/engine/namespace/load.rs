@@ -1,29 +1,50 @@
-//! From nothing to a loaded namespace: the manifest, then the log.
+//! From nothing to a loaded namespace: the manifest, the segments, then the log.
 
-use std::sync::{Arc, Mutex, RwLock, atomic::AtomicU64};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+};
 
-use super::{Namespace, queue::Queue, refresh::Refresh, state::State};
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use super::{
+    Namespace, manifests::corrupt, manifests::read_manifest, queue::Queue, refresh::Refresh, state::State,
+};
 use crate::{
-    clock::Instant,
     engine::{
         context::Context,
         manifest::{Manifest, State as Life},
+        segment::{Blob, Segment, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
-    storage::{Key, Object, StoreErrorKind, Tag, keys},
+    storage::{Key, StoreErrorKind, keys},
     types::NamespaceName,
 };
+
+/// How often a load starts over because the segments it wanted were collected meanwhile.
+const MAX_ROUNDS: usize = 4;
+
+/// Segments that are open already, by their ids.
+type Opened = HashMap<Uuid, Arc<Segment>>;
 
 impl Namespace {
     /// Reads the namespace as it is now: every write acknowledged before this call is in it.
     /// Its log may turn out to be sealed.
     pub async fn load(context: Arc<Context>, name: NamespaceName) -> Result<Arc<Self>> {
-        let read_at = context.clock.now();
-        let (manifest, tag) = match read_manifest(&context, &name).await? {
-            Some((manifest, tag)) if manifest.state == Life::Live => (manifest, tag),
-            _ => return Err(Error::NamespaceNotFound { namespace: name.to_string() }),
-        };
-        let namespace = Self::from_manifest(context, name, manifest, tag, read_at)?;
+        let not_found = || Error::NamespaceNotFound { namespace: name.to_string() };
+        let state = load_base(&context, &name, &Opened::new()).await?.ok_or_else(not_found)?;
+        context.metrics.log.namespaces_loaded.inc();
+        let namespace = Arc::new(Self {
+            incarnation: state.manifest.incarnation,
+            state: RwLock::new(state),
+            refresh: Refresh::default(),
+            queue: Mutex::new(Queue::default()),
+            held: AtomicU64::new(0),
+            name,
+            context,
+        });
         if let Err(error) = namespace.catch_up().await
             && !matches!(error, Error::Corrupt { .. } | Error::NamespaceNotFound { .. })
         {
@@ -33,59 +54,140 @@ impl Namespace {
         Ok(namespace)
     }
 
-    fn from_manifest(
-        context: Arc<Context>,
-        name: NamespaceName,
-        manifest: Manifest,
-        tag: Tag,
-        read_at: Instant,
-    ) -> Result<Arc<Self>> {
-        if manifest.folded > 0 {
-            return Err(Error::Corrupt {
-                object: keys::manifest(&name).to_string(),
-                reason: "it refers to segments, which this version cannot read".into(),
-            });
+    /// Puts the state on the newest manifest: opens its segments, reads the log after its fold up
+    /// to where the present state is at least, and replaces that.
+    pub(super) async fn rebase(&self) -> Result<()> {
+        let opened = self.opened_segments();
+        let Some(state) = load_base(&self.context, &self.name, &opened).await? else {
+            self.state_mut().lapsed = true;
+            return Ok(());
+        };
+        if state.manifest.incarnation != self.incarnation {
+            self.state_mut().lapsed = true;
+            return Ok(());
         }
-        context.metrics.log.namespaces_loaded.inc();
-        Ok(Arc::new(Self {
-            incarnation: manifest.incarnation,
-            state: RwLock::new(State::new(manifest, tag, read_at)),
-            refresh: Refresh::default(),
-            queue: Mutex::new(Queue::default()),
-            held: AtomicU64::new(0),
-            name,
-            context,
-        }))
+        let mut newer = state;
+        loop {
+            let reading = RwLock::new(newer);
+            self.read_on(&reading).await?;
+            newer = reading.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match self.state_mut().succeed(newer) {
+                Ok(()) => break,
+                // Entries were written meanwhile.
+                Err(behind) => newer = *behind,
+            }
+        }
+        self.account();
+        Ok(())
+    }
+
+    fn opened_segments(&self) -> Opened {
+        let state = self.state();
+        let segments = state.contents.segments().iter();
+        segments.map(|view| (view.segment().reference().id, view.segment().clone())).collect()
     }
 }
 
-/// The manifest of a namespace, live or not, if there is one.
-pub(in crate::engine) async fn read_manifest(
+/// The state at the fold of the manifest that stands now; `None` if the namespace does not live.
+async fn load_base(context: &Context, name: &NamespaceName, opened: &Opened) -> Result<Option<State>> {
+    let mut rounds = 0;
+    loop {
+        let read_at = context.clock.now();
+        let (manifest, tag) = match read_manifest(context, name).await? {
+            Some((manifest, tag)) if manifest.state == Life::Live => (manifest, tag),
+            _ => return Ok(None),
+        };
+        rounds += 1;
+        match open_segments(context, name, &manifest, opened).await {
+            Ok(segments) => return Ok(Some(State::new(Arc::new(manifest), tag, segments, read_at))),
+            // Rule 10: what a manifest refers to is only collected long after a newer one stands.
+            Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && moved(context, name, &manifest).await? => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
+    Ok(read_manifest(context, name).await?.is_none_or(|(newest, _)| newest.version != manifest.version))
+}
+
+/// The segments of a manifest, with the rows that it knows to be live.
+async fn open_segments(
     context: &Context,
     name: &NamespaceName,
-) -> Result<Option<(Manifest, Tag)>> {
-    let key = keys::manifest(name);
-    match context.store.get(&key).await {
-        Ok(object) => decode_manifest(context, &key, object).map(Some),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    manifest: &Manifest,
+    opened: &Opened,
+) -> Result<Vec<SegmentView>> {
+    let views = manifest.segments.iter().map(async |reference| match opened.get(&reference.id) {
+        Some(segment) => {
+            let deletes = read_deletes(context, name, manifest.incarnation, reference).await?;
+            Ok(SegmentView::new(segment.clone(), &deletes))
+        }
+        None => open_view(context, name, manifest.incarnation, reference).await,
+    });
+    futures::future::try_join_all(views).await
 }
 
-pub(in crate::engine) fn decode_manifest(
+/// Opens a segment from the store, with the rows that the manifest knows to be live.
+pub(in crate::engine) async fn open_view(
     context: &Context,
-    key: &Key,
-    object: Object,
-) -> Result<(Manifest, Tag)> {
-    match Manifest::decode(&object.bytes) {
-        Ok(manifest) => Ok((manifest, object.tag)),
-        Err(reason) => Err(corrupt(context, key, reason)),
-    }
+    name: &NamespaceName,
+    incarnation: Uuid,
+    reference: &SegmentRef,
+) -> Result<SegmentView> {
+    let (segment, deletes) = futures::future::try_join(
+        open_segment(context, name, incarnation, reference),
+        read_deletes(context, name, incarnation, reference),
+    )
+    .await?;
+    Ok(SegmentView::new(Arc::new(segment), &deletes))
 }
 
-/// The error for a damaged object, counted and logged.
-pub(in crate::engine) fn corrupt(context: &Context, key: &Key, reason: String) -> Error {
-    context.metrics.log.corruptions.inc();
-    tracing::error!(object = %key, reason, "corrupt object");
-    Error::Corrupt { object: key.to_string(), reason }
+/// Opens a segment from the store.
+pub(super) async fn open_segment(
+    context: &Context,
+    name: &NamespaceName,
+    incarnation: Uuid,
+    reference: &SegmentRef,
+) -> Result<Segment> {
+    let data = keys::segment_data(name, incarnation, reference.id);
+    let lookup = keys::segment_lookup(name, incarnation, reference.id);
+    let (rows, index) = futures::future::try_join(
+        read_blob(context, &data, &reference.data),
+        read_blob(context, &lookup, &reference.lookup),
+    )
+    .await?;
+    Segment::open(reference.clone(), (data.as_str(), rows), (lookup.as_str(), &index))
+}
+
+async fn read_deletes(
+    context: &Context,
+    name: &NamespaceName,
+    incarnation: Uuid,
+    reference: &SegmentRef,
+) -> Result<RoaringBitmap> {
+    let Some(deletes) = &reference.deletes else {
+        return Ok(RoaringBitmap::new());
+    };
+    let key = keys::segment_deletes(name, incarnation, reference.id, deletes.seq);
+    let bytes = read_blob(context, &key, &deletes.blob).await?;
+    let rows = decode_deletes(&bytes, reference.rows).map_err(|reason| corrupt(context, &key, reason))?;
+    if rows.len() == deletes.rows {
+        return Ok(rows);
+    }
+    let reason = format!("it has {} rows, the manifest says {}", rows.len(), deletes.rows);
+    Err(corrupt(context, &key, reason))
+}
+
+/// An immutable object, checked.
+async fn read_blob(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
+    let bytes = match context.store.get(key).await {
+        Ok(object) => object.bytes,
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            return Err(corrupt(context, key, "it is missing".into()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    blob.check(&bytes).map_err(|reason| corrupt(context, key, reason))?;
+    Ok(bytes)
 }

@@ -7,6 +7,7 @@
 
 mod commit;
 mod load;
+mod manifests;
 mod queue;
 mod refresh;
 mod settle;
@@ -20,15 +21,16 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    load::read_manifest,
+    load::open_view,
+    manifests::{read_manifest, swap_manifest},
     queue::{Write, Written},
-    state::State,
+    state::{Misfit, State},
 };
 use self::{queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
-    engine::log::Snapshot,
+    engine::contents::Snapshot,
     error::Error,
     storage::{Key, keys},
     types::NamespaceName,
@@ -80,10 +82,10 @@ impl Namespace {
 
     /// The rows as they are known now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        if let Some(snapshot) = self.state().tail.ready_snapshot() {
+        if let Some(snapshot) = self.state().contents.ready_snapshot() {
             return snapshot;
         }
-        self.state_mut().tail.snapshot()
+        self.state_mut().contents.snapshot()
     }
 
     /// The error that stands for the end of this incarnation.
@@ -111,7 +113,7 @@ impl Namespace {
 
     /// Brings the metric of held memory up to date.
     fn account(&self) {
-        let bytes = self.state().tail.bytes();
+        let bytes = self.state().contents.tail().bytes();
         let before = self.held.swap(bytes, Ordering::Relaxed);
         let gauge = &self.context.metrics.log.memory_bytes;
         gauge.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -1,7 +1,10 @@
 //! Reading on: the entries that this node has not seen, and whether the manifest has moved.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,8 @@ use bytes::Bytes;
 
 use super::{
     Namespace,
-    load::{corrupt, decode_manifest},
+    manifests::{corrupt, decode_manifest},
+    state::{Misfit, State},
 };
 use crate::{
     engine::{context::offload, format},
@@ -72,10 +76,7 @@ impl Namespace {
     /// moved meanwhile.
     pub(super) async fn catch_up(&self) -> Result<()> {
         let began = self.context.clock.now();
-        let mut outcome = self.read_on().await;
-        if outcome.is_ok() {
-            outcome = self.confirm_manifest_if_stale().await;
-        }
+        let outcome = self.read_on_and_confirm().await;
         self.account();
         if let Err(error) = outcome {
             if matches!(error, Error::Corrupt { .. }) {
@@ -89,29 +90,35 @@ impl Namespace {
         if state.has_ended() { Err(self.not_found()) } else { Ok(()) }
     }
 
-    async fn read_on(&self) -> Result<()> {
+    async fn read_on_and_confirm(&self) -> Result<()> {
+        loop {
+            self.read_on(&self.state).await?;
+            self.confirm_manifest_if_stale().await?;
+            if !self.state().behind {
+                return Ok(());
+            }
+            // Rule 2: the entries that we lack were folded, and may be gone from the log.
+            self.rebase().await?;
+        }
+    }
+
+    /// Reads entries into a state up to the first that is missing.
+    pub(super) async fn read_on(&self, state: &RwLock<State>) -> Result<()> {
         let mut window = 1;
         loop {
-            let next = self.state().seq + 1;
+            let next = read(state).seq + 1;
             let reads = (next..next + window).map(|seq| self.read_entry(seq));
             for (object, seq) in futures::future::join_all(reads).await.into_iter().zip(next..) {
                 let Some(object) = object? else {
                     return Ok(());
                 };
-                self.apply_object(seq, object).await?;
-                if self.is_sealed() {
+                self.apply_object(state, seq, object).await?;
+                if read(state).sealed {
                     return Ok(());
                 }
             }
-            window = self.next_window(window);
+            window = next_window(&read(state), window);
         }
-    }
-
-    /// Twice as many entries as before, while they are small.
-    fn next_window(&self, window: u64) -> u64 {
-        let state = self.state();
-        let typical = state.log_bytes / state.log_entries.max(1) + 1;
-        (window * 2).min(MAX_WINDOW).min(WINDOW_BYTES / typical).max(1)
     }
 
     async fn read_entry(&self, seq: u64) -> Result<Option<Bytes>> {
@@ -123,17 +130,20 @@ impl Namespace {
     }
 
     /// Decodes the object that stands at `seq` and applies it.
-    pub(super) async fn apply_object(&self, seq: u64, object: Bytes) -> Result<()> {
+    async fn apply_object(&self, state: &RwLock<State>, seq: u64, object: Bytes) -> Result<()> {
         let heavy = object.len() > HEAVY_BYTES;
         let decoded = offload(heavy, move || format::decode(&object)).await?;
-        let applied = decoded.and_then(|entry| {
+        let applied = decoded.map_err(Misfit::Entry).and_then(|entry| {
             if entry.header.seq != seq {
-                return Err(format!("its number is {} at place {seq}", entry.header.seq));
+                return Err(Misfit::Entry(format!("its number is {} at place {seq}", entry.header.seq)));
             }
-            self.state_mut().apply(&entry)
+            state.write().unwrap_or_else(PoisonError::into_inner).apply(&Arc::new(entry))
         });
         self.context.metrics.log.entries_read.inc();
-        applied.map_err(|reason| corrupt(&self.context, &self.log_key(seq), reason))
+        applied.map_err(|misfit| match misfit {
+            Misfit::Entry(reason) => corrupt(&self.context, &self.log_key(seq), reason),
+            Misfit::Other(error) => error,
+        })
     }
 
     /// Rule 8: a look at the manifest that is younger than `safe_age` need not be repeated, since
@@ -158,4 +168,14 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// Twice as many entries as before, while they are small.
+fn next_window(state: &State, window: u64) -> u64 {
+    let typical = state.log_bytes / state.log_entries.max(1) + 1;
+    (window * 2).min(MAX_WINDOW).min(WINDOW_BYTES / typical).max(1)
+}
+
+fn read(state: &RwLock<State>) -> RwLockReadGuard<'_, State> {
+    state.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -124,7 +124,7 @@ impl Namespace {
     }
 }
 
-fn unknown(error: &Error) -> Error {
+pub(super) fn unknown(error: &Error) -> Error {
     Error::OutcomeUnknown {
         reason: format!("an entry was put, but whether it counts cannot be learned: {error}"),
     }

@@ -1,10 +1,11 @@
 //! Searching a snapshot: exactly, on all cores, off the async workers.
 //!
-//! The chunks of a snapshot are divided among the threads of one pool, each thread collects the
-//! best rows of its part, and the collections are merged. A batch reads each chunk once for all
-//! its queries, and every query of it is answered on the same snapshot.
+//! The blocks of a snapshot (record batches of segments, chunks of the tail) are divided among the
+//! threads of one pool, each thread collects the best rows of its part, and the collections are
+//! merged. A batch reads each block once for all its queries, and every query of it is answered on
+//! the same snapshot.
 //!
-//! Invariant: the answer does not depend on how rows lie in chunks or how chunks were divided.
+//! Invariant: the answer does not depend on how rows lie in blocks or how blocks were divided.
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,11 @@ use std::{cmp::Ordering, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
+    contents::{Block, Snapshot},
     index::{
         flat::{ChunkView, Queries, scan},
         top::{Scored, TopK},
     },
-    log::Snapshot,
 };
 use crate::{
     clock::Timestamp,
@@ -26,7 +27,7 @@ use crate::{
     types::Distance,
 };
 
-/// Runs of chunks per thread, so that one which was late to start does not hold up the answer.
+/// Runs of blocks per thread, so that one which was late to start does not hold up the answer.
 const RUNS_PER_THREAD: usize = 4;
 /// Products (values times queries) below which waking another thread costs more than it saves:
 /// 2 MiB of vectors for one query.
@@ -54,9 +55,9 @@ pub struct Target {
 pub struct Found {
     /// Higher is better.
     pub score: f32,
-    /// The chunk of the snapshot.
-    pub chunk: usize,
-    /// The row in the chunk.
+    /// The block of the snapshot.
+    pub block: Block,
+    /// The row in the block.
     pub row: usize,
 }
 
@@ -80,14 +81,15 @@ impl Searchers {
     /// order.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`] if there are rows and a target has another dimension.
+    /// [`Error::DimensionMismatch`] if there are rows and a target has another dimension, and
+    /// [`Error::Corrupt`] if a segment is damaged.
     pub async fn search(
         self: &Arc<Self>,
         snapshot: Arc<Snapshot>,
         targets: Vec<Target>,
         now: Timestamp,
     ) -> Result<Vec<Vec<Found>>> {
-        if snapshot.chunks.is_empty() {
+        if snapshot.is_empty() {
             return Ok(vec![Vec::new(); targets.len()]);
         }
         check_dimensions(&targets, snapshot.dimension)?;
@@ -98,7 +100,7 @@ impl Searchers {
                 let _ = reply.send(exact(&snapshot, &targets, now));
             }
         });
-        answer.await.map_err(|_| Error::internal("a search thread panicked"))
+        answer.await.map_err(|_| Error::internal("a search thread panicked"))?
     }
 }
 
@@ -111,19 +113,19 @@ fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {
 }
 
 /// Must run on a thread of the pool, whose size it divides by.
-fn exact(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Vec<Vec<Found>> {
-    let search = Search { snapshot, now, batches: Batch::by_metric(targets) };
-    let values: usize = snapshot.chunks.iter().map(|chunk| chunk.vectors().len()).sum();
-    let divided = values.saturating_mul(targets.len()) >= MIN_DIVIDED;
+fn exact(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result<Vec<Vec<Found>>> {
+    let search = Search { snapshot, now, blocks: snapshot.blocks(), batches: Batch::by_metric(targets) };
+    let rows: usize = search.blocks.iter().map(|block| snapshot.block_rows(*block)).sum();
+    let divided = (rows * snapshot.dimension).saturating_mul(targets.len()) >= MIN_DIVIDED;
     let runs = if divided { rayon::current_num_threads() * RUNS_PER_THREAD } else { 1 };
     let mut found = vec![Vec::new(); targets.len()];
-    for (batch, collectors) in search.batches.iter().zip(search.run(runs)) {
+    for (batch, collectors) in search.batches.iter().zip(search.run(runs)?) {
         for (position, collector) in batch.positions.iter().zip(collectors) {
             let best = collector.into_sorted(&|left, right| search.tie(left, right));
-            found[*position] = best.into_iter().map(Found::from).collect();
+            found[*position] = best.into_iter().map(|scored| search.found(scored)).collect();
         }
     }
-    found
+    Ok(found)
 }
 
 /// The queries of one metric among the targets.
@@ -160,42 +162,42 @@ type Collectors = Vec<Vec<TopK>>;
 struct Search<'a> {
     snapshot: &'a Snapshot,
     now: Timestamp,
+    blocks: Vec<Block>,
     batches: Vec<Batch>,
 }
 
 impl Search<'_> {
-    /// Scans all chunks, divided into at most so many runs.
-    fn run(&self, runs: usize) -> Collectors {
-        let chunks = self.snapshot.chunks.len();
-        if runs <= 1 || chunks <= 1 {
-            return self.scan(0..chunks);
+    /// Scans all blocks, divided into at most so many runs.
+    fn run(&self, runs: usize) -> Result<Collectors> {
+        let blocks = self.blocks.len();
+        if runs <= 1 || blocks <= 1 {
+            return self.scan(0..blocks);
         }
-        let length = chunks.div_ceil(runs);
-        (0..chunks.div_ceil(length))
+        let length = blocks.div_ceil(runs);
+        (0..blocks.div_ceil(length))
             .into_par_iter()
-            .map(|run| self.scan(run * length..chunks.min((run + 1) * length)))
-            .reduce_with(|left, right| self.merge(left, right))
-            .unwrap_or_default()
+            .map(|run| self.scan(run * length..blocks.min((run + 1) * length)))
+            .try_reduce_with(|left, right| Ok(self.merge(left, right)))
+            .unwrap_or_else(|| Ok(Collectors::default()))
     }
 
-    /// Scans a run of chunks.
-    fn scan(&self, run: std::ops::Range<usize>) -> Collectors {
+    /// Scans a run of blocks.
+    fn scan(&self, run: std::ops::Range<usize>) -> Result<Collectors> {
         let mut collectors: Collectors = self.batches.iter().map(|batch| batch.collectors.clone()).collect();
         for index in run {
-            let chunk = &self.snapshot.chunks[index];
-            let visible = chunk.visible(self.now);
+            let vectors = self.snapshot.vectors(self.blocks[index], self.now)?;
             let view = ChunkView {
-                vectors: chunk.vectors(),
+                vectors: vectors.values,
                 dimension: self.snapshot.dimension,
-                inverse_norms: chunk.inverse_norms(),
-                live: &visible,
+                inverse_norms: vectors.inverse_norms,
+                live: &vectors.visible,
                 first_row: row_number(index),
             };
             for (batch, collectors) in self.batches.iter().zip(&mut collectors) {
                 scan(&view, &batch.queries, collectors, &|left, right| self.tie(left, right));
             }
         }
-        collectors
+        Ok(collectors)
     }
 
     fn merge(&self, mut left: Collectors, right: Collectors) -> Collectors {
@@ -208,26 +210,25 @@ impl Search<'_> {
     /// Rows of equal score come in id order; a visible id is in one row only.
     fn tie(&self, left: u64, right: u64) -> Ordering {
         let id = |number| {
-            let (chunk, row) = place(number);
-            self.snapshot.chunks[chunk].id(row)
+            let (block, row) = place(number);
+            // It was read when it was scanned, so it can be read again.
+            self.snapshot.id(self.blocks[block], row).unwrap_or_default()
         };
         id(left).cmp(id(right))
     }
+
+    fn found(&self, scored: Scored) -> Found {
+        let (block, row) = place(scored.row);
+        Found { score: scored.score, block: self.blocks[block], row }
+    }
 }
 
-/// The number of a chunk's first row; the others follow. A chunk has less than 2³² rows.
-fn row_number(chunk: usize) -> u64 {
-    (chunk as u64) << 32
+/// The number of a block's first row; the others follow. A block has less than 2³² rows.
+fn row_number(block: usize) -> u64 {
+    (block as u64) << 32
 }
 
-/// The chunk of a numbered row, and the row in it.
+/// The block of a numbered row, and the row in it.
 fn place(number: u64) -> (usize, usize) {
     ((number >> 32) as usize, (number & u64::from(u32::MAX)) as usize)
-}
-
-impl From<Scored> for Found {
-    fn from(scored: Scored) -> Self {
-        let (chunk, row) = place(scored.row);
-        Self { score: scored.score, chunk, row }
-    }
 }

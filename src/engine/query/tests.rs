@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    engine::{format::Changes, log::Tail},
+    engine::{contents::Contents, format::Changes},
     types::{Rows, VectorId},
 };
 
@@ -69,7 +69,7 @@ impl Numbers {
 /// A snapshot with replaced, deleted and expired rows, what is visible of it, and targets.
 fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
     let mut numbers = Numbers(case.seed);
-    let (mut tail, mut model) = (Tail::default(), Model::new());
+    let (mut contents, mut model) = (Contents::default(), Model::new());
     let mut changes = Changes::default();
     for _ in 0..case.rows {
         let id = format!("{:04}", numbers.below(1 + case.rows as u64 * 2));
@@ -94,13 +94,13 @@ fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
             model.remove(&id);
         }
     }
-    tail.apply(&changes, Timestamp(0));
+    contents.apply(&changes, Timestamp(0)).unwrap();
     let target = |&(distance, top_k): &(Distance, usize)| {
         let vector = numbers.vector(case.dimension, case.distinct);
         Target { vector, distance, top_k }
     };
     let targets = case.targets.iter().map(target).collect();
-    (tail.snapshot(), model, targets)
+    (contents.snapshot(), model, targets)
 }
 
 fn naive(target: &Target, row: &[f32]) -> f64 {
@@ -132,7 +132,7 @@ fn check(
     expected.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
     expected.truncate(target.top_k);
     prop_assert_eq!(found.len(), expected.len());
-    let id = |found: &Found| snapshot.chunks[found.chunk].id(found.row).as_str();
+    let id = |found: &Found| snapshot.id(found.block, found.row).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for (index, (found, (score, expected))) in found.iter().zip(&expected).enumerate() {
         let row = model.get(id(found));
@@ -203,12 +203,12 @@ proptest! {
     #[test]
     fn division_does_not_change_the_answer(case in case(), runs in 1_usize..20) {
         let (snapshot, _, targets) = build(&case);
-        let search = Search { snapshot: &snapshot, now: NOW, batches: Batch::by_metric(&targets) };
+        let search = Search { snapshot: &snapshot, now: NOW, blocks: snapshot.blocks(), batches: Batch::by_metric(&targets) };
         let sorted = |collectors: Collectors| -> Vec<Vec<Scored>> {
             let sort = |top: TopK| top.into_sorted(&|left, right| search.tie(left, right));
             collectors.into_iter().flatten().map(sort).collect()
         };
-        prop_assert_eq!(sorted(search.run(runs)), sorted(search.run(1)));
+        prop_assert_eq!(sorted(search.run(runs).unwrap()), sorted(search.run(1).unwrap()));
     }
 }
 

@@ -78,7 +78,7 @@ pub struct Blob {
     /// Its length.
     pub bytes: u64,
     /// XXH3-128, 32 hexadecimal digits.
-    #[serde(with = "hex")]
+    #[serde(with = "hash_as_hex")]
     pub xxh3_128: Hash,
 }
 
@@ -100,7 +100,8 @@ impl Blob {
     }
 }
 
-mod hex {
+/// A hash as text, in manifests.
+pub(in crate::engine) mod hash_as_hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::Hash;
