@@ -15,6 +15,8 @@ mod refusal;
 #[path = "storage/requests.rs"]
 mod requests;
 mod support;
+#[path = "storage/uploads.rs"]
+mod uploads;
 
 use bed::Bed;
 
