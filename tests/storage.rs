@@ -45,3 +45,8 @@ async fn gcs_sends_no_superfluous_request() {
 async fn s3_sends_a_failed_part_again() {
     requests::a_failed_part_is_sent_again(&Bed::s3().await).await;
 }
+
+#[tokio::test]
+async fn s3_sends_a_failed_part_of_an_upload_again() {
+    requests::parts_of_an_upload_are_sent_again_or_given_up(&Bed::s3().await).await;
+}
