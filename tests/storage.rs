@@ -15,6 +15,8 @@ mod refusal;
 #[path = "storage/requests.rs"]
 mod requests;
 mod support;
+#[path = "storage/uploads.rs"]
+mod uploads;
 
 use bed::Bed;
 
@@ -42,4 +44,9 @@ async fn gcs_sends_no_superfluous_request() {
 #[tokio::test]
 async fn s3_sends_a_failed_part_again() {
     requests::a_failed_part_is_sent_again(&Bed::s3().await).await;
+}
+
+#[tokio::test]
+async fn s3_sends_a_failed_part_of_an_upload_again() {
+    requests::parts_of_an_upload_are_sent_again_or_given_up(&Bed::s3().await).await;
 }

@@ -2,7 +2,11 @@
 //!
 //! Each method is one attempt; `layers` repeats, bounds and counts them.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use opendal::Operator;
@@ -16,9 +20,12 @@ use super::{
     layers::Pulse,
     objects::{Listing, Session},
     operation::Operation,
-    publish::{Identity, MemoryWriter, Parts, RemoteWriter, content_hash, foreign_tag},
+    parts::Parts,
+    publish::{Identity, MemoryWriter, RemoteWriter, content_hash, foreign_tag},
+    times::Times,
+    upload::Sink,
 };
-use crate::telemetry::Metrics;
+use crate::{clock::SharedClock, telemetry::Metrics};
 
 #[derive(Debug)]
 pub(super) enum Backend {
@@ -31,11 +38,20 @@ pub(super) enum Backend {
 pub(super) struct Memory {
     operator: Operator,
     writer: MemoryWriter,
+    times: Times,
 }
 
 impl Memory {
-    pub fn new(operator: Operator) -> Self {
-        Self { operator, writer: MemoryWriter { swap: Mutex::new(()) } }
+    pub fn new(operator: Operator, clock: SharedClock) -> Self {
+        Self { operator, writer: MemoryWriter { swap: Mutex::new(()) }, times: Times::new(clock) }
+    }
+
+    /// Notes the time of a write that took effect.
+    fn written<T>(&self, key: &Key, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.is_ok() {
+            self.times.wrote(key);
+        }
+        result
     }
 }
 
@@ -43,7 +59,7 @@ impl Memory {
 pub(super) struct Remote {
     pub operator: Operator,
     pub identity: Identity,
-    pub parts: Option<Parts>,
+    pub parts: Parts,
     pub conditional_reads: bool,
     pub listing: Listing,
 }
@@ -81,6 +97,18 @@ impl Backend {
             Self::Files(files) => Some(files.root()),
             Self::Memory(_) | Self::Remote(_) => None,
         }
+    }
+
+    /// The file that holds an object, if files do.
+    pub fn file(&self, key: &Key) -> Option<PathBuf> {
+        match self {
+            Self::Files(files) => Some(files.path(key.as_str())),
+            Self::Memory(_) | Self::Remote(_) => None,
+        }
+    }
+
+    pub const fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
     }
 
     /// Whether the unit that metrics count is the attempt; else it is the HTTP request.
@@ -166,24 +194,30 @@ impl Backend {
     }
 
     pub async fn put(&self, cx: &Context, key: Key, bytes: Bytes) -> Result<(), Failure> {
-        let session = match self {
+        match self {
             Self::Files(files) => {
-                return blocking(files, cx.operation, move |files| files.put(key.as_str(), &bytes)).await;
+                blocking(files, cx.operation, move |files| files.put(key.as_str(), &bytes)).await
             }
-            Self::Memory(memory) => Session::local(&memory.operator, cx.operation),
-            Self::Remote(remote) => {
-                let session = cx.session(remote);
-                match &remote.parts {
-                    Some(parts) if Parts::wanted(bytes.len()) => {
-                        return parts.put(&session, key.as_str(), bytes, cx).await;
-                    }
-                    _ => session,
-                }
+            Self::Memory(memory) => {
+                let session = Session::local(&memory.operator, cx.operation);
+                memory.written(&key, session.write(key.as_str(), bytes).await)
             }
-        };
-        match session.operator.write(key.as_str(), bytes).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(session.failure(&error)),
+            Self::Remote(remote) if remote.parts.wanted(bytes.len()) => {
+                remote.parts.put(cx.session(remote), &key, bytes, cx).await
+            }
+            Self::Remote(remote) => cx.session(remote).write(key.as_str(), bytes).await,
+        }
+    }
+
+    /// Begins an upload in parts. The memory backend takes them all at once, by a put.
+    pub async fn begin_upload(&self, cx: &Context, key: Key) -> Result<Sink, Failure> {
+        match self {
+            Self::Files(files) => {
+                let staged = blocking(files, cx.operation, move |files| files.begin(key.as_str()));
+                Ok(Sink::File(staged.await?))
+            }
+            Self::Memory(_) => Err(Failure::new(StoreErrorKind::Refused, "no uploads in parts here")),
+            Self::Remote(remote) => Ok(Sink::Parts(remote.parts.begin(cx.session(remote), &key, cx).await?)),
         }
     }
 
@@ -198,7 +232,8 @@ impl Backend {
             }
             Self::Memory(memory) => {
                 let session = Session::local(&memory.operator, cx.operation);
-                memory.writer.put_if_absent(&session, key.as_str(), bytes).await
+                let put = memory.writer.put_if_absent(&session, key.as_str(), bytes).await;
+                memory.written(&key, put)
             }
             Self::Remote(remote) => {
                 remote.writer(&cx.session(remote)).put_if_absent(key.as_str(), bytes).await
@@ -217,7 +252,8 @@ impl Backend {
             }
             (Self::Memory(memory), TagKind::Content(expected)) => {
                 let session = Session::local(&memory.operator, cx.operation);
-                memory.writer.cas(&session, key.as_str(), expected, bytes).await
+                let swapped = memory.writer.cas(&session, key.as_str(), expected, bytes).await;
+                memory.written(&key, swapped)
             }
             (Self::Remote(remote), TagKind::Version(expected)) => {
                 remote.writer(&cx.session(remote)).cas(key.as_str(), &expected, bytes).await
@@ -239,7 +275,10 @@ impl Backend {
             }
             Self::Memory(memory) => {
                 let session = Session::local(&memory.operator, cx.operation);
-                session.list(&prefix, after.as_deref(), limit, Listing::Unordered, &cx.pulse).await
+                let mut listed =
+                    session.list(&prefix, after.as_deref(), limit, Listing::Unordered, &cx.pulse).await?;
+                memory.times.tell(&mut listed);
+                Ok(listed)
             }
             Self::Remote(remote) => {
                 let session = cx.session(remote);
@@ -252,7 +291,10 @@ impl Backend {
         match self {
             Self::Files(files) => blocking(files, cx.operation, move |files| files.delete(&keys)).await,
             Self::Memory(memory) => {
-                Session::local(&memory.operator, cx.operation).delete(&keys, &cx.pulse).await
+                let session = Session::local(&memory.operator, cx.operation);
+                session.delete(&keys, &cx.pulse).await?;
+                memory.times.deleted(&keys);
+                Ok(())
             }
             Self::Remote(remote) => cx.session(remote).delete(&keys, &cx.pulse).await,
         }

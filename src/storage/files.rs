@@ -14,20 +14,26 @@
 //! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key can contain a `~`, and
 //! listings skip them.
 
+mod listing;
+mod temporary;
+
 use std::{
     collections::HashSet,
     fs::{self, File},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use uuid::Uuid;
 
+use self::{
+    listing::{Wanted, walk},
+    temporary::{Temporary, sweep},
+};
 use super::{
     Listed,
     error::{Failure, StoreErrorKind},
@@ -35,7 +41,6 @@ use super::{
     publish::content_hash,
 };
 
-const TEMPORARY: &str = "~tmp-";
 const LOCK: &str = "~lock-";
 /// Log entries from this size on leave the page cache once they are synced. Nobody reads them while
 /// their writer lives, and pages that are free again at once cost far less to write to than ever
@@ -111,6 +116,12 @@ impl Files {
         sync_dir(parent(&path)).map_err(|error| Failure::from_io_after_effect(&error))
     }
 
+    /// Begins an object that is written piece by piece.
+    pub fn begin(&self, key: &str) -> Result<Staged, Failure> {
+        let path = self.path(key);
+        Ok(Staged { temporary: self.temporary(parent(&path))?, path })
+    }
+
     pub fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
         let temporary = self.stage(parent(&path), bytes)?;
@@ -179,12 +190,20 @@ impl Files {
         sweep(&self.root, before)
     }
 
-    fn path(&self, key: &str) -> PathBuf {
+    /// The file that holds an object.
+    pub fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
 
     /// Writes and syncs a temporary file in `dir`, which is created if missing.
     fn stage(&self, dir: &Path, bytes: &[u8]) -> Result<Temporary, Failure> {
+        let mut temporary = self.temporary(dir)?;
+        temporary.append(bytes).and_then(|()| temporary.sync()).map_err(|error| no_effect(&error))?;
+        Ok(temporary)
+    }
+
+    /// An empty temporary file in `dir`, which is created if missing.
+    fn temporary(&self, dir: &Path) -> Result<Temporary, Failure> {
         let attempt = || {
             self.ensure_dir(dir)?;
             Temporary::create(dir)
@@ -197,9 +216,7 @@ impl Files {
             }
             created => created,
         };
-        let mut temporary = created.map_err(|error| no_effect(&error))?;
-        temporary.fill(bytes).map_err(|error| no_effect(&error))?;
-        Ok(temporary)
+        created.map_err(|error| no_effect(&error))
     }
 
     /// Creates a directory and those above it, each synced into its parent. A directory that
@@ -227,57 +244,24 @@ impl Files {
     }
 }
 
-/// A file that no reader knows of yet; removed when dropped.
-struct Temporary {
-    file: File,
+/// An object that nobody sees before it is published.
+#[derive(Debug)]
+pub(super) struct Staged {
+    temporary: Temporary,
     path: PathBuf,
-    renamed: bool,
 }
 
-impl Temporary {
-    fn create(dir: &Path) -> io::Result<Self> {
-        let path = dir.join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
-        let file = File::create_new(&path)?;
-        Ok(Self { file, path, renamed: false })
+impl Staged {
+    /// Adds a piece, synced at once, so that publishing does not have to wait for all of them.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let appended = self.temporary.append(bytes).and_then(|()| self.temporary.sync());
+        appended.map_err(|error| no_effect(&error))
     }
 
-    fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.sync_all()
-    }
-
-    /// Gives the memory of the written pages back. It is advice: a system without it loses nothing.
-    fn leave_cache(&self) {
-        #[cfg(target_os = "linux")]
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
-    }
-
-    fn rename(mut self, to: &Path) -> io::Result<()> {
-        fs::rename(&self.path, to)?;
-        self.renamed = true;
-        Ok(())
-    }
-
-    /// Gives the file its final name, unless that name is taken.
-    fn link(&self, to: &Path) -> Result<(), Failure> {
-        let Err(error) = fs::hard_link(&self.path, to) else { return Ok(()) };
-        // On a network file system the call can succeed, lose its answer, and be repeated: then
-        // the file has two names although an error came.
-        match self.file.metadata().map(|metadata| metadata.nlink()) {
-            Ok(1) if error.kind() == ErrorKind::AlreadyExists => Err(conflict()),
-            Ok(1) => Err(no_effect(&error)),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Failure::new(StoreErrorKind::Unknown, error.to_string())),
-        }
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // What cannot be removed now is hidden, and swept when a store is opened later.
-            let _ = fs::remove_file(&self.path);
-        }
+    /// Makes the object visible, replacing any there was.
+    pub fn publish(self) -> Result<(), Failure> {
+        self.temporary.rename(&self.path).map_err(|error| no_effect(&error))?;
+        sync_dir(parent(&self.path)).map_err(|error| Failure::from_io_after_effect(&error))
     }
 }
 
@@ -341,86 +325,4 @@ fn read_range(file: &File, size: u64, range: &Range<u64>) -> io::Result<Bytes> {
 
 pub(super) fn past_the_end(range: &Range<u64>, size: u64) -> String {
     format!("bytes {}..{} are not within the object of {size} bytes", range.start, range.end)
-}
-
-struct Wanted<'a> {
-    prefix: &'a str,
-    after: Option<&'a str>,
-    limit: usize,
-}
-
-impl Wanted<'_> {
-    fn file(&self, key: &str) -> bool {
-        key.starts_with(self.prefix) && self.after.is_none_or(|after| key > after)
-    }
-
-    /// Whether a wanted key can begin with `dir`, which ends with a slash.
-    fn dir(&self, dir: &str) -> bool {
-        let by_prefix = dir.starts_with(self.prefix) || self.prefix.starts_with(dir);
-        by_prefix && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
-    }
-}
-
-fn walk(dir: &Path, key: &str, wanted: &Wanted<'_>, found: &mut Vec<Listed>) -> io::Result<()> {
-    // Removed meanwhile, or never there.
-    let gone = |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if gone(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let Ok(mut name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('~') {
-            continue;
-        }
-        let mut kind = entry.file_type()?;
-        if kind.is_symlink() {
-            let Ok(target) = fs::metadata(entry.path()) else { continue };
-            kind = target.file_type();
-        }
-        // With its slash a directory sorts where its keys do.
-        if kind.is_dir() {
-            name.push('/');
-        }
-        names.push(name);
-    }
-    names.sort_unstable();
-    for name in names {
-        if found.len() >= wanted.limit {
-            break;
-        }
-        let key = format!("{key}{name}");
-        let path = dir.join(&name);
-        if name.ends_with('/') {
-            if wanted.dir(&key) {
-                walk(&path, &key, wanted, found)?;
-            }
-        } else if wanted.file(&key) {
-            match fs::metadata(&path) {
-                Ok(metadata) => found.push(Listed { key: Key::listed(&key), size: metadata.len() }),
-                Err(error) if gone(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn sweep(dir: &Path, before: SystemTime) -> io::Result<usize> {
-    let mut removed = 0;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            removed += sweep(&entry.path(), before).unwrap_or(0);
-        } else if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            let old = entry.metadata()?.modified()? < before;
-            if old && fs::remove_file(entry.path()).is_ok() {
-                removed += 1;
-            }
-        }
-    }
-    Ok(removed)
 }

@@ -12,6 +12,7 @@
 //! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<seq:020>   engine/segment: Roaring bitmap + trailer
 //! namespaces/<ns>/<incarnation>/indexes/<type>    bytes that a client uploaded, opaque to us
 //! probe/<uuid>/…                                  scratch keys of the start-up probe, removed by it
+//! probe/<uuid>/clock                              empty, to see what time the store gives it; removed at once
 //! ```
 
 use std::{fmt, sync::Arc};
@@ -103,4 +104,9 @@ pub fn index_blob(namespace: &NamespaceName, incarnation: Uuid, index: IndexType
 /// A scratch key of the start-up probe, or of a conformance test.
 pub fn probe(run: Uuid, name: &str) -> Key {
     Key(format!("probe/{run}/{name}").into())
+}
+
+/// The scratch object whose time of writing tells the store's clock. Its value is empty.
+pub fn clock(run: Uuid) -> Key {
+    probe(run, "clock")
 }

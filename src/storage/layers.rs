@@ -163,6 +163,18 @@ impl Layers {
         .await
     }
 
+    /// Runs one step of an operation, once. The pulse may be shared by all steps.
+    pub async fn attempt<T, Fut>(&self, call: Call, pulse: &Pulse, attempt: Fut) -> Result<T>
+    where
+        T: Send + 'static,
+        Fut: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let span = tracing::debug_span!("store", operation = call.operation.as_str(), key = %call.key);
+        async { self.once(&call, pulse, attempt).await.map_err(|failure| report(failure, &call, 1)) }
+            .instrument(span)
+            .await
+    }
+
     /// The pause after the `made`-th try: anything between zero and an exponentially growing bound.
     fn pause(&self, made: usize) -> Duration {
         let exponent = i32::try_from(made.saturating_sub(1)).unwrap_or(i32::MAX);

@@ -16,13 +16,17 @@ mod layers;
 mod objects;
 mod operation;
 mod operator;
+mod parts;
 mod probe;
 mod publish;
+mod times;
+mod upload;
 mod wire;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use self::{
     backend::{Backend, Context},
@@ -35,8 +39,9 @@ pub use self::{
     layers::{Attempt, Hook, Stage, Verdict},
     operation::Operation,
     operator::{Beneath, http_client},
+    upload::Upload,
 };
-use crate::{config::StorageConfig, telemetry::Metrics};
+use crate::{clock::Timestamp, config::StorageConfig, telemetry::Metrics};
 
 /// The version of an object, for compare-and-swap and conditional reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +71,9 @@ pub struct Listed {
     pub key: Key,
     /// Its length in bytes.
     pub size: u64,
+    /// When it was written, by the store's clock (see [`Store::now`]); many stores tell whole
+    /// seconds, rounded down. None: the store did not say.
+    pub modified: Option<Timestamp>,
 }
 
 /// Keys that one batch delete takes.
@@ -179,6 +187,13 @@ impl Store {
         .await
     }
 
+    /// Begins a blob that is written piece by piece, in a few parts of 8 MiB of memory. Contacts
+    /// nothing yet. One writer at a time: what two uploads to one key leave is one of the two.
+    #[must_use]
+    pub fn upload(&self, key: &Key) -> Upload {
+        Upload::new(self.clone(), key.clone())
+    }
+
     /// Writes an object if there is none under that key; otherwise [`StoreErrorKind::Conflict`].
     pub async fn put_if_absent(&self, key: &Key, bytes: Bytes) -> Result<Tag> {
         let key = key.clone();
@@ -213,6 +228,24 @@ impl Store {
             async move { backend.list(&cx, prefix, after, limit).await }
         })
         .await
+    }
+
+    /// What the store's clock says now: the time that it gives to an object which is written for
+    /// this purpose and removed again. Nothing that was written before has a later time.
+    pub async fn now(&self) -> Result<Timestamp> {
+        let key = keys::clock(Uuid::new_v4());
+        self.put(&key, Bytes::new()).await?;
+        let listed = self.list(key.as_str(), None, 1).await;
+        self.delete_many(std::slice::from_ref(&key)).await?;
+        listed?.first().and_then(|entry| entry.modified).ok_or_else(|| {
+            Failure::new(StoreErrorKind::Refused, "the store does not tell when an object was written")
+                .attach(Operation::List, key.shared())
+        })
+    }
+
+    /// The file that holds an object, or would hold it; only on fs.
+    pub fn local_file(&self, key: &Key) -> Option<PathBuf> {
+        self.backend.file(key)
     }
 
     /// Deletes objects; those that do not exist count as deleted.

@@ -18,7 +18,7 @@ use super::{
     operation::Operation,
     wire::{Observed, Trace},
 };
-use crate::telemetry::Metrics;
+use crate::{clock::Timestamp, telemetry::Metrics};
 
 /// Ranges of one object are fetched by this many requests at once.
 const CONCURRENT_RANGES: usize = 8;
@@ -138,6 +138,11 @@ impl Session {
         self.failure(error)
     }
 
+    /// Writes an object in one request.
+    pub async fn write(&self, key: &str, bytes: Bytes) -> Result<(), Failure> {
+        self.operator.write(key, bytes).await.map(drop).map_err(|error| self.failure(&error))
+    }
+
     pub async fn size(&self, key: &str) -> Result<u64, Failure> {
         let metadata = self.operator.stat(key).await.map_err(|error| self.failure(&error))?;
         if metadata.is_dir() {
@@ -176,7 +181,10 @@ impl Session {
                 if !wanted || !entry.metadata().is_file() {
                     continue;
                 }
-                found.push(Listed { key: Key::listed(key), size: entry.metadata().content_length() });
+                let about = entry.metadata();
+                let modified =
+                    about.last_modified().map(|time| Timestamp(time.into_inner().as_millisecond()));
+                found.push(Listed { key: Key::listed(key), size: about.content_length(), modified });
                 if found.len() >= limit && listing != Listing::Unordered {
                     break;
                 }

@@ -21,6 +21,8 @@ pub enum Operation {
     Check,
     /// [`super::Store::put`]
     Put,
+    /// A step of [`super::Store::upload`] that is too large to be one [`Operation::Put`].
+    Upload,
     /// [`super::Store::put_if_absent`]
     PutIfAbsent,
     /// [`super::Store::cas`]
@@ -31,7 +33,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Get,
         Self::GetSettled,
         Self::GetRange,
@@ -41,6 +43,7 @@ impl Operation {
         Self::List,
         Self::Check,
         Self::Put,
+        Self::Upload,
         Self::PutIfAbsent,
         Self::Cas,
         Self::Delete,
@@ -58,6 +61,7 @@ impl Operation {
             Self::List => "list",
             Self::Check => "check",
             Self::Put => "put",
+            Self::Upload => "upload",
             Self::PutIfAbsent => "put_if_absent",
             Self::Cas => "cas",
             Self::Delete => "delete",
@@ -66,13 +70,14 @@ impl Operation {
 
     /// Whether it changes the store, so that a lost answer leaves its outcome open.
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::Put | Self::PutIfAbsent | Self::Cas | Self::Delete)
+        matches!(self, Self::Put | Self::Upload | Self::PutIfAbsent | Self::Cas | Self::Delete)
     }
 
     /// Whether a repetition is harmless. Conditional writes are not repeated: after a lost answer
     /// the second try would report the first one's success as a conflict. A readiness check is
-    /// not either, since its caller asks again anyway.
+    /// not either, since its caller asks again anyway. The parts of an upload are, but further down,
+    /// where one part can be sent again without the others.
     pub(super) const fn is_retried(self) -> bool {
-        !matches!(self, Self::PutIfAbsent | Self::Cas | Self::Check)
+        !matches!(self, Self::Upload | Self::PutIfAbsent | Self::Cas | Self::Check)
     }
 }

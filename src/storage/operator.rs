@@ -12,9 +12,13 @@ use super::{
     files::Files,
     layers::Hook,
     objects::Listing,
-    publish::{Identity, Parts},
+    parts::{Parts, Protocol},
+    publish::Identity,
 };
-use crate::config::{BackendConfig, StorageConfig};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{BackendConfig, StorageConfig},
+};
 
 /// A connection that takes longer is given up: nothing was sent yet, so that is a definite answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +32,8 @@ pub struct Beneath {
     pub layer: Option<Arc<dyn Fn(Operator) -> Operator + Send + Sync>>,
     /// Sends the HTTP requests of the remote backends.
     pub transport: Option<HttpTransporter>,
+    /// The clock of the memory backend; the machine's if none is given. Other stores have their own.
+    pub clock: Option<SharedClock>,
 }
 
 impl fmt::Debug for Beneath {
@@ -36,6 +42,7 @@ impl fmt::Debug for Beneath {
             .field("hook", &self.hook.is_some())
             .field("layer", &self.layer.is_some())
             .field("transport", &self.transport.is_some())
+            .field("clock", &self.clock.is_some())
             .finish()
     }
 }
@@ -53,7 +60,8 @@ pub(super) fn build(config: &StorageConfig, beneath: &Beneath) -> Result<Backend
         BackendConfig::Memory {} => {
             let operator =
                 Operator::new(services::Memory::default()).map_err(|error| misconfigured(&error))?;
-            return Ok(Backend::Memory(Memory::new(layered(operator, beneath))));
+            let clock = beneath.clock.clone().unwrap_or_else(SystemClock::shared);
+            return Ok(Backend::Memory(Memory::new(layered(operator, beneath), clock)));
         }
         BackendConfig::S3 { .. } | BackendConfig::Azblob { .. } | BackendConfig::Gcs { .. } => {
             &config.backend
@@ -73,9 +81,11 @@ pub(super) fn build(config: &StorageConfig, beneath: &Beneath) -> Result<Backend
     Ok(Backend::Remote(Remote {
         operator: layered(operator.with_context(context), beneath),
         identity: if gcs { Identity::Generation } else { Identity::ETag },
-        // Google's store takes a blob of any length in one request, and its multipart uploads are
-        // another protocol, which its emulators lack.
-        parts: (!gcs).then(|| Parts { retry: config.retry.clone(), timeout: config.timeout() }),
+        parts: Parts {
+            protocol: if gcs { Protocol::Resumable } else { Protocol::Multipart },
+            retry: config.retry.clone(),
+            timeout: config.timeout(),
+        },
         conditional_reads: !gcs,
         listing,
     }))

@@ -10,29 +10,17 @@
 //! On the remote stores the PUT goes straight to the final key and is never split, so it is atomic;
 //! the condition is checked by the store itself. Nothing here reads before it writes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use opendal::{
-    Metadata, MetadataBuilder, Operator,
-    layers::{RetryEvent, RetryLayer, TimeoutLayer},
-};
+use opendal::{Metadata, MetadataBuilder};
 use tokio::sync::Mutex;
 
 use super::{
     Tag, TagKind,
-    backend::Context,
     error::{Failure, StoreErrorKind},
     layers::Pulse,
     objects::Session,
     operation::Operation,
 };
-use crate::config::RetryConfig;
-
-/// Unconditional blobs larger than this are sent in parts.
-const MULTIPART_ABOVE: usize = 32 << 20;
-const PART: usize = 16 << 20;
-const CONCURRENT_PARTS: usize = 4;
 
 /// The version of an object on a backend that has none.
 pub(super) fn content_hash(bytes: &[u8]) -> u128 {
@@ -57,7 +45,7 @@ impl Identity {
     }
 
     /// The condition that an object still has this version.
-    fn condition(self, version: &str) -> Metadata {
+    pub fn condition(self, version: &str) -> Metadata {
         let mut metadata = MetadataBuilder::unknown();
         match self {
             Self::ETag => metadata.etag(version),
@@ -90,66 +78,6 @@ impl RemoteWriter<'_> {
         self.identity.tag(Some(&metadata)).ok_or_else(|| {
             Failure::new(StoreErrorKind::Unknown, "the store accepted a write but named no version for it")
         })
-    }
-}
-
-/// How the parts of a large blob are sent.
-#[derive(Debug, Clone)]
-pub(super) struct Parts {
-    pub retry: RetryConfig,
-    pub timeout: Duration,
-}
-
-impl Parts {
-    /// Whether a blob of this length is sent in parts, each retried on its own.
-    pub fn wanted(length: usize) -> bool {
-        length > MULTIPART_ABOVE
-    }
-
-    /// Sends a blob in parts. Nothing is visible before the last request.
-    pub async fn put(&self, session: &Session, key: &str, bytes: Bytes, cx: &Context) -> Result<(), Failure> {
-        let operator = self.retrying(&session.operator, cx);
-        let mut writer = operator
-            .writer_with(key)
-            .chunk(PART)
-            .concurrent(CONCURRENT_PARTS)
-            .await
-            .map_err(|error| session.failure(&error))?;
-        let sent = async {
-            for start in (0..bytes.len()).step_by(PART) {
-                writer.write(bytes.slice(start..bytes.len().min(start + PART))).await?;
-                cx.pulse.beat();
-            }
-            writer.close().await
-        };
-        match sent.await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let failure = session.failure(&error);
-                // Parts that stay behind cost money until the bucket's lifecycle rule removes them.
-                if let Err(error) = writer.abort().await {
-                    tracing::warn!(key, kind = %error.kind(), "cannot abort a multipart upload");
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    fn retrying(&self, operator: &Operator, cx: &Context) -> Operator {
-        let RetryConfig { tries, min_delay, max_delay, factor } = self.retry;
-        let (metrics, operation) = (cx.metrics.clone(), cx.operation);
-        let retry = RetryLayer::new()
-            .with_max_times(tries.saturating_sub(1))
-            .with_min_delay(min_delay)
-            .with_max_delay(max_delay)
-            .with_factor(factor.max(1.0))
-            .with_jitter()
-            .with_notify(move |event: RetryEvent<'_>| {
-                metrics.store.count_retry(operation.as_str());
-                tracing::debug!(attempt = event.attempt, pause = ?event.retry_after, "will retry a part");
-            });
-        let timeout = TimeoutLayer::new().with_timeout(self.timeout).with_io_timeout(self.timeout);
-        operator.clone().layer(timeout).layer(retry)
     }
 }
 

@@ -100,6 +100,11 @@ impl Bed {
         Self::over(shared(&SERVER, FakeGcs::start).await.storage_config(&prefix()), 0)
     }
 
+    /// Whether objects lie in this process's memory.
+    pub fn keeps_memory(&self) -> bool {
+        matches!(self.config.backend, BackendConfig::Memory {})
+    }
+
     pub fn store(&self) -> Store {
         self.store_over(&Beneath::default()).0
     }

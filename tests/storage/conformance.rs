@@ -23,6 +23,8 @@ use crate::{
     support::faults::{Fault, Faults, Rule},
 };
 
+pub use crate::uploads::*;
+
 const WRITERS: usize = 16;
 /// One big race at a time: they starve each other, and a starved emulator misbehaves.
 static RACE_TRACK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -520,6 +522,11 @@ macro_rules! suite {
                 a_lost_reply_is_unknown_and_settles
                 temporary_errors_are_retried_within_bounds
                 a_hang_ends_with_the_timeout
+                uploads_appear_whole_when_finished
+                uploads_replace_what_was_there
+                a_dropped_upload_leaves_nothing
+                a_failed_upload_stays_failed
+                the_store_tells_its_time
             );
         }
     };

@@ -71,6 +71,39 @@ pub async fn a_failed_part_is_sent_again(bed: &Bed) {
     assert!(store.get(&key).await.expect("it exists").bytes == blob);
 }
 
+/// The same for an upload, and one that is dropped is given up at the store.
+pub async fn parts_of_an_upload_are_sent_again_or_given_up(bed: &Bed) {
+    let counting = Counting::default();
+    let flaky = FailsOnce { inner: counting.clone(), part: "partNumber=2", failed: Arc::default() };
+    let beneath = Beneath { transport: Some(HttpTransporter::new(flaky.clone())), ..Beneath::default() };
+    let (store, metrics) = bed.store_over(&beneath);
+    let key = Keys::new().key("blob");
+    let blob = Bytes::from_iter((0..20 << 20).map(|at: u32| (at % 253) as u8));
+    let mut upload = store.upload(&key);
+    upload.write(blob.clone()).await.expect("taken");
+    upload.finish().await.expect("the second try");
+    assert!(flaky.failed.load(Ordering::Relaxed), "nothing was tested");
+    let mut sent = counting.taken();
+    sent.sort();
+    assert_eq!(sent, ["POST", "POST", "PUT", "PUT", "PUT", "PUT"], "begin, three parts, one again, end");
+    assert_eq!(metrics.store.requests("upload"), 6);
+    assert!(metrics.encode().contains("quiver_store_retries_total{operation=\"upload\"} 1"));
+    assert!(store.get(&key).await.expect("it exists").bytes == blob);
+
+    counting.taken();
+    let mut upload = store.upload(&key);
+    upload.write(blob).await.expect("taken");
+    upload.write(Bytes::from_static(b"x")).await.expect("taken");
+    drop(upload);
+    let given_up = async {
+        while !counting.taken().iter().any(|method| method == "DELETE") {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, given_up).await.expect("its parts are deleted");
+}
+
 /// What a conditional write sends: one request, or two where it is a resumable upload.
 pub async fn each_operation_is_one_request(bed: &Bed, conditional_write: &[&str], batch_delete: &str) {
     let counting = Counting::default();

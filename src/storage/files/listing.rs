@@ -1,0 +1,88 @@
+//! Listings of a directory tree, in key order, and the only times that files tell.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::super::{Listed, keys::Key};
+use crate::clock::Timestamp;
+
+/// What a listing asks for.
+pub(super) struct Wanted<'a> {
+    pub prefix: &'a str,
+    pub after: Option<&'a str>,
+    pub limit: usize,
+}
+
+impl Wanted<'_> {
+    fn file(&self, key: &str) -> bool {
+        key.starts_with(self.prefix) && self.after.is_none_or(|after| key > after)
+    }
+
+    /// Whether a wanted key can begin with `dir`, which ends with a slash.
+    fn dir(&self, dir: &str) -> bool {
+        let by_prefix = dir.starts_with(self.prefix) || self.prefix.starts_with(dir);
+        by_prefix && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
+    }
+}
+
+/// Adds to `found` what is wanted of `dir`, whose keys begin with `key`, in key order.
+pub(super) fn walk(dir: &Path, key: &str, wanted: &Wanted<'_>, found: &mut Vec<Listed>) -> io::Result<()> {
+    // Removed meanwhile, or never there.
+    let gone = |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if gone(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Ok(mut name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('~') {
+            continue;
+        }
+        let mut kind = entry.file_type()?;
+        if kind.is_symlink() {
+            let Ok(target) = fs::metadata(entry.path()) else { continue };
+            kind = target.file_type();
+        }
+        // With its slash a directory sorts where its keys do.
+        if kind.is_dir() {
+            name.push('/');
+        }
+        names.push(name);
+    }
+    names.sort_unstable();
+    for name in names {
+        if found.len() >= wanted.limit {
+            break;
+        }
+        let key = format!("{key}{name}");
+        let path = dir.join(&name);
+        if name.ends_with('/') {
+            if wanted.dir(&key) {
+                walk(&path, &key, wanted, found)?;
+            }
+        } else if wanted.file(&key) {
+            match fs::metadata(&path) {
+                Ok(metadata) => {
+                    let modified = metadata.modified().ok().map(timestamp);
+                    found.push(Listed { key: Key::listed(&key), size: metadata.len(), modified });
+                }
+                Err(error) if gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file system's clock. A time before the epoch counts as the epoch.
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
