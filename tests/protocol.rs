@@ -135,6 +135,28 @@ async fn the_steady_state_is_one_request_a_write_and_one_a_strong_read() {
     assert_eq!(total(&node) - before, 22);
 }
 
+/// Group commit: what arrives while an entry is on its way becomes one entry, the next.
+#[tokio::test]
+async fn requests_that_arrive_during_a_put_share_the_next_entry() {
+    let cluster = Cluster::new();
+    let node = cluster.node(1);
+    let name = ns("docs");
+    node.engine.upsert(&name, rows(&[("x", 1.0)])).await.unwrap();
+    node.faults.script(
+        Rule::on(Operation::PutIfAbsent).key("/log/").inject(Fault::Delay(Duration::from_millis(100))),
+    );
+    let write = async |number: usize| {
+        // The first one is on its way when the others come.
+        tokio::time::sleep(Duration::from_millis(if number == 0 { 0 } else { 30 })).await;
+        let id = format!("r{number}");
+        node.engine.upsert(&name, rows(&[(&id, number as f32)])).await.unwrap()
+    };
+    let done = futures::future::join_all((0..9).map(write)).await;
+    assert!(done.iter().all(|done| (done.upserted, done.inserted) == (1, 1)), "each gets its own answer");
+    let info = node.engine.describe(&name).await.unwrap();
+    assert_eq!((info.count, info.head_seq), (10, 3));
+}
+
 #[tokio::test]
 async fn a_lost_reply_is_our_own_success_and_counts_stay_exact() {
     for fault in [Fault::LostReply, Fault::HangAfter, Fault::LostRequest, Fault::Hang] {
