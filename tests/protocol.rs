@@ -50,6 +50,9 @@ impl Cluster {
             ..Config::default()
         };
         config.log.settle_timeout = Duration::from_secs(5);
+        // Folds and merges all the time.
+        config.compaction.fold_entries = 3;
+        config.compaction.fold_interval = Duration::ZERO;
         let store = Store::open(&config.storage, Arc::default()).expect("memory always opens");
         Self { store, config, clock: ManualClock::starting_at(1_700_000_000_000) }
     }

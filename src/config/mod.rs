@@ -35,6 +35,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// The commit log.
     pub log: LogConfig,
+    /// Folding the log into segments, and merging those.
+    pub compaction: CompactionConfig,
     /// Searching.
     pub search: SearchConfig,
     /// Logs.
@@ -347,9 +349,55 @@ impl Default for LogConfig {
         Self {
             entry_bytes: ByteSize::mib(64),
             queue_bytes: ByteSize::mib(256),
-            unfolded_bytes: ByteSize::gib(8),
+            unfolded_bytes: ByteSize::gib(1),
             safe_age: Duration::from_secs(30),
             settle_timeout: Duration::from_secs(45),
+        }
+    }
+}
+
+/// `[compaction]`: how the log becomes segments, in the background.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompactionConfig {
+    /// Whether this node folds and merges by itself.
+    pub background: bool,
+    /// The log is folded when this many bytes of it are not.
+    pub fold_bytes: ByteSize,
+    /// The log is folded when this many entries of it are not.
+    pub fold_entries: usize,
+    /// A fold begins at the earliest this long after the one before.
+    #[serde(with = "humantime_serde")]
+    pub fold_interval: Duration,
+    /// Segments of like size that are merged into one.
+    pub fan_in: usize,
+    /// Segments are not merged into one of more bytes than this.
+    pub segment_bytes: ByteSize,
+    /// Segments are not merged into one of more rows than this.
+    pub segment_rows: usize,
+    /// Objects that nothing refers to are deleted this long after that was seen, by the store's clock.
+    #[serde(with = "humantime_serde")]
+    pub gc_age: Duration,
+}
+
+impl CompactionConfig {
+    /// How long a fold or merge may take: what it wrote must not be collected before it is named.
+    pub fn max_age(&self) -> Duration {
+        self.gc_age / 2
+    }
+}
+
+impl Default for CompactionConfig {
+    fn default() -> Self {
+        Self {
+            background: true,
+            fold_bytes: ByteSize::mib(64),
+            fold_entries: 1000,
+            fold_interval: Duration::from_secs(1),
+            fan_in: 4,
+            segment_bytes: ByteSize::gib(2),
+            segment_rows: 2_000_000,
+            gc_age: Duration::from_secs(3600),
         }
     }
 }

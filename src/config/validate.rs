@@ -59,6 +59,8 @@ impl Config {
             ("limits.metadata_bytes", limits.metadata_bytes),
             ("storage.concurrency", self.storage.concurrency.unwrap_or(1)),
             ("storage.retry.tries", self.storage.retry.tries),
+            ("compaction.fold_entries", self.compaction.fold_entries),
+            ("compaction.segment_rows", self.compaction.segment_rows),
         ] {
             zero(path, number == 0);
         }
@@ -69,6 +71,8 @@ impl Config {
             ("log.entry_bytes", log.entry_bytes),
             ("log.queue_bytes", log.queue_bytes),
             ("log.unfolded_bytes", log.unfolded_bytes),
+            ("compaction.fold_bytes", self.compaction.fold_bytes),
+            ("compaction.segment_bytes", self.compaction.segment_bytes),
         ] {
             zero(path, size == ByteSize::b(0));
         }
@@ -89,6 +93,9 @@ impl Config {
     fn check_log(&self, problems: &mut Vec<Problem>) {
         if self.log.safe_age > MAX_SAFE_AGE {
             problems.push(("log.safe_age".into(), "must be at most 30m".into()));
+        }
+        if self.compaction.fan_in < 2 {
+            problems.push(("compaction.fan_in".into(), "must be at least 2".into()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     clock::SharedClock,
-    config::{LogConfig, RetryConfig},
+    config::{CompactionConfig, LogConfig, RetryConfig},
     random::Random,
     storage::Store,
     telemetry::Metrics,
@@ -23,6 +23,9 @@ pub(super) struct Context {
     pub metrics: Arc<Metrics>,
     pub log: LogConfig,
     pub retry: RetryConfig,
+    pub compaction: CompactionConfig,
+    /// Held by the namespace that folds or merges in the background.
+    pub compacting: tokio::sync::Mutex<()>,
     /// `limits.answer_bytes`
     pub answer_bytes: u64,
 }

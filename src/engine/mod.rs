@@ -6,6 +6,8 @@
 //! as asked, and hands on.
 
 mod blobs;
+mod compact;
+pub mod compaction;
 pub mod contents;
 mod context;
 mod failure;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::compact::Compaction;
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
 };
@@ -78,6 +81,8 @@ impl Engine {
             metrics,
             log: config.log.clone(),
             retry: config.storage.retry.clone(),
+            compaction: config.compaction.clone(),
+            compacting: tokio::sync::Mutex::default(),
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };
         let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
@@ -142,6 +147,7 @@ impl Engine {
             Consistency::Eventual => namespace.refresh_if_older(Consistency::EVENTUAL).await,
             Consistency::BoundedStaleness(age) => namespace.refresh_if_older(age).await,
         };
+        namespace.maintain_if_due();
         match refreshed {
             Ok(()) => Ok(namespace),
             // Old is what an eventual reader asked for: it gets what lies before the damage.

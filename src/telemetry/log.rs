@@ -27,6 +27,12 @@ pub struct LogMetrics {
     pub entries_read: Counter,
     /// Corrupt objects that were met.
     pub corruptions: Counter,
+    /// Folds and merges, by kind and outcome.
+    compactions: Family<CompactionLabels, Counter>,
+    /// Seconds that a fold or merge took.
+    pub compaction_seconds: Histogram,
+    /// Bytes that folds and merges wrote.
+    pub compaction_written_bytes: Counter,
     /// Namespaces in memory.
     pub namespaces_loaded: Gauge,
     /// Bytes that their rows take.
@@ -50,6 +56,34 @@ pub enum CommitOutcome {
     unknown,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CompactionLabels {
+    kind: CompactionKind,
+    outcome: CompactionOutcome,
+}
+
+/// What was compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub enum CompactionKind {
+    /// The log, into segments.
+    fold,
+    /// Segments, into one.
+    merge,
+}
+
+/// How a fold or merge ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub enum CompactionOutcome {
+    /// The manifest names what was written.
+    done,
+    /// Another node changed the manifest first.
+    conflict,
+    /// The store failed, or something is damaged.
+    failed,
+}
+
 impl LogMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let powers = |start: f64, factor: f64, count: u16| {
@@ -65,6 +99,9 @@ impl LogMetrics {
             refreshes: Counter::default(),
             entries_read: Counter::default(),
             corruptions: Counter::default(),
+            compactions: Family::default(),
+            compaction_seconds: powers(0.01, 2.0, 16),
+            compaction_written_bytes: Counter::default(),
             namespaces_loaded: Gauge::default(),
             memory_bytes: Gauge::default(),
         };
@@ -77,9 +114,25 @@ impl LogMetrics {
         registry.register("refreshes", "Reads of a log's head", metrics.refreshes.clone());
         registry.register("entries_read", "Log entries read", metrics.entries_read.clone());
         registry.register("corruptions", "Corrupt objects met", metrics.corruptions.clone());
+        registry.register("compactions", "Folds and merges, by outcome", metrics.compactions.clone());
+        registry.register(
+            "compaction_seconds",
+            "Time that a fold or merge took",
+            metrics.compaction_seconds.clone(),
+        );
+        registry.register(
+            "compaction_written_bytes",
+            "Bytes that folds and merges wrote",
+            metrics.compaction_written_bytes.clone(),
+        );
         registry.register("namespaces_loaded", "Namespaces in memory", metrics.namespaces_loaded.clone());
         registry.register("memory_bytes", "Bytes of rows in memory", metrics.memory_bytes.clone());
         metrics
+    }
+
+    /// Counts a fold or merge.
+    pub fn compacted(&self, kind: CompactionKind, outcome: CompactionOutcome) {
+        self.compactions.get_or_create(&CompactionLabels { kind, outcome }).inc();
     }
 
     /// Counts a commit.

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::{
     http::HttpMetrics,
-    log::{CommitOutcome, LogMetrics},
+    log::{CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
     store::StoreMetrics,
 };
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use bytes::Bytes;
@@ -41,6 +44,8 @@ impl Namespace {
             state: RwLock::new(state),
             refresh: Refresh::default(),
             queue: Mutex::new(Queue::default()),
+            compacting: tokio::sync::Mutex::default(),
+            maintaining: AtomicBool::new(false),
             held: AtomicU64::new(0),
             name,
             context,
@@ -50,6 +55,7 @@ impl Namespace {
         {
             return Err(error);
         }
+        namespace.maintain_if_due();
         // A damaged log is loaded up to the damage: the namespace is read-only from there.
         Ok(namespace)
     }
@@ -79,6 +85,11 @@ impl Namespace {
         }
         self.account();
         Ok(())
+    }
+
+    /// Opens a segment of this namespace.
+    pub(super) async fn open_segment(&self, reference: &SegmentRef) -> Result<Segment> {
+        open_segment(&self.context, &self.name, self.incarnation, reference).await
     }
 
     fn opened_segments(&self) -> Opened {
@@ -160,7 +171,7 @@ pub(super) async fn open_segment(
     Segment::open(reference.clone(), (data.as_str(), rows), (lookup.as_str(), &index))
 }
 
-async fn read_deletes(
+pub(super) async fn read_deletes(
     context: &Context,
     name: &NamespaceName,
     incarnation: Uuid,

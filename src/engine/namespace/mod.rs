@@ -6,8 +6,11 @@
 //! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
 
 mod commit;
+mod fold;
 mod load;
+mod maintain;
 mod manifests;
+mod merge;
 mod queue;
 mod refresh;
 mod settle;
@@ -15,12 +18,13 @@ mod state;
 
 use std::sync::{
     Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use uuid::Uuid;
 
 pub(super) use self::{
+    fold::Outcome,
     load::open_view,
     manifests::{read_manifest, swap_manifest},
     queue::{Write, Written},
@@ -45,6 +49,10 @@ pub(super) struct Namespace {
     state: RwLock<State>,
     refresh: Refresh,
     queue: Mutex<Queue>,
+    /// Held by the fold or merge that runs.
+    compacting: tokio::sync::Mutex<()>,
+    /// Whether the background task runs.
+    maintaining: AtomicBool,
     /// Bytes that the metrics count for this namespace.
     held: AtomicU64,
 }

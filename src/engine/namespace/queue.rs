@@ -140,6 +140,7 @@ impl Namespace {
         while let Some(group) = self.next_group() {
             let bytes = group.iter().map(|pending| pending.bytes).sum::<u64>();
             self.commit(group).await;
+            self.maintain_if_due();
             self.queue.lock().unwrap_or_else(PoisonError::into_inner).bytes -= bytes;
         }
     }

@@ -117,14 +117,19 @@ impl State {
         self.awaited.take().and_then(|awaited| awaited.found)
     }
 
-    /// Keeps the entries that are applied from now on, for [`State::kept`].
+    /// Keeps the entries that are applied from now on, for [`State::take_kept`].
     pub fn keep_entries(&mut self) {
         self.kept = Some(Vec::new());
     }
 
-    /// The entries applied since [`State::keep_entries`]; no more are kept.
-    pub fn kept(&mut self) -> Vec<Arc<Entry>> {
-        self.kept.take().unwrap_or_default()
+    /// The entries kept so far, which are kept no longer; those to come are.
+    pub fn take_kept(&mut self) -> Vec<Arc<Entry>> {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Keeps no more entries.
+    pub fn stop_keeping(&mut self) {
+        self.kept = None;
     }
 
     /// Applies the next entry. One that is applied already is passed over; one that is not in its

@@ -1,0 +1,37 @@
+//! Folding and merging on demand.
+
+use super::{Consistency, Engine, namespace::Outcome};
+use crate::{error::Result, telemetry::CompactionKind, types::NamespaceName};
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compaction {
+    /// Folds of the log (0 or 1) and merges of segments.
+    pub folds: u64,
+    /// Merges of segments.
+    pub merges: u64,
+    /// Rows that were written to segments.
+    pub rows: u64,
+    /// Bytes that were written to segments.
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Folds the whole log and merges segments until there is nothing to do. Where another node
+    /// does so at the same time, this one leaves the work to it.
+    pub async fn compact(&self, name: &NamespaceName) -> Result<Compaction> {
+        let namespace = self.read(name, Consistency::Strong).await?;
+        let mut report = Compaction::default();
+        if let Outcome::Done(done) = namespace.compact(CompactionKind::fold).await? {
+            report.folds += 1;
+            report.rows += done.rows;
+            report.bytes += done.bytes;
+        }
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::merge).await? {
+            report.merges += 1;
+            report.rows += done.rows;
+            report.bytes += done.bytes;
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,268 @@
+//! Folding: the rows of the log so far become a segment, and the rows that it replaced or removed
+//! in older segments are written down.
+//!
+//! Rule 9: the new objects lie under keys that nobody reads until a compare-and-swap makes the
+//! manifest name them. Invariant: the segments of a manifest add up to exactly the entries up to
+//! its `folded`; what is written meanwhile is not looked at.
+
+use std::sync::Arc;
+
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use super::{Namespace, manifests::swap_manifest, state::State};
+use crate::{
+    clock::{Instant, Timestamp},
+    engine::{
+        contents::Snapshot,
+        context::offload,
+        format::Hash,
+        manifest::{Manifest, NamespaceConfig, RingEntry},
+        segment::{Blob, Deletes, Segment, SegmentRef, SegmentView, SegmentWriter, Written, encode_deletes},
+    },
+    error::{Error, Result},
+    storage::{Tag, keys},
+};
+
+/// What a fold or merge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::engine) struct Compacted {
+    /// Bytes that were written.
+    pub bytes: u64,
+    /// Rows that were written.
+    pub rows: u64,
+}
+
+/// How a fold or merge ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Outcome {
+    /// The manifest names what was written.
+    Done(Compacted),
+    /// There was nothing to do.
+    Idle,
+    /// Another node changed the manifest first; nothing came of it.
+    Conflict,
+}
+
+/// The state that is folded.
+struct Job {
+    base: Arc<Manifest>,
+    tag: Tag,
+    snapshot: Arc<Snapshot>,
+    seq: u64,
+    hash: Hash,
+    committed_at: Timestamp,
+    dimension: Option<usize>,
+    ring: Vec<RingEntry>,
+    began: Instant,
+}
+
+impl Namespace {
+    /// Folds everything that is known of the log. One fold or merge of a namespace runs at a time
+    /// on this node; against other nodes the swap of the manifest decides.
+    pub async fn fold(&self) -> Result<Outcome> {
+        let _alone = self.compacting.lock().await;
+        self.settle_on_newest_manifest().await?;
+        let Some(job) = self.begin_fold() else {
+            return Ok(Outcome::Idle);
+        };
+        let outcome = self.run_fold(job).await;
+        // What was kept for a fold that came to nothing is not needed.
+        self.state_mut().stop_keeping();
+        outcome
+    }
+
+    /// Afterwards the segments are those of the manifest that stands now.
+    pub(super) async fn settle_on_newest_manifest(&self) -> Result<()> {
+        self.confirm_manifest().await?;
+        if self.state().is_outdated() {
+            self.rebase().await?;
+        }
+        if self.has_ended() { Err(self.not_found()) } else { Ok(()) }
+    }
+
+    fn begin_fold(&self) -> Option<Job> {
+        let began = self.context.clock.now();
+        let mut state = self.state_mut();
+        if state.seq == state.base.folded || state.is_outdated() || state.has_ended() {
+            return None;
+        }
+        state.keep_entries();
+        Some(Job {
+            base: state.base.clone(),
+            tag: state.manifest_tag.clone(),
+            snapshot: state.contents.snapshot(),
+            seq: state.seq,
+            hash: state.hash,
+            committed_at: state.updated_at,
+            dimension: state.dimension,
+            ring: state.ring.iter().copied().collect(),
+            began,
+        })
+    }
+
+    async fn run_fold(&self, job: Job) -> Result<Outcome> {
+        let mut done = Compacted::default();
+        let mut segments = Vec::new();
+        let mut views = Vec::new();
+        for view in job.snapshot.segments.iter().filter(|view| view.live_rows() > 0) {
+            let reference = job.base.segments.iter().find(|known| known.id == view.segment().reference().id);
+            let reference = reference.ok_or_else(|| Error::internal("a segment that no manifest names"))?;
+            segments.push(self.note_deletes(&job, reference, view, &mut done).await?);
+            views.push(view.clone());
+        }
+        if let Some((reference, view)) = self.write_tail(&job, &mut done).await? {
+            segments.push(reference);
+            views.push(view);
+        }
+        let manifest = Manifest {
+            folded: job.seq,
+            folded_hash: job.hash,
+            folded_at: Some(job.committed_at),
+            config: NamespaceConfig { dimension: job.dimension, ..job.base.config },
+            ring: job.ring,
+            ..job.base.with_segments(self.context.random.uuid(), segments)
+        };
+        self.check_age(job.began)?;
+        match swap_manifest(&self.context, &self.name, Some(&job.tag), &manifest).await? {
+            None => Ok(Outcome::Conflict),
+            Some(tag) => {
+                self.install_fold(State::new(Arc::new(manifest), tag, views, job.began)).await?;
+                Ok(Outcome::Done(done))
+            }
+        }
+    }
+
+    /// Objects that were written too long ago may be collected before the manifest names them.
+    pub(super) fn check_age(&self, began: Instant) -> Result<()> {
+        let max = self.context.compaction.max_age();
+        let age = began.age(self.context.clock.now());
+        if age <= max {
+            return Ok(());
+        }
+        Err(Error::Unavailable {
+            reason: format!("a fold or merge took {age:?}, more than the {max:?} that it may"),
+            retry_after: std::time::Duration::from_secs(1),
+        })
+    }
+
+    /// The rows of the tail as a segment, if there are any.
+    async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
+        let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
+        let (data, written) =
+            offload(true, move || encode(&snapshot, now)).await?.map_err(Error::internal)?;
+        if written.rows == 0 {
+            return Ok(None);
+        }
+        let id = self.new_segment_id();
+        let reference = SegmentRef {
+            id,
+            rows: written.rows,
+            data: written.data,
+            lookup: Blob::of(&written.lookup),
+            deletes: None,
+        };
+        let data_key = keys::segment_data(&self.name, self.incarnation, id);
+        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
+        let store = &self.context.store;
+        futures::future::try_join(
+            store.put(&data_key, data.clone()),
+            store.put(&lookup_key, written.lookup.clone()),
+        )
+        .await?;
+        done.bytes += reference.bytes();
+        done.rows += reference.rows;
+        let segment = self.open_written(&reference, data, &written.lookup).await?;
+        Ok(Some((reference, SegmentView::new(Arc::new(segment), &RoaringBitmap::new()))))
+    }
+
+    /// A segment that was just written.
+    pub(super) async fn open_written(
+        &self,
+        reference: &SegmentRef,
+        data: Bytes,
+        lookup: &Bytes,
+    ) -> Result<Segment> {
+        let data_key = keys::segment_data(&self.name, self.incarnation, reference.id);
+        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, reference.id);
+        Segment::open(reference.clone(), (data_key.as_str(), data), (lookup_key.as_str(), lookup))
+    }
+
+    /// The segment as the next manifest names it: with the rows that died since the last one did.
+    async fn note_deletes(
+        &self,
+        job: &Job,
+        reference: &SegmentRef,
+        view: &SegmentView,
+        done: &mut Compacted,
+    ) -> Result<SegmentRef> {
+        if reference.live() == view.live_rows() {
+            return Ok(reference.clone());
+        }
+        let deletes = self.write_deletes(reference.id, job.seq, &view.deletes()).await?;
+        done.bytes += deletes.blob.bytes;
+        Ok(SegmentRef { deletes: Some(deletes), ..reference.clone() })
+    }
+
+    pub(super) async fn write_deletes(
+        &self,
+        segment: Uuid,
+        seq: u64,
+        rows: &RoaringBitmap,
+    ) -> Result<Deletes> {
+        let bytes = encode_deletes(rows).map_err(Error::internal)?;
+        let key = keys::segment_deletes(&self.name, self.incarnation, segment, seq);
+        let deletes = Deletes { seq, rows: rows.len(), blob: Blob::of(&bytes) };
+        self.context.store.put(&key, bytes).await?;
+        Ok(deletes)
+    }
+
+    /// Ids that sort by time, so that a listing of the store tells people what is new.
+    pub(super) fn new_segment_id(&self) -> Uuid {
+        let millis = u64::try_from(self.context.clock.now().wall.0).unwrap_or_default();
+        let [_, _, _, _, _, _, random @ ..] = self.context.random.uuid().into_bytes();
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
+    /// Puts the state on the fold that we made: applies what was committed meanwhile, and swaps.
+    async fn install_fold(&self, mut folded: State) -> Result<()> {
+        loop {
+            let kept = {
+                let mut state = self.state_mut();
+                let kept = state.take_kept();
+                if kept.is_empty() {
+                    if state.succeed(folded).is_ok() {
+                        break;
+                    }
+                    // Somebody replaced the state meanwhile, and reads on where we cannot follow.
+                    return Ok(());
+                }
+                kept
+            };
+            let applied =
+                offload(true, move || kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded));
+            folded = match applied.await? {
+                Ok(folded) => folded,
+                // The fold stands; whoever reads next finds what is wrong and says it.
+                Err(_) => return Ok(()),
+            };
+        }
+        self.account();
+        Ok(())
+    }
+}
+
+fn encode(snapshot: &Snapshot, now: Timestamp) -> Result<(Bytes, Written), ArrowError> {
+    let mut writer = SegmentWriter::new(snapshot.dimension.max(1))?;
+    let mut data = Vec::new();
+    for row in snapshot.tail_rows(now) {
+        if let Some(piece) = writer.push(row)? {
+            data.extend_from_slice(&piece);
+        }
+    }
+    let written = writer.finish()?;
+    data.extend_from_slice(&written.piece);
+    Ok((data.into(), written))
+}

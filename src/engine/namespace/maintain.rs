@@ -1,0 +1,80 @@
+//! Folding and merging in the background, when there is enough to do.
+//!
+//! A namespace has at most one such task on a node, and none while it is idle. Tasks of different
+//! namespaces wait for each other, so memory is bounded by one fold and one merge.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Namespace, fold::Outcome};
+use crate::{
+    error::{Error, Result},
+    telemetry::{CompactionKind, CompactionOutcome},
+};
+
+impl Namespace {
+    /// Starts the task if there is work and it does not run.
+    pub fn maintain_if_due(self: &Arc<Self>) {
+        let due = self.context.compaction.background && (self.fold_is_due() || self.state().is_outdated());
+        if due && !self.maintaining.swap(true, Ordering::AcqRel) {
+            tokio::spawn(self.clone().maintain());
+        }
+    }
+
+    fn fold_is_due(&self) -> bool {
+        let settings = &self.context.compaction;
+        let state = self.state();
+        !state.has_ended()
+            && state.fault.is_none()
+            && (state.log_bytes >= settings.fold_bytes.as_u64()
+                || state.log_entries >= settings.fold_entries as u64)
+    }
+
+    async fn maintain(self: Arc<Self>) {
+        let _turn = self.context.compacting.lock().await;
+        let result = self.compact_while_due().await;
+        self.maintaining.store(false, Ordering::Release);
+        match result {
+            Ok(()) | Err(Error::NamespaceNotFound { .. }) => {}
+            Err(error) => tracing::warn!(namespace = %self.name, %error, "a fold or merge failed"),
+        }
+    }
+
+    async fn compact_while_due(&self) -> Result<()> {
+        if self.state().is_outdated() {
+            let _alone = self.compacting.lock().await;
+            self.settle_on_newest_manifest().await?;
+        }
+        while self.fold_is_due() {
+            if !matches!(self.compact(CompactionKind::fold).await?, Outcome::Done(_)) {
+                break;
+            }
+            while matches!(self.compact(CompactionKind::merge).await?, Outcome::Done(_)) {}
+            tokio::time::sleep(self.context.compaction.fold_interval).await;
+        }
+        Ok(())
+    }
+
+    /// A fold or merge, counted and logged.
+    pub async fn compact(&self, kind: CompactionKind) -> Result<Outcome> {
+        let began = self.context.clock.now();
+        let result = match kind {
+            CompactionKind::fold => self.fold().await,
+            CompactionKind::merge => self.merge().await,
+        };
+        let metrics = &self.context.metrics.log;
+        let elapsed = began.age(self.context.clock.now());
+        match &result {
+            Ok(Outcome::Idle) => {}
+            Ok(Outcome::Done(done)) => {
+                metrics.compacted(kind, CompactionOutcome::done);
+                metrics.compaction_seconds.observe(elapsed.as_secs_f64());
+                metrics.compaction_written_bytes.inc_by(done.bytes);
+                let (rows, bytes) = (done.rows, done.bytes);
+                tracing::info!(namespace = %self.name, ?kind, rows, bytes, ?elapsed, "compacted");
+            }
+            Ok(Outcome::Conflict) => metrics.compacted(kind, CompactionOutcome::conflict),
+            Err(_) => metrics.compacted(kind, CompactionOutcome::failed),
+        }
+        result
+    }
+}

@@ -1,0 +1,245 @@
+//! Merging: several segments become one, without the rows that are dead.
+//!
+//! Rows stream from the old segments to the new one, so memory does not grow with them. A fold (of
+//! any node) may run meanwhile: rows that it let die in the old segments are looked up in the new
+//! one when the manifest is swapped.
+//!
+//! Invariant: the new segment holds exactly the rows of the old ones that the manifest which stood
+//! at the swap counts as live, and their deletes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use super::{
+    Namespace,
+    fold::{Compacted, Outcome},
+    load::read_deletes,
+    manifests::{read_manifest, swap_manifest},
+};
+use crate::{
+    clock::Timestamp,
+    engine::{
+        compaction::{Size, Tiers},
+        context::offload,
+        manifest::{Manifest, State as Life},
+        segment::{Blob, Segment, SegmentRef, SegmentView, SegmentWriter},
+    },
+    error::{Error, Result},
+    storage::{Tag, keys},
+};
+
+/// How often a merge is fitted to a manifest that changed.
+const MAX_ROUNDS: usize = 8;
+
+/// What is merged: segments as a manifest knows them.
+struct Job {
+    base: Arc<Manifest>,
+    views: Vec<SegmentView>,
+}
+
+impl Namespace {
+    /// Merges the segments that are to be merged next, if there are any.
+    pub async fn merge(&self) -> Result<Outcome> {
+        let _alone = self.compacting.lock().await;
+        self.settle_on_newest_manifest().await?;
+        let began = self.context.clock.now();
+        let Some(job) = self.choose_merge().await? else {
+            return Ok(Outcome::Idle);
+        };
+        let now = job.base.folded_at.unwrap_or(job.base.created_at);
+        let Some((reference, segment)) = self.write_merged(&job.views, now).await? else {
+            return self.swap_merged(&job, None, began).await;
+        };
+        self.swap_merged(&job, Some((reference, segment)), began).await
+    }
+
+    async fn choose_merge(&self) -> Result<Option<Job>> {
+        let settings = &self.context.compaction;
+        let tiers = Tiers {
+            fan_in: settings.fan_in,
+            max_bytes: settings.segment_bytes.as_u64(),
+            max_rows: settings.segment_rows as u64,
+        };
+        let (base, segments) = {
+            let state = self.state();
+            if state.is_outdated() || state.has_ended() {
+                return Ok(None);
+            }
+            let views = state.contents.segments().iter();
+            let segments: Vec<_> = views.map(|view| view.segment().clone()).collect();
+            (state.base.clone(), segments)
+        };
+        let sizes: Vec<Size> = base.segments.iter().map(size).collect();
+        let mut views = Vec::new();
+        for index in tiers.choose(&sizes) {
+            let reference = &base.segments[index];
+            // Segments that the log has emptied meanwhile are gone from the state; a fold drops them.
+            let Some(segment) = segments.iter().find(|known| known.reference().id == reference.id) else {
+                return Ok(None);
+            };
+            let deletes = read_deletes(&self.context, &self.name, self.incarnation, reference).await?;
+            views.push(SegmentView::new(segment.clone(), &deletes));
+        }
+        Ok((!views.is_empty()).then_some(Job { base, views }))
+    }
+
+    /// Writes the live rows of segments as one; `None` if there are none.
+    async fn write_merged(
+        &self,
+        views: &[SegmentView],
+        now: Timestamp,
+    ) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
+        let id = self.new_segment_id();
+        let data_key = keys::segment_data(&self.name, self.incarnation, id);
+        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
+        let dimension = views.first().map_or(1, |view| view.segment().dimension());
+        let mut upload = self.context.store.upload(&data_key);
+        let mut writer = SegmentWriter::new(dimension).map_err(Error::internal)?;
+        for view in views {
+            for batch in 0..view.segment().batch_count() {
+                let view = view.clone();
+                let (returned, pieces) =
+                    offload(true, move || copy_batch(writer, &view, batch, now)).await??;
+                writer = returned;
+                for piece in pieces {
+                    upload.write(piece).await?;
+                }
+            }
+        }
+        let written = offload(true, move || writer.finish()).await?.map_err(Error::internal)?;
+        if written.rows == 0 {
+            return Ok(None);
+        }
+        upload.write(written.piece).await?;
+        upload.finish().await?;
+        self.context.store.put(&lookup_key, written.lookup.clone()).await?;
+        let reference = SegmentRef {
+            id,
+            rows: written.rows,
+            data: written.data,
+            lookup: Blob::of(&written.lookup),
+            deletes: None,
+        };
+        let segment = self.open_segment(&reference).await?;
+        Ok(Some((reference, Arc::new(segment))))
+    }
+
+    /// Makes the manifest name the new segment instead of the old ones.
+    async fn swap_merged(
+        &self,
+        job: &Job,
+        merged: Option<(SegmentRef, Arc<Segment>)>,
+        began: crate::clock::Instant,
+    ) -> Result<Outcome> {
+        let old: Vec<Uuid> = job.views.iter().map(|view| view.segment().reference().id).collect();
+        for _ in 0..MAX_ROUNDS {
+            let Some((manifest, tag)) = read_manifest(&self.context, &self.name).await? else {
+                return Ok(Outcome::Conflict);
+            };
+            let all_there = old.iter().all(|id| manifest.segments.iter().any(|known| known.id == *id));
+            let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
+            if !(lives && all_there) {
+                return Ok(Outcome::Conflict);
+            }
+            let replacement = match &merged {
+                Some((reference, segment)) => self.fit(job, &manifest, reference, segment).await?,
+                None => None,
+            };
+            self.check_age(began)?;
+            if self.swap_segments(&manifest, &tag, &old, replacement.clone()).await? {
+                self.settle_on_newest_manifest().await?;
+                let done = replacement.map_or(Compacted::default(), |reference| Compacted {
+                    bytes: reference.bytes(),
+                    rows: reference.rows,
+                });
+                return Ok(Outcome::Done(done));
+            }
+        }
+        Ok(Outcome::Conflict)
+    }
+
+    async fn swap_segments(
+        &self,
+        manifest: &Manifest,
+        tag: &Tag,
+        old: &[Uuid],
+        replacement: Option<SegmentRef>,
+    ) -> Result<bool> {
+        let kept = manifest.segments.iter().filter(|known| !old.contains(&known.id)).cloned();
+        let segments = kept.chain(replacement).collect();
+        let next = manifest.with_segments(self.context.random.uuid(), segments);
+        Ok(swap_manifest(&self.context, &self.name, Some(tag), &next).await?.is_some())
+    }
+
+    /// The new segment as a manifest has to name it whose deletes may be newer than those that the
+    /// merge left out; `None` if nothing is left of it.
+    async fn fit(
+        &self,
+        job: &Job,
+        manifest: &Manifest,
+        reference: &SegmentRef,
+        segment: &Arc<Segment>,
+    ) -> Result<Option<SegmentRef>> {
+        let mut dead = RoaringBitmap::new();
+        for view in &job.views {
+            let id = view.segment().reference().id;
+            let known = |segments: &[SegmentRef]| segments.iter().find(|known| known.id == id).cloned();
+            let (before, after) = (known(&job.base.segments), known(&manifest.segments));
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            if before.deletes == after.deletes {
+                continue;
+            }
+            let deletes = read_deletes(&self.context, &self.name, self.incarnation, &after).await?;
+            let (view, segment) = (view.clone(), segment.clone());
+            dead |= offload(true, move || carried(&view, &deletes, &segment)).await??;
+        }
+        if dead.len() == reference.rows {
+            return Ok(None);
+        }
+        let deletes = match dead.is_empty() {
+            true => None,
+            false => Some(self.write_deletes(reference.id, manifest.folded, &dead).await?),
+        };
+        Ok(Some(SegmentRef { deletes, ..reference.clone() }))
+    }
+}
+
+/// The size of a segment by what the manifest says.
+fn size(reference: &SegmentRef) -> Size {
+    let live = reference.live();
+    let share = live as f64 / reference.rows.max(1) as f64;
+    Size { bytes: (reference.data.bytes as f64 * share) as u64, live, rows: reference.rows }
+}
+
+/// Writes the live rows of a batch.
+fn copy_batch(
+    mut writer: SegmentWriter,
+    view: &SegmentView,
+    batch: usize,
+    now: Timestamp,
+) -> Result<(SegmentWriter, Vec<Bytes>)> {
+    let rows = view.segment().batch(batch)?;
+    let visible = view.visible(batch, now)?;
+    let mut pieces = Vec::new();
+    for place in 0..view.segment().batch_rows(batch) {
+        if visible[place / 64] >> (place % 64) & 1 == 1 {
+            pieces.extend(writer.push(rows.get(place)).map_err(Error::internal)?);
+        }
+    }
+    Ok((writer, pieces))
+}
+
+/// The rows of `merged` that are dead because `deletes` names rows of `view` that were live.
+fn carried(view: &SegmentView, deletes: &RoaringBitmap, merged: &Segment) -> Result<RoaringBitmap> {
+    let mut dead = RoaringBitmap::new();
+    for row in deletes.iter().filter(|row| view.is_live(*row)) {
+        // One that had expired was left out.
+        if let Some(row) = merged.find(view.segment().id(row)?)? {
+            dead.insert(row);
+        }
+    }
+    Ok(dead)
+}
