@@ -26,6 +26,7 @@ enum Step {
     DeleteAll,
     Query([i8; 2], usize),
     Wait(u8),
+    Compact,
     Restart,
     Recreate,
 }
@@ -38,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DeleteAll),
         4 => (any::<[i8; 2]>(), 1..20usize).prop_map(|(vector, top_k)| Step::Query(vector, top_k)),
         2 => (1..10u8).prop_map(Step::Wait),
+        2 => Just(Step::Compact),
         2 => Just(Step::Restart),
         1 => Just(Step::Recreate),
     ]
@@ -105,6 +107,7 @@ impl World {
                 self.now += u64::from(seconds);
                 self.clock.advance(Duration::from_secs(seconds.into()));
             }
+            Step::Compact => drop(self.post("/compact", json!({})).await),
             Step::Restart => self.restart(),
             Step::Recreate => {
                 assert!(self.server.delete(NAMESPACE).await.status < 300);

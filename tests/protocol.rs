@@ -115,7 +115,8 @@ async fn nodes_see_each_others_writes_at_once_and_counts_are_exact() {
 
 #[tokio::test]
 async fn the_steady_state_is_one_request_a_write_and_one_a_strong_read() {
-    let cluster = Cluster::new();
+    let mut cluster = Cluster::new();
+    cluster.config.compaction.background = false;
     let node = cluster.node(1);
     let name = ns("docs");
     node.engine.upsert(&name, rows(&[("x", 1.0)])).await.unwrap();

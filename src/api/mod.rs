@@ -49,6 +49,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(system::capabilities))
         .routes(routes!(namespaces::list, namespaces::create))
         .routes(routes!(namespaces::put, namespaces::describe, namespaces::delete))
+        .routes(routes!(namespaces::compact))
         .routes(routes!(vectors::upsert, vectors::list))
         .routes(routes!(vectors::get, vectors::delete))
         .routes(routes!(vectors::delete_many).map(vectors::with_row_methods))

@@ -38,6 +38,7 @@ use self::{
     context::Context,
     namespace::{Namespace, Write, Written},
     registry::{Opened, Registry},
+    segment::SegmentRef,
 };
 use crate::{
     clock::SharedClock,
@@ -107,6 +108,10 @@ impl Engine {
             count: state.contents.count(now),
             created_at: state.manifest.created_at,
             updated_at: state.updated_at,
+            folded_seq: state.base.folded,
+            segments: state.base.segments.len() as u64,
+            segment_rows: state.base.segments.iter().map(|segment| segment.rows).sum(),
+            segment_bytes: state.base.segments.iter().map(SegmentRef::bytes).sum(),
             log_bytes: state.log_bytes,
             log_entries: state.log_entries,
             head_seq: state.seq,

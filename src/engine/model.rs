@@ -50,6 +50,14 @@ pub struct NamespaceInfo {
     pub created_at: Timestamp,
     /// When its last log entry was committed.
     pub updated_at: Timestamp,
+    /// The last log entry that is folded into segments; 0 before the first fold.
+    pub folded_seq: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Rows in them, dead ones included.
+    pub segment_rows: u64,
+    /// Bytes of them.
+    pub segment_bytes: u64,
     /// Bytes of its log entries that are not folded.
     pub log_bytes: u64,
     /// Number of its log entries that are not folded.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use quiver::{
-    engine::{Consistency, format},
+    engine::{Consistency, format, manifest::Manifest},
     error::Error,
-    storage::Operation,
+    storage::{Operation, keys},
 };
 
 use super::{
@@ -66,8 +66,9 @@ async fn read(node: &Node, told: &Mutex<Told>) {
     }
 }
 
-/// Every entry of the log in order: gapless, chained, and no row written twice.
-async fn check_log(cluster: &Cluster) {
+/// Every entry of the log in order: gapless, chained, and no row written twice. Returns the ids that
+/// it wrote.
+async fn check_log(cluster: &Cluster) -> BTreeSet<String> {
     let prefix = format!("namespaces/{NAME}/");
     let listed = cluster.store.list(&prefix, None, 10_000).await.unwrap();
     let (mut previous, mut entry_ids, mut written) = (0, HashSet::new(), BTreeMap::new());
@@ -84,9 +85,17 @@ async fn check_log(cluster: &Cluster) {
             assert_eq!(before, None, "{id} is in two entries");
         }
     }
+    written.into_keys().map(|id| id.to_string()).collect()
 }
 
-async fn storm(seed: u64) -> Told {
+/// The newest manifest: entries that were folded, and segments that hold them.
+async fn folded(cluster: &Cluster) -> (u64, usize) {
+    let object = cluster.store.get(&keys::manifest(&ns(NAME))).await.unwrap();
+    let manifest = Manifest::decode(&object.bytes).unwrap();
+    (manifest.folded, manifest.segments.len())
+}
+
+async fn storm(seed: u64) -> (Told, u64) {
     let mut cluster = Cluster::new();
     cluster.config.storage.timeout = Some(Duration::from_millis(20));
     cluster.config.log.settle_timeout = Duration::from_secs(4);
@@ -123,27 +132,33 @@ async fn storm(seed: u64) -> Told {
     judge.engine.upsert(&ns(NAME), rows(&[("end", 0.0)])).await.unwrap();
     let page = judge.engine.page(&ns(NAME), None, 10_000, ALL).await.unwrap();
     let mut stored: BTreeSet<String> = page.rows.iter().map(|row| row.id.to_string()).collect();
+    assert_eq!(stored, check_log(&cluster).await, "seed {seed}: folds do not equal their log prefix");
     assert!(stored.remove("end"));
     let told = told.into_inner().unwrap();
     assert!(told.acknowledged.is_subset(&stored), "seed {seed}: acknowledged rows are lost");
     assert!(told.refused.is_disjoint(&stored), "seed {seed}: refused rows are there");
     let explained: BTreeSet<String> = told.acknowledged.union(&told.unknown).cloned().collect();
     assert!(stored.is_subset(&explained), "seed {seed}: rows that nobody wrote");
-    check_log(&cluster).await;
-    told
+    let (folded, segments) = folded(&cluster).await;
+    assert!(segments < 12, "seed {seed}: {segments} segments are never merged");
+    (told, folded)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_storm_loses_duplicates_or_invents_a_row() {
-    let (mut acknowledged, mut refused, mut unknown) = (0, 0, 0);
+    let (mut acknowledged, mut refused, mut unknown, mut folded) = (0, 0, 0, 0);
     for seed in 1..=60 {
-        let told = storm(seed).await;
+        let (told, entries) = storm(seed).await;
+        folded += entries;
         acknowledged += told.acknowledged.len();
         refused += told.refused.len();
         unknown += told.unknown.len();
     }
-    println!("{acknowledged} rows acknowledged, {refused} refused, {unknown} unknown");
+    println!(
+        "{acknowledged} rows acknowledged, {refused} refused, {unknown} unknown; {folded} entries folded"
+    );
     assert!(acknowledged > 1000, "the storm let hardly anything through");
+    assert!(folded > 300, "hardly anything was folded");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
     indexes::{IndexBlob, IndexList},
     namespaces::{
-        CreateNamespaceRequest, ListParams, Namespace, NamespaceList, PutNamespaceRequest,
+        CompactResponse, CreateNamespaceRequest, ListParams, Namespace, NamespaceList, PutNamespaceRequest,
         PutNamespaceResponse,
     },
     object::Object,

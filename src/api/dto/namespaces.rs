@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::optional;
 use crate::{
     clock::Timestamp,
-    engine::{NamespaceInfo, NamespaceSpec},
+    engine::{Compaction, NamespaceInfo, NamespaceSpec},
     error::{Error, Result},
     types::Distance,
 };
@@ -117,8 +117,10 @@ pub(in crate::api) struct Namespace {
     /// When it was last written to.
     #[schema(format = DateTime)]
     pub updated_at: String,
-    /// Bytes in the object store: log and uploaded indexes.
+    /// Bytes in the object store: segments, the log after them, and uploaded indexes.
     pub storage_bytes: u64,
+    /// What was folded of the log.
+    pub segments: SegmentFigures,
     /// The commit log.
     pub log: LogFigures,
     /// Rows in memory.
@@ -134,6 +136,19 @@ pub(in crate::api) struct LogFigures {
     pub head_seq: u64,
     /// Its entries.
     pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The immutable segments.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct SegmentFigures {
+    /// Sequence number of the last log entry that is folded into them; 0 before the first fold.
+    pub folded_seq: u64,
+    /// How many there are.
+    pub count: u64,
+    /// Their rows, superseded and deleted ones included.
+    pub rows: u64,
     /// Their bytes.
     pub bytes: u64,
 }
@@ -159,7 +174,13 @@ impl From<NamespaceInfo> for Namespace {
             count: info.count,
             created_at: rfc3339(info.created_at),
             updated_at: rfc3339(info.updated_at),
-            storage_bytes: info.log_bytes + info.index_bytes,
+            storage_bytes: info.segment_bytes + info.log_bytes + info.index_bytes,
+            segments: SegmentFigures {
+                folded_seq: info.folded_seq,
+                count: info.segments,
+                rows: info.segment_rows,
+                bytes: info.segment_bytes,
+            },
             log: LogFigures { head_seq: info.head_seq, entries: info.log_entries, bytes: info.log_bytes },
             tail: TailFigures { rows: info.tail_rows, bytes: info.tail_bytes },
             index_bytes: info.index_bytes,
@@ -175,6 +196,25 @@ pub(in crate::api) struct PutNamespaceResponse {
     /// The namespace.
     #[serde(flatten)]
     pub namespace: Namespace,
+}
+
+/// What a compaction did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct CompactResponse {
+    /// Folds of the log into a segment: 1 or 0.
+    pub folds: u64,
+    /// Merges of segments into one.
+    pub merges: u64,
+    /// Rows that were written to segments.
+    pub rows_written: u64,
+    /// Bytes that were written to segments.
+    pub bytes_written: u64,
+}
+
+impl From<Compaction> for CompactResponse {
+    fn from(done: Compaction) -> Self {
+        Self { folds: done.folds, merges: done.merges, rows_written: done.rows, bytes_written: done.bytes }
+    }
 }
 
 /// A time in RFC 3339; the epoch for one that no calendar has.

@@ -8,8 +8,8 @@ use crate::{
         auth::Caller,
         cursor,
         dto::{
-            CreateNamespaceRequest, ListParams, Namespace as Described, NamespaceList, PutNamespaceRequest,
-            PutNamespaceResponse,
+            CompactResponse, CreateNamespaceRequest, ListParams, Namespace as Described, NamespaceList,
+            PutNamespaceRequest, PutNamespaceResponse,
         },
         extract::{Json, Namespace, Params, Reply},
     },
@@ -89,6 +89,22 @@ pub(in crate::api) async fn put(
     responses((status = 200, description = "The namespace.", body = Described)))]
 pub(in crate::api) async fn describe(state: State, Namespace(name): Namespace) -> Result<Json<Described>> {
     Ok(Json(state.engine.describe(&name).await?.into()))
+}
+
+/// Compact a namespace
+///
+/// Folds the log into a segment and merges segments until there is nothing to do, which otherwise
+/// happens in the background. Reads and writes go on meanwhile. Repeat it if the request times out:
+/// what is done stays done.
+#[utoipa::path(post, path = "/namespaces/{ns}/compact", operation_id = "compact_namespace", tag = "namespaces",
+    security(("bearer" = ["write"]), ("api_key" = ["write"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses((status = 200, description = "There is nothing left to do.", body = CompactResponse)))]
+pub(in crate::api) async fn compact(
+    state: State,
+    Namespace(name): Namespace,
+) -> Result<Json<CompactResponse>> {
+    Ok(Json(state.engine.compact(&name).await?.into()))
 }
 
 /// Delete a namespace
