@@ -11,8 +11,8 @@
 //! - Compare-and-swap holds a lock on a file beside the object, across processes, from the
 //!   comparison to the rename.
 //!
-//! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key can contain a `~`, and
-//! listings skip them.
+//! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key of ours can contain a `~`, and
+//! listings skip them. In a tree that something else wrote (`open_foreign`) no name is ours.
 
 use std::{
     collections::HashSet,
@@ -29,7 +29,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
-    Listed,
+    Level, Listed,
     error::{Failure, StoreErrorKind},
     keys::Key,
     publish::content_hash,
@@ -51,6 +51,8 @@ const MAX_KNOWN: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// Something else wrote what is in here: every name counts, and only files are read.
+    foreign: bool,
     /// Directories known to exist and to be synced into their parents, by this process.
     known: Mutex<HashSet<PathBuf>>,
 }
@@ -60,7 +62,16 @@ impl Files {
     pub fn open(root: &Path) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         make_durable(&root)?;
-        Ok(Self { root, known: Mutex::default() })
+        Ok(Self { root, foreign: false, known: Mutex::default() })
+    }
+
+    /// Opens a root that something else wrote, to read it. It has to exist.
+    pub fn open_foreign(root: &Path) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        if !fs::metadata(&root)?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { root, foreign: true, known: Mutex::default() })
     }
 
     pub fn root(&self) -> &Path {
@@ -72,7 +83,12 @@ impl Files {
     }
 
     pub fn get(&self, key: &str) -> Result<Bytes, Failure> {
-        fs::read(self.path(key)).map(Bytes::from).map_err(|error| Failure::from_io(&error))
+        let path = self.path(key);
+        // Opening a pipe waits for its writer, perhaps for ever.
+        if self.foreign && !fs::metadata(&path).map_err(|error| Failure::from_io(&error))?.is_file() {
+            return Err(Failure::new(StoreErrorKind::Refused, "not a file"));
+        }
+        fs::read(path).map(Bytes::from).map_err(|error| Failure::from_io(&error))
     }
 
     /// Reads an object after syncing its directory, so that what is seen stays.
@@ -165,12 +181,25 @@ impl Files {
     /// Objects in key order. Only directories that can hold one are opened, only returned files
     /// are asked for their size.
     pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, Failure> {
-        let wanted = Wanted { prefix, after, limit };
+        let wanted = Wanted { prefix, after, limit, foreign: self.foreign };
         let mut found = Vec::new();
         // The deepest directory that the prefix names for certain.
         let start = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
         walk(&self.root.join(start), start, &wanted, &mut found).map_err(|error| Failure::from_io(&error))?;
         Ok(found)
+    }
+
+    /// What lies directly in the directory `prefix`, in no order.
+    pub fn level(&self, prefix: &str) -> Result<Level, Failure> {
+        let names = names_in(&self.root.join(prefix), self.foreign);
+        let mut level = Level::default();
+        for name in names.map_err(|error| Failure::from_io(&error))? {
+            match name.strip_suffix('/') {
+                Some(folder) => level.folders.push(folder.to_owned()),
+                None => level.objects.push(name),
+            }
+        }
+        Ok(level)
     }
 
     /// Removes temporary files that a killed process left behind.
@@ -347,6 +376,7 @@ struct Wanted<'a> {
     prefix: &'a str,
     after: Option<&'a str>,
     limit: usize,
+    foreign: bool,
 }
 
 impl Wanted<'_> {
@@ -362,31 +392,7 @@ impl Wanted<'_> {
 }
 
 fn walk(dir: &Path, key: &str, wanted: &Wanted<'_>, found: &mut Vec<Listed>) -> io::Result<()> {
-    // Removed meanwhile, or never there.
-    let gone = |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if gone(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let Ok(mut name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('~') {
-            continue;
-        }
-        let mut kind = entry.file_type()?;
-        if kind.is_symlink() {
-            let Ok(target) = fs::metadata(entry.path()) else { continue };
-            kind = target.file_type();
-        }
-        // With its slash a directory sorts where its keys do.
-        if kind.is_dir() {
-            name.push('/');
-        }
-        names.push(name);
-    }
+    let mut names = names_in(dir, wanted.foreign)?;
     names.sort_unstable();
     for name in names {
         if found.len() >= wanted.limit {
@@ -401,12 +407,58 @@ fn walk(dir: &Path, key: &str, wanted: &Wanted<'_>, found: &mut Vec<Listed>) -> 
         } else if wanted.file(&key) {
             match fs::metadata(&path) {
                 Ok(metadata) => found.push(Listed { key: Key::listed(&key), size: metadata.len() }),
-                Err(error) if gone(&error) => {}
+                // What cannot be read is found by whoever reads it, and is told with its key.
+                Err(_) if wanted.foreign => found.push(Listed { key: Key::listed(&key), size: 0 }),
+                Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(error),
             }
         }
     }
     Ok(())
+}
+
+/// Removed meanwhile, or never there.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Names in a directory, in no order; those of directories end with a slash, which makes them sort
+/// where their keys do. In a foreign tree none is left out.
+fn names_in(dir: &Path, foreign: bool) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let mut name = match entry.file_name().into_string() {
+            Ok(name) => name,
+            // No key leads to it, whatever it is: told as a file that cannot be read.
+            Err(name) if foreign => {
+                names.push(name.to_string_lossy().into_owned());
+                continue;
+            }
+            Err(_) => continue,
+        };
+        if name.starts_with('~') && !foreign {
+            continue;
+        }
+        let mut kind = entry.file_type()?;
+        if kind.is_symlink() {
+            match fs::metadata(entry.path()) {
+                Ok(target) => kind = target.file_type(),
+                Err(_) if foreign => {}
+                Err(_) => continue,
+            }
+        }
+        if kind.is_dir() {
+            name.push('/');
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 fn sweep(dir: &Path, before: SystemTime) -> io::Result<usize> {

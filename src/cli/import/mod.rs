@@ -120,7 +120,7 @@ impl Import {
                 None => Sink::Engine(Node::open(&loaded, Access::Write).await?.engine),
             };
             if let Some(distance) = self.distance {
-                sink.create(&namespace, distance.into()).await?;
+                sink.create(&namespace, Some(distance.into())).await?;
             }
             let pipeline = Pipeline {
                 limits,

@@ -55,7 +55,7 @@ pub(super) trait RowSource: Send {
     /// How much of the file was read, in the unit of [`RowSource::total`].
     fn position(&self) -> u64;
 
-    /// The size of the work: rows where the format tells, bytes elsewhere.
+    /// The size of the work: rows where the format tells, bytes elsewhere; 0 if nobody knows.
     fn total(&self) -> u64;
 }
 
