@@ -11,9 +11,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{
-    Result, Store, keys::Key, layers::Layers, operation::Operation, operator, operator::Beneath,
-};
+use super::{Result, Store, keys::Key, layers::Layers, operation::Operation, operator, operator::Beneath};
 use crate::{config::StorageConfig, telemetry::Metrics};
 
 /// Reads that run at once, unless the configuration says otherwise.
@@ -100,7 +98,8 @@ impl ForeignStore {
         limit: usize,
     ) -> Result<Vec<ForeignObject>> {
         let listed = self.0.list(prefix, start_after, limit).await?;
-        let foreign = |listed: super::Listed| ForeignObject { key: ForeignKey(listed.key), size: listed.size };
+        let foreign =
+            |listed: super::Listed| ForeignObject { key: ForeignKey(listed.key), size: listed.size };
         Ok(listed.into_iter().map(foreign).collect())
     }
 

@@ -88,9 +88,7 @@ impl Sink {
         bytes: Bytes,
     ) -> Result<(), Failure> {
         match self {
-            Self::Engine(engine) => {
-                retried(|| engine.put_index_blob(namespace, index, bytes.clone())).await
-            }
+            Self::Engine(engine) => retried(|| engine.put_index_blob(namespace, index, bytes.clone())).await,
             Self::Server(server) => server.put_index_blob(namespace, index, bytes).await,
             Self::Nowhere => Ok(()),
         }
