@@ -6,10 +6,11 @@ mod data;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs,
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
@@ -21,17 +22,16 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::{
-    shared::ports,
-    shared::program::{Server, Workdir, names, until},
+    shared::program::{Done, Server, Workdir, names, until},
     shared::servers::{Azurite, Gcs, Seaweed},
 };
 
 const DIMENSION: usize = 384;
-const ROWS: usize = 520;
+const ROWS: usize = 1250;
 const TYPES: [&str; 5] = ["hnsw", "pq", "ivf", "spfresh", "fulltext"];
 
 /// Ids that need care in paths, URLs, XML or on a terminal.
-const ODD_IDS: [&str; 20] = [
+const ODD_IDS: [&str; 21] = [
     "\u{1f600} \u{1f469}\u{200d}\u{1f680}",
     "%2f",
     "a%2Fb",
@@ -52,6 +52,7 @@ const ODD_IDS: [&str; 20] = [
     ".x.tmp.7",
     "*;:,[]{}|^`$!()",
     "-",
+    "new\nline",
 ];
 
 type Row = (Vec<f32>, Value);
@@ -239,12 +240,14 @@ async fn put_all(bucket: &Bucket, odd: &[&str]) -> Rows {
     expected
 }
 
+/// An exported row.
+fn row(row: Value) -> (String, Row) {
+    let values = row["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32);
+    (row["id"].as_str().unwrap().to_owned(), (values.collect(), row["metadata"].clone()))
+}
+
 /// What a namespace holds, bit for bit.
 fn imported(workdir: &Workdir, namespace: &str) -> Rows {
-    let row = |row: Value| {
-        let values = row["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32);
-        (row["id"].as_str().unwrap().to_owned(), (values.collect(), row["metadata"].clone()))
-    };
     workdir.rows(namespace).into_iter().map(row).collect()
 }
 
@@ -345,7 +348,7 @@ fn whole_bucket(workdir: &Workdir, source: &str, expected: &Rows) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_bucket_of_files() {
     let workdir = Workdir::new();
-    let odd = [&ODD_IDS[..], &["new\nline", "tab\tbell\u{7}"]].concat();
+    let odd = [&ODD_IDS[..], &["tab\tbell\u{7}"]].concat();
     let expected = put_all(&Bucket::Files(workdir.path("old")), &odd).await;
     whole_bucket(&workdir, "old", &expected);
 }
@@ -375,4 +378,248 @@ async fn a_whole_bucket_on_gcs() {
     let expected = put_all(&Bucket::remote(&store.storage_config("old")), &ODD_IDS).await;
     workdir.write("old.toml", store.storage_toml("old"));
     whole_bucket(&workdir, "old.toml", &expected);
+}
+
+/// A small clean namespace of files in `old`.
+async fn put_clean(workdir: &Workdir, namespace: &str, count: usize) -> Rows {
+    let row = |at: usize| (format!("row-{at}"), (vec![at as f32, 0.5, -1.0], json!({ "n": at })));
+    let rows: Rows = (0..count).map(row).collect();
+    Bucket::Files(workdir.path("old")).put_namespace(namespace, &rows, count).await;
+    rows
+}
+
+const FROM: [&str; 2] = ["--from-layout", "json-objects"];
+
+fn import(workdir: &Workdir, arguments: &[&str]) -> Done {
+    workdir.run(&[&["import"], arguments, &FROM[..]].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_server() {
+    let workdir = Workdir::new();
+    let expected = put_all(&Bucket::Files(workdir.path("old")), &ODD_IDS).await;
+    let server = workdir.serve(&["--data", "served"]);
+    let url = server.url("");
+    for _ in 0..2 {
+        let arguments = ["old", "--url", &url, "--report", "report.jsonl", "--distance", "dot_product"];
+        let done = import(&workdir, &arguments).fails(1, &["22 objects were not imported"]);
+        assert!(done.stdout.contains("; 5 indexes; 4 leftovers; 20 objects NOT imported"), "{}", done.stdout);
+        assert_named(&report(&workdir));
+    }
+    assert_indexes(&server, &workdir, "articles");
+    assert_eq!(server.curl("/v1/namespaces/empty", &[]).0, 200);
+    assert_eq!(server.curl("/v1/namespaces/articles", &[]).1["distance"], "dot_product");
+    // The server allows less than this side knows of: the index is named, the rest goes on.
+    let bounded = workdir.serve(&["--data", "bounded", "--set", "limits.index_blob_bytes=5000B"]);
+    let arguments = ["articles", "old", "--url", &bounded.url(""), "--report", "report.jsonl"];
+    import(&workdir, &arguments).fails(1, &["21 objects were not imported"]);
+    let index = ("not_imported".to_owned(), "namespaces/articles/indexes/ivf.bin".to_owned());
+    let reason = &report(&workdir)[&index];
+    assert!(reason.contains("the server refused") && reason.contains("limits.index_blob_bytes"), "{reason}");
+    assert!(!workdir.path("data").exists(), "everything went through the server");
+    drop((server, bounded));
+    for data in ["served", "bounded"] {
+        let exported = workdir.run(&["export", "articles", "-o", "out.jsonl", "--data", data]).ok();
+        assert_eq!(exported.code, 0);
+        let lines = workdir.read("out.jsonl");
+        let found = lines.lines().map(|line| row(serde_json::from_str(line).unwrap())).collect();
+        assert_same(&found, &expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_and_repeated() {
+    let workdir = Workdir::new();
+    let rows = put_clean(&workdir, "articles", 3000).await;
+    let bucket = Bucket::Files(workdir.path("old"));
+    bucket.put("namespaces/articles/indexes/ivf.bin", index("ivf")).await;
+    for kills in 1..=3 {
+        let arguments = ["import", "old", "--batch-rows", "5", "--in-flight", "2"];
+        let mut command = workdir.command(&[&arguments[..], &FROM[..]].concat());
+        let mut import = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        until("some batches are written", || (log_entries(&workdir) >= kills * 20).then_some(()));
+        import.kill().unwrap();
+        import.wait().unwrap();
+        let there = imported(&workdir, "articles");
+        assert!(there.len() < rows.len(), "it was over before it was killed");
+        assert!(there.iter().all(|(id, row)| rows[id] == *row));
+    }
+    let done = import(&workdir, &["old"]).ok();
+    assert!(done.stderr.is_empty(), "{}", done.stderr);
+    assert_same(&imported(&workdir, "articles"), &rows);
+    assert!(workdir.run(&["verify"]).ok().stdout.contains("articles: whole"));
+    let server = workdir.serve(&[]);
+    assert_eq!(server.curl("/v1/namespaces/articles/indexes/ivf/blob", &["-I"]).0, 200);
+    assert_eq!(server.curl("/v1/namespaces/articles", &[]).1["vector_count"], 3000);
+}
+
+/// Log entries of all incarnations of `articles`.
+fn log_entries(workdir: &Workdir) -> usize {
+    let namespace = workdir.path("data/namespaces/articles");
+    names(&namespace).iter().map(|incarnation| names(&namespace.join(incarnation).join("log")).len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_bucket_succeeds_and_stays_as_it_was() {
+    let workdir = Workdir::new();
+    let rows = put_clean(&workdir, "articles", 20).await;
+    let bucket = Bucket::Files(workdir.path("old"));
+    for name in LEFTOVERS {
+        bucket.put(&format!("namespaces/articles/{name}"), "{").await;
+    }
+    // Nobody's abandoned file: this server never wrote here.
+    bucket.put("namespaces/articles/vectors/~tmp-77.json", object("~tmp-77", &rows["row-1"])).await;
+    bucket.put("namespaces/articles/meta.json", meta(Some(3), 21)).await;
+    let old = fs::File::open(workdir.path("old/namespaces/articles/vectors/~tmp-77.json")).unwrap();
+    old.set_modified(SystemTime::now() - Duration::from_secs(90_000)).unwrap();
+    let before = tree(&workdir.path("old"));
+    let done = import(&workdir, &["old", "--dry-run"]).ok();
+    assert!(
+        done.stdout.contains("checked 21 rows") && done.stdout.contains("nothing was written"),
+        "{done:?}"
+    );
+    assert!(!workdir.path("data").exists());
+    let done = import(&workdir, &["old"]).ok();
+    assert!(done.stdout.contains("21 new, 0 updated; 4 leftovers"), "{}", done.stdout);
+    assert_eq!(done.stderr.lines().filter(|line| line.starts_with("leftover")).count(), 4, "{}", done.stderr);
+    assert!(!done.stderr.contains("warning"), "{}", done.stderr);
+    assert_eq!(imported(&workdir, "articles").len(), 21);
+    assert_eq!(tree(&workdir.path("old")), before);
+    // One by one, under another name, and the metric that was there before stays.
+    import(&workdir, &["articles", "old", "--into", "copy", "--distance", "euclidean"]).ok();
+    import(&workdir, &["articles", "old", "--into", "copy", "--distance", "euclidean"]).ok();
+    assert_same(&imported(&workdir, "copy"), &imported(&workdir, "articles"));
+    import(&workdir, &["articles", "old", "--into", "copy", "--distance", "cosine"])
+        .fails(1, &["already exists"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_place() {
+    let workdir = Workdir::new();
+    let rows = put_clean(&workdir, "articles", 50).await;
+    put_clean(&workdir, "other", 10).await;
+    workdir.write("ours.jsonl", json!({"id": "a", "values": [1.0]}).to_string());
+    workdir.run(&["import", "ours", "ours.jsonl", "--data", "old"]).ok();
+    for _ in 0..3 {
+        let done = import(&workdir, &["old", "--data", "old"]).ok();
+        assert!(
+            done.stdout.contains("articles: 50 rows") && done.stdout.contains("other: 10 rows"),
+            "{done:?}"
+        );
+        assert!(done.stderr.is_empty(), "{}", done.stderr);
+    }
+    fs::rename(workdir.path("old"), workdir.path("data")).unwrap();
+    assert_same(&imported(&workdir, "articles"), &rows);
+    assert_eq!(workdir.rows("ours").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_namespace_that_fails_does_not_stop_the_others() {
+    let workdir = Workdir::new();
+    for namespace in ["a", "b", "c"] {
+        put_clean(&workdir, namespace, 10).await;
+    }
+    workdir.write("b.jsonl", json!({"id": "a", "values": [1.0]}).to_string());
+    workdir.run(&["import", "b", "b.jsonl"]).ok();
+    let done = import(&workdir, &["old"]).fails(1, &["b: ", "dimension", "not imported, or not whole: b"]);
+    assert!(done.stdout.contains("a: 10 rows") && done.stdout.contains("c: 10 rows"), "{}", done.stdout);
+    // Counters that cannot be read are named, and cost nothing else.
+    workdir.write("old/namespaces/a/meta.json", "{\"dimension\":");
+    import(&workdir, &["a", "old"]).fails(1, &["not imported: namespaces/a/meta.json: EOF", "1 object was"]);
+    // Counters that are wrong about the dimension: every row is named.
+    workdir.write("old/namespaces/a/meta.json", meta(Some(4), 10));
+    let done = import(&workdir, &["a", "old", "--into", "a4"]);
+    done.fails(1, &["row-7.json: values: the dimension is 3, but 4 was expected", "10 objects were"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_read_are_named() {
+    let workdir = Workdir::new();
+    put_clean(&workdir, "n", 5).await;
+    let vectors = workdir.path("old/namespaces/n/vectors");
+    std::os::unix::fs::symlink("nowhere", vectors.join("broken.json")).unwrap();
+    fs::create_dir(vectors.join("empty-folder")).unwrap();
+    fs::write(vectors.join(OsStr::from_bytes(b"latin-\xe9.json")), "{}").unwrap();
+    fs::create_dir(vectors.join(OsStr::from_bytes(b"folder-\xe9"))).unwrap();
+    fs::write(vectors.join(OsStr::from_bytes(b"folder-\xe9/x.json")), "{}").unwrap();
+    assert!(Command::new("mkfifo").arg(vectors.join("pipe.json")).status().unwrap().success());
+    fs::File::create(vectors.join("sparse.json")).unwrap().set_len(17 << 20).unwrap();
+    let done = import(&workdir, &["old"]).fails(1, &["5 objects were not imported"]);
+    for part in [
+        "vectors/broken.json: cannot be read",
+        "vectors/latin-\u{fffd}.json: cannot be read",
+        "vectors/folder-\u{fffd}: is nothing",
+        "vectors/pipe.json: cannot be read: not a file",
+        "vectors/sparse.json: has 17825792 bytes",
+    ] {
+        assert!(done.stderr.contains(part), "{part:?} is not in {}", done.stderr);
+    }
+    assert_eq!(workdir.rows("n").len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_is_refused() {
+    let workdir = Workdir::new();
+    put_clean(&workdir, "n", 1).await;
+    workdir.write("old.toml", "[storage.backend]\ntype = \"memory\"\n");
+    workdir.write("typo.toml", "[storage.backend]\ntype = \"fs\"\nrot = \"old\"\n");
+    workdir.write("gone.toml", "[storage.backend]\ntype = \"fs\"\nroot = \"gone\"\n");
+    workdir.write("fs.toml", "[storage.backend]\ntype = \"fs\"\nroot = \"old\"\n");
+    import(&workdir, &["gone"]).fails(1, &["gone", "no such folder", "hint: "]);
+    import(&workdir, &["gone.toml"]).fails(1, &["cannot open gone"]);
+    assert!(!workdir.path("gone").exists(), "a source is never created");
+    import(&workdir, &["old.toml"]).fails(1, &["memory"]);
+    import(&workdir, &["typo.toml"]).fails(2, &["rot", "typo.toml"]);
+    import(&workdir, &["old/namespaces"]).fails(1, &["no namespaces", "hint: SOURCE"]);
+    import(&workdir, &["m", "old"]).fails(1, &["no namespace \"m\"", "there are: n"]);
+    import(&workdir, &["../n", "old"]).fails(1, &["no namespace"]);
+    import(&workdir, &["n", "old", "--into", "a b"]).fails(2, &["--into"]);
+    import(&workdir, &["old", "--into", "m"]).fails(2, &["NAMESPACE"]);
+    import(&workdir, &["n", "old", "--ids", "x"]).fails(2, &["--ids is not for --from-layout"]);
+    import(&workdir, &["n", "old", "--limit", "1"]).fails(2, &["--limit"]);
+    import(&workdir, &["n", "old", "--report", "no/such/report"]).fails(1, &["cannot write no/such/report"]);
+    workdir.run(&["import", "old"]).fails(2, &["NAMESPACE is missing", "--from-layout"]);
+    workdir.run(&["import", "n", "old", "--report", "r"]).fails(2, &["--from-layout"]);
+    // Where rows go to says nothing about where they come from.
+    let done = workdir.run_with(
+        &[("QUIVER_STORAGE__BACKEND__ROOT", "elsewhere")],
+        &[&["import", "n", "fs.toml"], &FROM[..]].concat(),
+    );
+    done.ok();
+    assert!(workdir.path("elsewhere/namespaces/n/manifest").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_goes_away_is_no_empty_bucket() {
+    let workdir = Workdir::new();
+    let store = Seaweed::start().await;
+    let bucket = Bucket::remote(&store.storage_config("old"));
+    let row = |at: usize| (format!("row-{at}"), (vec![at as f32], Value::Null));
+    bucket.put_namespace("n", &(0..1500).map(row).collect(), 1500).await;
+    workdir.write("old.toml", store.storage_toml("old"));
+    let mut command = workdir.command(&[&["import", "old.toml", "--batch-rows", "10"], &FROM[..]].concat());
+    let importing = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("some rows are written", || {
+        let namespace = workdir.path("data/namespaces/n");
+        names(&namespace).iter().any(|name| names(&namespace.join(name).join("log")).len() > 3).then_some(())
+    });
+    drop(store);
+    let output = importing.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: ") && stderr.contains("repeating the import is safe"), "{stderr}");
+    assert!(workdir.rows("n").len() < 1500);
+    import(&workdir, &["old.toml"]).fails(1, &["error: ", "list namespaces/"]);
+}
+
+/// Every file below a folder with its content.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(tree(&entry.path())),
+            false => drop(found.insert(entry.path(), fs::read(entry.path()).unwrap())),
+        }
+    }
+    found
 }
