@@ -416,6 +416,8 @@ async fn through_a_server() {
     let index = ("not_imported".to_owned(), "namespaces/articles/indexes/ivf.bin".to_owned());
     let reason = &report(&workdir)[&index];
     assert!(reason.contains("the server refused") && reason.contains("limits.index_blob_bytes"), "{reason}");
+    let dry = import(&workdir, &["articles", "old", "--dry-run"]);
+    dry.fails(1, &["20 objects cannot be imported; everything else can"]);
     assert!(!workdir.path("data").exists(), "everything went through the server");
     drop((server, bounded));
     for data in ["served", "bounded"] {

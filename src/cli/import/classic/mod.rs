@@ -120,8 +120,12 @@ impl BucketImport<'_> {
         if bad == 0 {
             return Ok(());
         }
-        let objects = if bad == 1 { "1 object was" } else { &format!("{bad} objects were") };
-        let failure = Failure::new(format!("{objects} not imported; everything else was"));
+        let failure = Failure::new(match (self.sink, bad) {
+            (Sink::Nowhere, 1) => "1 object cannot be imported; everything else can".to_owned(),
+            (Sink::Nowhere, _) => format!("{bad} objects cannot be imported; everything else can"),
+            (_, 1) => "1 object was not imported; everything else was".to_owned(),
+            _ => format!("{bad} objects were not imported; everything else was"),
+        });
         Err(failure.hint(match report {
             Some(report) => format!("{} names all of them; repeating the import is safe", report.display()),
             None => "--report FILE names all of them; repeating the import is safe".to_owned(),
