@@ -3,6 +3,8 @@
 #[path = "support/mod.rs"]
 mod shared;
 
+#[path = "cli/classic.rs"]
+mod classic;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/export.rs"]

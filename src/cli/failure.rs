@@ -13,17 +13,28 @@ pub(super) struct Failure {
     messages: Vec<String>,
     hint: Option<String>,
     is_usage: bool,
+    is_passing: bool,
 }
 
 impl Failure {
     /// A failure.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { messages: vec![message.into()], hint: None, is_usage: false }
+        Self { messages: vec![message.into()], hint: None, is_usage: false, is_passing: false }
     }
 
     /// Arguments or configuration that make no sense.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { is_usage: true, ..Self::new(message) }
+    }
+
+    /// The other side cannot now: whatever is asked of it next would fail as well.
+    pub fn passing(self) -> Self {
+        Self { is_passing: true, ..self }
+    }
+
+    /// Whether it was marked as [`Failure::passing`].
+    pub fn is_passing(&self) -> bool {
+        self.is_passing
     }
 
     /// The message alone.
@@ -65,7 +76,7 @@ impl fmt::Display for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { messages: error.problems, hint: None, is_usage: true }
+        Self { messages: error.problems, ..Self::usage("") }
             .hint("`quiver config --defaults` prints every setting with its documentation")
     }
 }

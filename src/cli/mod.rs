@@ -49,7 +49,7 @@ struct Cli {
 enum Command {
     /// Serve the HTTP API
     Serve(serve::Serve),
-    /// Write the rows of a file (.npy, .jsonl, .parquet, .arrow) into a namespace
+    /// Write the rows of a file (.npy, .jsonl, .parquet, .arrow), or of a bucket in another layout
     Import(Box<import::Import>),
     /// Write the rows of a namespace to a file (.jsonl, .arrow)
     Export(export::Export),

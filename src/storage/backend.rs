@@ -13,7 +13,7 @@ use opendal::Operator;
 use tokio::sync::Mutex;
 
 use super::{
-    Listed, Object, Tag, TagKind,
+    Level, Listed, Object, Tag, TagKind,
     error::{Failure, StoreErrorKind},
     files::Files,
     keys::Key,
@@ -284,6 +284,17 @@ impl Backend {
                 let session = cx.session(remote);
                 session.list(&prefix, after.as_deref(), limit, remote.listing, &cx.pulse).await
             }
+        }
+    }
+
+    /// What lies directly under `prefix`, in no order.
+    pub async fn level(&self, cx: &Context, prefix: String) -> Result<Level, Failure> {
+        match self {
+            Self::Files(files) => blocking(files, cx.operation, move |files| files.level(&prefix)).await,
+            Self::Memory(memory) => {
+                Session::local(&memory.operator, cx.operation).level(&prefix, &cx.pulse).await
+            }
+            Self::Remote(remote) => cx.session(remote).level(&prefix, &cx.pulse).await,
         }
     }
 

@@ -11,8 +11,8 @@
 //! - Compare-and-swap holds a lock on a file beside the object, across processes, from the
 //!   comparison to the rename.
 //!
-//! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key can contain a `~`, and
-//! listings skip them.
+//! Names that start with `~` are ours (`~tmp-…`, `~lock-…`): no key of ours can contain a `~`, and
+//! listings skip them. In a tree that something else wrote (`open_foreign`) no name is ours.
 
 mod listing;
 mod temporary;
@@ -31,11 +31,11 @@ use std::{
 use bytes::Bytes;
 
 use self::{
-    listing::{Wanted, walk},
+    listing::{Wanted, names_in, walk},
     temporary::{Temporary, sweep},
 };
 use super::{
-    Listed,
+    Level, Listed,
     error::{Failure, StoreErrorKind},
     keys::Key,
     publish::content_hash,
@@ -56,6 +56,8 @@ const MAX_KNOWN: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// Something else wrote what is in here: every name counts, and only files are read.
+    foreign: bool,
     /// Directories known to exist and to be synced into their parents, by this process.
     known: Mutex<HashSet<PathBuf>>,
 }
@@ -65,7 +67,16 @@ impl Files {
     pub fn open(root: &Path) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         make_durable(&root)?;
-        Ok(Self { root, known: Mutex::default() })
+        Ok(Self { root, foreign: false, known: Mutex::default() })
+    }
+
+    /// Opens a root that something else wrote, to read it. It has to exist.
+    pub fn open_foreign(root: &Path) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        if !fs::metadata(&root)?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { root, foreign: true, known: Mutex::default() })
     }
 
     pub fn root(&self) -> &Path {
@@ -77,7 +88,12 @@ impl Files {
     }
 
     pub fn get(&self, key: &str) -> Result<Bytes, Failure> {
-        fs::read(self.path(key)).map(Bytes::from).map_err(|error| Failure::from_io(&error))
+        let path = self.path(key);
+        // Opening a pipe waits for its writer, perhaps for ever.
+        if self.foreign && !fs::metadata(&path).map_err(|error| Failure::from_io(&error))?.is_file() {
+            return Err(Failure::new(StoreErrorKind::Refused, "not a file"));
+        }
+        fs::read(path).map(Bytes::from).map_err(|error| Failure::from_io(&error))
     }
 
     /// Reads an object after syncing its directory, so that what is seen stays.
@@ -176,12 +192,25 @@ impl Files {
     /// Objects in key order. Only directories that can hold one are opened, only returned files
     /// are asked for their size.
     pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, Failure> {
-        let wanted = Wanted { prefix, after, limit };
+        let wanted = Wanted { prefix, after, limit, foreign: self.foreign };
         let mut found = Vec::new();
         // The deepest directory that the prefix names for certain.
         let start = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
         walk(&self.root.join(start), start, &wanted, &mut found).map_err(|error| Failure::from_io(&error))?;
         Ok(found)
+    }
+
+    /// What lies directly in the directory `prefix`, in no order.
+    pub fn level(&self, prefix: &str) -> Result<Level, Failure> {
+        let names = names_in(&self.root.join(prefix), self.foreign);
+        let mut level = Level::default();
+        for name in names.map_err(|error| Failure::from_io(&error))? {
+            match name.strip_suffix('/') {
+                Some(folder) => level.folders.push(folder.to_owned()),
+                None => level.objects.push(name),
+            }
+        }
+        Ok(level)
     }
 
     /// Removes temporary files that a killed process left behind.

@@ -11,6 +11,7 @@
 mod backend;
 mod error;
 mod files;
+mod foreign;
 pub mod keys;
 mod layers;
 mod objects;
@@ -35,6 +36,7 @@ use self::{
 };
 pub use self::{
     error::{Result, StoreError, StoreErrorKind},
+    foreign::{ForeignKey, ForeignObject, ForeignStore, Level},
     keys::Key,
     layers::{Attempt, Hook, Stage, Verdict},
     operation::Operation,

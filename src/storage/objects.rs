@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use opendal::{Buffer, HttpTransporter, Metadata, Operator};
 
 use super::{
-    Listed,
+    Level, Listed,
     error::{Failure, StoreErrorKind},
     files::past_the_end,
     keys::Key,
@@ -195,6 +195,28 @@ impl Session {
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// What lies directly under `prefix`, in no order.
+    pub async fn level(&self, prefix: &str, pulse: &Pulse) -> Result<Level, Failure> {
+        let mut level = Level::default();
+        let collect = async {
+            let mut lister = self.operator.lister(if prefix.is_empty() { "/" } else { prefix }).await?;
+            while let Some(entry) = lister.try_next().await? {
+                pulse.beat();
+                // The folder that is listed may be an entry of its own.
+                let Some(name) = entry.path().strip_prefix(prefix).filter(|name| !name.is_empty()) else {
+                    continue;
+                };
+                match name.strip_suffix('/') {
+                    Some(folder) => level.folders.push(folder.to_owned()),
+                    None => level.objects.push(name.to_owned()),
+                }
+            }
+            Ok(())
+        };
+        collect.await.map_err(|error: opendal::Error| self.failure(&error))?;
+        Ok(level)
     }
 
     pub async fn delete(&self, keys: &[Key], pulse: &Pulse) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! One builder: from configuration to a backend.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use opendal::{HttpTransporter, Operator, services};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -47,14 +47,32 @@ impl fmt::Debug for Beneath {
     }
 }
 
+/// Builds the configured backend to read what something else wrote: touches nothing on fs either.
+pub(super) fn build_foreign(config: &StorageConfig, beneath: &Beneath) -> Result<Backend, Failure> {
+    match &config.backend {
+        BackendConfig::Fs { root } => {
+            let files = Files::open_foreign(root).map_err(|error| cannot_open(root, &error))?;
+            Ok(Backend::Files(Arc::new(files)))
+        }
+        BackendConfig::Memory {} => {
+            Err(Failure::new(StoreErrorKind::Refused, "the memory of a process cannot be read by another"))
+        }
+        BackendConfig::S3 { .. } | BackendConfig::Azblob { .. } | BackendConfig::Gcs { .. } => {
+            build(config, beneath)
+        }
+    }
+}
+
+fn cannot_open(root: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::from_io(error);
+    Failure { message: format!("cannot open {}: {}", root.display(), failure.message), ..failure }
+}
+
 /// Builds the configured backend. Creates the root directory on fs, contacts nothing elsewhere.
 pub(super) fn build(config: &StorageConfig, beneath: &Beneath) -> Result<Backend, Failure> {
     let backend = match &config.backend {
         BackendConfig::Fs { root } => {
-            let files = Files::open(root).map_err(|error| {
-                let failure = Failure::from_io(&error);
-                Failure { message: format!("cannot open {}: {}", root.display(), failure.message), ..failure }
-            })?;
+            let files = Files::open(root).map_err(|error| cannot_open(root, &error))?;
             return Ok(Backend::files(files));
         }
         BackendConfig::Memory {} => {

@@ -57,7 +57,7 @@ impl Pipeline {
         namespace: &NamespaceName,
     ) -> Result<(Totals, String), Failure> {
         // With --limit the end of the file says nothing about the end of the work.
-        let total = (self.limit == u64::MAX).then(|| source.total());
+        let total = (self.limit == u64::MAX).then(|| source.total()).filter(|total| *total > 0);
         let mut progress = Progress::start("rows", total);
         let (sender, batches) = mpsc::channel(2);
         let in_flight = self.in_flight;

@@ -11,6 +11,7 @@ use std::{
 use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
+use bytes::Bytes;
 use reqwest::{Client, Method, StatusCode, header};
 use serde::Deserialize;
 
@@ -19,7 +20,7 @@ use crate::{
     engine::{Engine, IfExists, NamespaceSpec},
     error::Error,
     storage::http_client,
-    types::{Distance, NamespaceName, Rows},
+    types::{Distance, IndexType, NamespaceName, Rows},
 };
 
 /// How long a store or a server that cannot now is asked again.
@@ -54,12 +55,12 @@ impl Sink {
         Server::new(url, api_key).map(Self::Server)
     }
 
-    /// Creates the namespace with a metric. One that exists must have it.
-    pub async fn create(&self, namespace: &NamespaceName, distance: Distance) -> Result<(), Failure> {
+    /// Creates the namespace unless it exists. With a metric, one that exists must have it.
+    pub async fn create(&self, namespace: &NamespaceName, distance: Option<Distance>) -> Result<(), Failure> {
         match self {
             Self::Engine(engine) => {
-                let spec = NamespaceSpec { dimension: None, distance: Some(distance) };
-                engine.create_namespace(namespace, spec, IfExists::Return).await?;
+                let spec = NamespaceSpec { dimension: None, distance };
+                retried(|| engine.create_namespace(namespace, spec, IfExists::Return)).await?;
             }
             Self::Server(server) => server.create(namespace, distance).await?,
             Self::Nowhere => {}
@@ -70,18 +71,39 @@ impl Sink {
     /// Writes a batch. What may pass is tried again: an upsert may be repeated.
     pub async fn upsert(&self, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
         match self {
-            Self::Engine(engine) => upsert_engine(engine, namespace, rows).await,
+            Self::Engine(engine) => {
+                let done = retried(|| engine.upsert(namespace, rows.clone())).await?;
+                Ok(Written { upserted: done.upserted, inserted: Some(done.inserted) })
+            }
             Self::Server(server) => server.upsert(namespace, rows).await,
             Self::Nowhere => Ok(Written { upserted: rows.len() as u64, inserted: None }),
         }
     }
+
+    /// Stores the bytes of an index, of a namespace that exists.
+    pub async fn put_index_blob(
+        &self,
+        namespace: &NamespaceName,
+        index: IndexType,
+        bytes: Bytes,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Engine(engine) => retried(|| engine.put_index_blob(namespace, index, bytes.clone())).await,
+            Self::Server(server) => server.put_index_blob(namespace, index, bytes).await,
+            Self::Nowhere => Ok(()),
+        }
+    }
 }
 
-async fn upsert_engine(engine: &Engine, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
+/// Does what may be repeated until its outcome is definite.
+async fn retried<T, F>(mut work: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = crate::error::Result<T>>,
+{
     let mut patience = Patience::new();
     loop {
-        match engine.upsert(namespace, rows.clone()).await {
-            Ok(done) => return Ok(Written { upserted: done.upserted, inserted: Some(done.inserted) }),
+        match work().await {
+            Ok(done) => return Ok(done),
             Err(error) => {
                 let pause = match &error {
                     Error::Unavailable { retry_after, .. } | Error::Overloaded { retry_after, .. } => {
@@ -126,11 +148,23 @@ impl Server {
         Ok(Self { client, base, api_key: api_key.map(str::to_owned), was_reached: AtomicBool::new(false) })
     }
 
-    async fn create(&self, namespace: &NamespaceName, distance: Distance) -> Result<(), Failure> {
-        let body = serde_json::json!({"name": namespace.as_str(), "distance": distance.as_str()});
-        self.send(Method::POST, self.base.clone(), "application/json", body.to_string().into())
-            .await
-            .map(drop)
+    async fn create(&self, namespace: &NamespaceName, distance: Option<Distance>) -> Result<(), Failure> {
+        let body = match distance {
+            Some(distance) => serde_json::json!({"distance": distance.as_str()}),
+            None => serde_json::json!({}),
+        };
+        let url = format!("{}/{namespace}", self.base);
+        self.send(Method::PUT, url, "application/json", body.to_string().into()).await.map(drop)
+    }
+
+    async fn put_index_blob(
+        &self,
+        namespace: &NamespaceName,
+        index: IndexType,
+        bytes: Bytes,
+    ) -> Result<(), Failure> {
+        let url = format!("{}/{namespace}/indexes/{}/blob", self.base, index.as_str());
+        self.send(Method::PUT, url, "application/octet-stream", bytes).await.map(drop)
     }
 
     async fn upsert(&self, namespace: &NamespaceName, rows: &Rows) -> Result<Written, Failure> {
@@ -149,8 +183,8 @@ impl Server {
         method: Method,
         url: String,
         content_type: &'static str,
-        body: bytes::Bytes,
-    ) -> Result<bytes::Bytes, Failure> {
+        body: Bytes,
+    ) -> Result<Bytes, Failure> {
         let mut patience = Patience::new();
         loop {
             let mut request =
@@ -230,7 +264,7 @@ impl Patience {
     ) -> Result<(), Failure> {
         let pause = asked.unwrap_or(self.pause).clamp(self.pause, MAX_PAUSE);
         if self.started.elapsed() + pause > limit {
-            return Err(failure);
+            return Err(failure.passing());
         }
         tracing::warn!(?pause, "{}; trying again", failure.into_message());
         self.pause = (self.pause * 2).min(MAX_PAUSE);

@@ -44,6 +44,35 @@ pub(super) struct FileOptions {
     pub metadata_columns: Option<Vec<String>>,
 }
 
+impl FileOptions {
+    /// A flag that was given, if any.
+    pub fn first_given(&self) -> Option<&'static str> {
+        self.first_for_npy().or_else(|| self.first_for_columns())
+    }
+
+    fn first_for_npy(&self) -> Option<&'static str> {
+        let flags = [
+            ("--ids", self.ids.is_some()),
+            ("--id-prefix", self.id_prefix.is_some()),
+            ("--metadata", self.metadata.is_some()),
+        ];
+        first(&flags)
+    }
+
+    fn first_for_columns(&self) -> Option<&'static str> {
+        let flags = [
+            ("--id-column", self.id_column.is_some()),
+            ("--values-column", self.values_column.is_some()),
+            ("--metadata-columns", self.metadata_columns.is_some()),
+        ];
+        first(&flags)
+    }
+}
+
+fn first(flags: &[(&'static str, bool)]) -> Option<&'static str> {
+    flags.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
+}
+
 /// A file of rows, read in order.
 pub(super) trait RowSource: Send {
     /// Appends the next row to `rows` and returns its size in bytes; nothing after the last one.
@@ -55,7 +84,7 @@ pub(super) trait RowSource: Send {
     /// How much of the file was read, in the unit of [`RowSource::total`].
     fn position(&self) -> u64;
 
-    /// The size of the work: rows where the format tells, bytes elsewhere.
+    /// The size of the work: rows where the format tells, bytes elsewhere; 0 if nobody knows.
     fn total(&self) -> u64;
 }
 
@@ -86,15 +115,10 @@ pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Box<dyn RowSour
     let plain = name.strip_suffix(".gz").unwrap_or(&name);
     let format = plain.rsplit_once('.').map_or("", |(_, extension)| extension);
     let is_npy = format == "npy";
-    for (flag, given, fits) in [
-        ("--ids", options.ids.is_some(), is_npy),
-        ("--id-prefix", options.id_prefix.is_some(), is_npy),
-        ("--metadata", options.metadata.is_some(), is_npy),
-        ("--id-column", options.id_column.is_some(), is_columnar(format)),
-        ("--values-column", options.values_column.is_some(), is_columnar(format)),
-        ("--metadata-columns", options.metadata_columns.is_some(), is_columnar(format)),
-    ] {
-        if given && !fits {
+    for (given, fits) in
+        [(options.first_for_npy(), is_npy), (options.first_for_columns(), is_columnar(format))]
+    {
+        if let Some(flag) = given.filter(|_| !fits) {
             return Err(Failure::usage(format!("{flag} is not for .{format} files")));
         }
     }
