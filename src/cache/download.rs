@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{CacheError, Content, folder::Incoming};
-use crate::storage::{Key, Store, StoreError, StoreErrorKind};
+use crate::storage::{Key, Store, StoreError};
 
 /// What one request reads.
 const PART: u64 = 8 << 20;
@@ -74,23 +74,24 @@ impl Downloads {
             // Before anything is allocated or written.
             let actual = store.size(key).await?;
             if actual != content.length {
-                return Err(wrong_length(key, content, actual).into());
+                return Err(CacheError::wrong_length(key, content.length, actual).into());
             }
         }
         let mut sink = Sink { destination, hasher: Box::new(Xxh3::new()), written: 0 };
         if let Destination::Memory(buffer) = &mut sink.destination {
             let reserved = buffer.try_reserve(usize::try_from(content.length).unwrap_or(usize::MAX));
-            reserved.map_err(|_| no_memory(key, content))?;
+            let message = || format!("no memory for its {} bytes", content.length);
+            reserved.map_err(|_| CacheError::unavailable(key, message()))?;
         }
         let mut parts = Box::pin(parts(store, key, content));
         while let Some(part) = parts.try_next().await? {
             sink = spawn_blocking(move || sink.append(&part))
                 .await
-                .map_err(|error| CacheError::abandoned(key, &error))?
+                .map_err(|error| CacheError::unavailable(key, error))?
                 .map_err(Failed::Destination)?;
         }
         if sink.written != content.length {
-            return Err(wrong_length(key, content, sink.written).into());
+            return Err(CacheError::wrong_length(key, content.length, sink.written).into());
         }
         if sink.hasher.digest128() != content.hash {
             let reason = format!("its XXH3-128 is not {:032x}", content.hash);
@@ -134,18 +135,4 @@ fn parts<'a>(
         .map(move |range| store.get_range(key, range))
         .buffered(CONCURRENT_PARTS as usize)
         .right_stream()
-}
-
-pub(super) fn wrong_length(key: &Key, content: &Content, actual: u64) -> CacheError {
-    let reason = format!("it has {actual} bytes where {} are expected", content.length);
-    CacheError::Corrupt { object: key.shared(), reason: reason.into() }
-}
-
-fn no_memory(key: &Key, content: &Content) -> CacheError {
-    CacheError::Store(StoreError {
-        kind: StoreErrorKind::Unavailable,
-        operation: "cache",
-        key: key.shared(),
-        message: format!("no memory for its {} bytes", content.length).into(),
-    })
 }

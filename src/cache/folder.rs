@@ -107,10 +107,10 @@ impl Folder {
         if about.len() != content.length || !(checked || hash_of(&mut file)? == content.hash) {
             tracing::warn!(file = %path.display(), "a file of the disk cache is damaged; removing it");
             self.metrics.cache.damage();
-            fs::remove_file(&path)?;
+            fs::remove_file(&path).or_else(if_missing)?;
             let mut state = self.lock();
             state.checked.remove(content);
-            state.files = state.files.saturating_sub(about.len());
+            state.files = state.files.saturating_sub(about.len().max(content.length));
             self.report(&state);
             return Ok(None);
         }

@@ -15,72 +15,37 @@
 //! users hold on to. A disk cache that cannot be written costs speed, never an answer.
 
 mod download;
+mod error;
+mod fetch;
 mod folder;
 mod held;
 mod lru;
 mod residency;
 
 use std::{
-    collections::HashMap,
     fmt,
-    fs::File,
-    io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use arrow_buffer::MutableBuffer;
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture, future::Shared};
-use tokio::task::{JoinError, spawn_blocking};
 
+pub use self::error::CacheError;
 use self::{
-    download::{Destination, Downloads, Failed, wrong_length},
+    download::Downloads,
+    fetch::{Found, Inner},
     folder::Folder,
-    held::{Held, bytes, map},
-    lru::Lru,
+    held::bytes,
     residency::Residency,
 };
 use crate::{
     config::CacheConfig,
-    storage::{Key, Store, StoreError, StoreErrorKind},
-    telemetry::{CacheTier, Metrics},
+    storage::{Key, Store},
+    telemetry::Metrics,
 };
-
-/// Why an object cannot be had.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CacheError {
-    /// The store failed; [`StoreErrorKind::NotFound`] if there is no such object.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The object in the store has another length or hash than it should.
-    #[error("object {object} is corrupt: {reason}")]
-    Corrupt {
-        /// The object's key.
-        object: Arc<str>,
-        /// What is wrong.
-        reason: Arc<str>,
-    },
-    /// The folder of the disk cache cannot be used at all.
-    #[error("cannot use {} as the disk cache: {reason}", path.display())]
-    Folder {
-        /// `cache.disk_path`.
-        path: PathBuf,
-        /// What the system said.
-        reason: Arc<str>,
-    },
-}
-
-impl CacheError {
-    fn abandoned(key: &Key, error: &JoinError) -> Self {
-        Self::Store(StoreError {
-            kind: StoreErrorKind::Unavailable,
-            operation: "cache",
-            key: key.shared(),
-            message: format!("the work was given up: {error}").into(),
-        })
-    }
-}
 
 /// What an object is: the only name that the tiers know it by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,27 +69,6 @@ enum Place {
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    memory_budget: u64,
-    folder: Option<Arc<Folder>>,
-    downloads: Downloads,
-    residency: Arc<Residency>,
-    state: Mutex<State>,
-    metrics: Arc<Metrics>,
-}
-
-type Flight = Shared<BoxFuture<'static, Result<Arc<Held>, CacheError>>>;
-
-#[derive(Default)]
-struct State {
-    /// What anybody uses, in whatever tier.
-    live: HashMap<Place, Weak<Held>>,
-    /// Dead entries of `live` are removed when it grows to this.
-    sweep_at: usize,
-    memory: Lru<Content, Arc<Held>>,
-    flights: HashMap<Place, Flight>,
 }
 
 impl fmt::Debug for Cache {
@@ -151,6 +95,7 @@ impl Cache {
         let residency = Arc::new(Residency::new(memory_budget, metrics.clone()));
         let inner = Inner {
             memory_budget,
+            in_memory: AtomicU64::new(0),
             folder,
             downloads: Downloads::default(),
             residency,
@@ -173,15 +118,40 @@ impl Cache {
         length: u64,
         hash: u128,
     ) -> Result<Bytes, CacheError> {
+        let (content, place) = Self::place(store, key, length, hash);
+        match self.inner.find_or_fetch(store, key, content, place) {
+            Found::Here(held) => Ok(bytes(held)),
+            Found::Flight(flight) => flight.await.map(bytes),
+        }
+    }
+
+    /// The same object if it is on this machine already, without asking the store: for those who would
+    /// rather read a part of it than wait for the whole.
+    pub async fn local(
+        &self,
+        store: &Store,
+        key: &Key,
+        length: u64,
+        hash: u128,
+    ) -> Result<Option<Bytes>, CacheError> {
+        let (content, place) = Self::place(store, key, length, hash);
+        if let Place::File(_) = place {
+            return self.whole(store, key, length, hash).await.map(Some);
+        }
+        let held = match self.inner.find(&place, &content) {
+            Some(held) => Some(held),
+            None => self.inner.find_in_folder(key, content).await?,
+        };
+        Ok(held.map(bytes))
+    }
+
+    fn place(store: &Store, key: &Key, length: u64, hash: u128) -> (Content, Place) {
         let content = Content { hash, length };
         let place = match store.local_file(key) {
             Some(file) => Place::File(file),
             None => Place::Tiers(content),
         };
-        match self.inner.find_or_fetch(store, key, content, place) {
-            Found::Here(held) => Ok(bytes(held)),
-            Found::Flight(flight) => flight.await.map(bytes),
-        }
+        (content, place)
     }
 
     /// Says that `part`, of what [`Cache::whole`] returned, is about to be read. If it lies in a
@@ -191,209 +161,11 @@ impl Cache {
     /// call, no exclusive lock. Call it for each block that is read; what is never touched is never
     /// counted nor handed back.
     pub fn touched(&self, part: &[u8]) {
-        let held = self.inner.lock().memory.weight();
-        self.inner.residency.touched(part, held);
+        self.inner.residency.touched(part, self.inner.in_memory.load(Ordering::Relaxed));
     }
 
     /// Bytes of mapped files that count against `cache.memory_bytes`.
     pub fn resident(&self) -> u64 {
         self.inner.residency.resident()
     }
-}
-
-enum Found {
-    Here(Arc<Held>),
-    Flight(Flight),
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find_or_fetch(self: &Arc<Self>, store: &Store, key: &Key, content: Content, place: Place) -> Found {
-        let mut state = self.lock();
-        if let Some(held) = state.live.get(&place).and_then(Weak::upgrade) {
-            state.memory.touch(&content);
-            drop(state);
-            self.metrics.cache.hit(tier(&held));
-            return Found::Here(held);
-        }
-        if let Some(flight) = state.flights.get(&place) {
-            self.metrics.cache.join();
-            return Found::Flight(flight.clone());
-        }
-        let landing = Landing { inner: self.clone(), place: place.clone() };
-        let (store, key) = (store.clone(), key.clone());
-        let named = key.clone();
-        let task = tokio::spawn(async move {
-            let fetched = landing.inner.fetch(&store, &key, content, &landing.place).await;
-            if let Ok(held) = &fetched {
-                landing.inner.admit(&landing.place, held);
-            }
-            fetched
-        });
-        let flight =
-            task.map(move |joined| joined.unwrap_or_else(|error| Err(CacheError::abandoned(&named, &error))));
-        let flight = flight.boxed().shared();
-        state.flights.insert(place, flight.clone());
-        Found::Flight(flight)
-    }
-
-    async fn fetch(
-        self: &Arc<Self>,
-        store: &Store,
-        key: &Key,
-        content: Content,
-        place: &Place,
-    ) -> Result<Arc<Held>, CacheError> {
-        match (place, &self.folder) {
-            (Place::File(path), _) => self.map_own(key, content, path.clone()).await,
-            (Place::Tiers(_), Some(folder)) => self.from_folder(folder, store, key, content).await,
-            (Place::Tiers(_), None) => self.to_memory(store, key, content).await,
-        }
-    }
-
-    /// Maps the store's own file.
-    async fn map_own(&self, key: &Key, content: Content, path: PathBuf) -> Result<Arc<Held>, CacheError> {
-        let open = move || -> io::Result<_> {
-            let file = File::open(path)?;
-            let length = file.metadata()?.len();
-            // Before it is mapped: beyond the end of a file there is no memory.
-            if length == content.length { Ok(Ok(map(&file)?)) } else { Ok(Err(length)) }
-        };
-        match spawn_blocking(open).await.map_err(|error| CacheError::abandoned(key, &error))? {
-            Ok(Ok(map)) => {
-                self.metrics.cache.hit(CacheTier::mapped);
-                Ok(self.residency.admit(map))
-            }
-            Ok(Err(actual)) => Err(wrong_length(key, &content, actual)),
-            Err(error) => Err(unreadable(key, &error)),
-        }
-    }
-
-    /// From the disk cache, after a download if need be.
-    async fn from_folder(
-        self: &Arc<Self>,
-        folder: &Arc<Folder>,
-        store: &Store,
-        key: &Key,
-        content: Content,
-    ) -> Result<Arc<Held>, CacheError> {
-        let (place, inner) = (folder.clone(), self.clone());
-        let prepared = spawn_blocking(move || -> io::Result<_> {
-            if let Some(file) = place.find(&content)? {
-                return Ok((Some(map(&file)?), None));
-            }
-            let room = place.reserve(content.length, &|content| inner.in_use(content))?;
-            Ok((None, room.map(folder::Room::begin).transpose()?))
-        });
-        let incoming = match prepared.await.map_err(|error| CacheError::abandoned(key, &error))? {
-            Ok((Some(map), _)) => {
-                self.metrics.cache.hit(CacheTier::disk);
-                return Ok(self.residency.admit(map));
-            }
-            Ok((None, Some(incoming))) => incoming,
-            Ok((None, None)) => return self.to_memory(store, key, content).await,
-            Err(error) => {
-                without_disk(&error);
-                return self.to_memory(store, key, content).await;
-            }
-        };
-        self.metrics.cache.miss();
-        let written = match self.downloads.fetch(store, key, &content, Destination::File(incoming)).await {
-            Ok(Destination::File(incoming)) => {
-                let keep = move || incoming.keep(&content).and_then(|file| map(&file));
-                spawn_blocking(keep).await.map_err(|error| CacheError::abandoned(key, &error))?
-            }
-            Ok(Destination::Memory(buffer)) => return Ok(Arc::new(Held::Memory(buffer))),
-            Err(Failed::Cache(error)) => return Err(error),
-            Err(Failed::Destination(error)) => Err(error),
-        };
-        match written {
-            Ok(map) => Ok(self.residency.admit(map)),
-            Err(error) => {
-                without_disk(&error);
-                self.to_memory(store, key, content).await
-            }
-        }
-    }
-
-    async fn to_memory(&self, store: &Store, key: &Key, content: Content) -> Result<Arc<Held>, CacheError> {
-        self.metrics.cache.miss();
-        let memory = Destination::Memory(MutableBuffer::new(0));
-        match self.downloads.fetch(store, key, &content, memory).await {
-            Ok(Destination::Memory(buffer)) => Ok(Arc::new(Held::Memory(buffer))),
-            Ok(Destination::File(_)) => Err(unreadable(key, &io::ErrorKind::Unsupported.into())),
-            Err(Failed::Cache(error)) => Err(error),
-            Err(Failed::Destination(error)) => Err(unreadable(key, &error)),
-        }
-    }
-
-    /// Makes what was fetched known, and keeps it if it lies in memory.
-    fn admit(&self, place: &Place, held: &Arc<Held>) {
-        let mut evicted = Vec::new();
-        let mut state = self.lock();
-        if state.live.len() >= state.sweep_at.max(64) {
-            state.live.retain(|_, held| held.strong_count() > 0);
-            state.sweep_at = 2 * state.live.len();
-        }
-        state.live.insert(place.clone(), Arc::downgrade(held));
-        if let (Place::Tiers(content), Held::Memory(_)) = (place, &**held)
-            && content.length <= self.memory_budget
-        {
-            evicted.extend(state.memory.insert(*content, content.length, held.clone()));
-            while state.memory.weight() > self.memory_budget
-                && let Some((bytes, held)) = state.memory.pop()
-            {
-                self.metrics.cache.evict(CacheTier::memory, bytes);
-                evicted.push(held);
-            }
-            self.metrics.cache.hold(CacheTier::memory, state.memory.weight());
-        }
-        // Frees memory only after the lock is free.
-        drop(state);
-        drop(evicted);
-    }
-
-    fn in_use(&self, content: &Content) -> bool {
-        self.lock().live.get(&Place::Tiers(*content)).is_some_and(|held| held.strong_count() > 0)
-    }
-}
-
-/// Ends a flight, also one that panicked or whose runtime ended.
-struct Landing {
-    inner: Arc<Inner>,
-    place: Place,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let landed = self.inner.lock().flights.remove(&self.place);
-        // It may hold the last reference to what was fetched.
-        drop(landed);
-    }
-}
-
-fn tier(held: &Held) -> CacheTier {
-    match held {
-        Held::Mapped(_) => CacheTier::mapped,
-        Held::Memory(_) => CacheTier::memory,
-    }
-}
-
-fn without_disk(error: &io::Error) {
-    tracing::warn!(%error, "the disk cache cannot be used; holding an object in memory instead");
-}
-
-fn unreadable(key: &Key, error: &io::Error) -> CacheError {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => StoreErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
-            StoreErrorKind::Refused
-        }
-        _ => StoreErrorKind::Unavailable,
-    };
-    let message = error.to_string().into();
-    CacheError::Store(StoreError { kind, operation: "map", key: key.shared(), message })
 }
