@@ -9,6 +9,7 @@
 //! | [`types`] | namespace names, vector ids, rows, distances: validated on construction |
 //! | [`config`] | every setting, its default, and where it may come from |
 //! | [`storage`] | one `Store` over five object stores, with conditional writes that hold |
+//! | [`cache`] | immutable objects as local bytes: mapped, on disk, in memory |
 //! | [`engine`] | log, manifest, tail, search: the commit protocol and everything that reads it |
 //! | [`service`] | limits and admission between a request and the engine |
 //! | [`api`] | routes, bodies, status codes, OpenAPI |
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;

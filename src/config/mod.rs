@@ -33,6 +33,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The object store.
     pub storage: StorageConfig,
+    /// Copies of immutable objects on this machine.
+    pub cache: CacheConfig,
     /// The commit log.
     pub log: LogConfig,
     /// Folding the log into segments, and merging those.
@@ -323,6 +325,26 @@ impl Default for RetryConfig {
             max_delay: Duration::from_secs(60),
             factor: 2.0,
         }
+    }
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Bytes of objects in memory: of whole ones where there is no disk cache, and of the parts of
+    /// mapped files that were read lately.
+    pub memory_bytes: ByteSize,
+    /// Bytes of objects in `disk_path`.
+    pub disk_bytes: ByteSize,
+    /// The folder of the disk cache; created if missing, may be shared by servers on one machine.
+    /// None: no disk cache. On fs it is not used, since the objects are files already.
+    pub disk_path: Option<PathBuf>,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { memory_bytes: ByteSize::mib(512), disk_bytes: ByteSize::gib(10), disk_path: None }
     }
 }
 

@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, time::Duration};
 use figment::value::Value;
 use secrecy::SecretString;
 
-use super::{ApiKeyConfig, AuthConfig, BackendConfig, Config, RetryConfig, Scope, StorageConfig};
+use super::{
+    ApiKeyConfig, AuthConfig, BackendConfig, CacheConfig, Config, RetryConfig, Scope, StorageConfig,
+};
 
 /// The path of the backend's settings.
 pub(super) const BACKEND: &str = "storage.backend";
@@ -127,6 +129,7 @@ fn sample(backend: BackendConfig) -> Config {
     };
     Config {
         auth: AuthConfig { keys: vec![key] },
+        cache: CacheConfig { disk_path: Some("sample".into()), ..CacheConfig::default() },
         storage: StorageConfig {
             backend,
             retry: RetryConfig::default(),

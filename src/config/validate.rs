@@ -22,6 +22,10 @@ impl Config {
         check_keys(&self.auth, &mut problems);
         self.check_storage(&mut problems);
         check_backend(&self.storage.backend, &mut problems);
+        if self.cache.disk_path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            problems
+                .push(("cache.disk_path".into(), "must not be empty; leave it out for no disk cache".into()));
+        }
         self.check_log(&mut problems);
         if let Err(error) = EnvFilter::builder().parse(&self.telemetry.filter) {
             problems.push(("telemetry.filter".into(), format!("not a filter: {error}")));

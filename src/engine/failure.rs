@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    cache::CacheError,
     error::Error,
     storage::{StoreError, StoreErrorKind},
 };
@@ -25,6 +26,19 @@ impl From<StoreError> for Error {
             StoreErrorKind::Conflict | StoreErrorKind::Unknown => {
                 Self::OutcomeUnknown { reason: error.to_string() }
             }
+        }
+    }
+}
+
+impl From<CacheError> for Error {
+    /// The same for objects that come through the cache.
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Store(error) => error.into(),
+            CacheError::Corrupt { object, reason } => {
+                Self::Corrupt { object: object.to_string(), reason: reason.to_string() }
+            }
+            CacheError::Folder { .. } => Self::internal(error),
         }
     }
 }

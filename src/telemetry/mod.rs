@@ -3,6 +3,7 @@
 //! Metrics are values that are passed in, not globals, so that tests run several servers in one
 //! process and read each one's counters.
 
+mod cache;
 mod http;
 mod log;
 pub mod logging;
@@ -11,6 +12,7 @@ mod store;
 use prometheus_client::registry::Registry;
 
 pub use self::{
+    cache::{CacheMetrics, CacheTier},
     http::HttpMetrics,
     log::{CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
     store::StoreMetrics,
@@ -20,6 +22,8 @@ pub use self::{
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Copies of objects on this machine.
+    pub cache: CacheMetrics,
     /// Requests to this server.
     pub http: HttpMetrics,
     /// Commits, refreshes and what namespaces hold.
@@ -31,10 +35,11 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("quiver");
+        let cache = CacheMetrics::register(&mut registry);
         let http = HttpMetrics::register(&mut registry);
         let log = LogMetrics::register(&mut registry);
         let store = StoreMetrics::register(&mut registry);
-        Self { registry, http, log, store }
+        Self { registry, cache, http, log, store }
     }
 }
 
