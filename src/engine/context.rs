@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    cache::Cache,
     clock::SharedClock,
     config::{CompactionConfig, LogConfig, RetryConfig},
     random::Random,
@@ -18,6 +19,7 @@ const MAX_SETTLE_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Context {
     pub store: Store,
+    pub cache: Cache,
     pub clock: SharedClock,
     pub random: Random,
     pub metrics: Arc<Metrics>,

@@ -41,6 +41,7 @@ use self::{
     segment::SegmentRef,
 };
 use crate::{
+    cache::Cache,
     clock::SharedClock,
     config::Config,
     error::{Error, Result},
@@ -62,7 +63,8 @@ impl Engine {
     /// An engine over a store. Contacts nothing.
     ///
     /// # Errors
-    /// If the operating system gives no threads to search with.
+    /// If the operating system gives no threads to search with, or the folder of the disk cache
+    /// cannot be used.
     pub fn new(store: Store, clock: SharedClock, config: &Config, metrics: Arc<Metrics>) -> Result<Self> {
         Self::with_random(store, clock, Random::from_os(), config, metrics)
     }
@@ -77,6 +79,7 @@ impl Engine {
     ) -> Result<Self> {
         let context = Context {
             store,
+            cache: Cache::open(&config.cache, metrics.clone())?,
             clock,
             random,
             metrics,

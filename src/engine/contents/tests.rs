@@ -74,7 +74,8 @@ fn folded(contents: &mut Contents, now: Timestamp) -> Contents {
             lookup: Blob::of(&written.lookup),
             deletes: None,
         };
-        let segment = Segment::open(reference, ("data", data.into()), ("lookup", &written.lookup)).unwrap();
+        let segment =
+            Segment::open(reference, None, ("data", data.into()), ("lookup", &written.lookup)).unwrap();
         segments.push(SegmentView::new(Arc::new(segment), &RoaringBitmap::new()));
     }
     Contents::new(Some(snapshot.dimension), segments)

@@ -20,7 +20,7 @@ use crate::{
         context::offload,
         format::Hash,
         manifest::{Manifest, NamespaceConfig, RingEntry},
-        segment::{Blob, Deletes, Segment, SegmentRef, SegmentView, SegmentWriter, Written, encode_deletes},
+        segment::{Blob, Deletes, SegmentRef, SegmentView, SegmentWriter, Written, encode_deletes},
     },
     error::{Error, Result},
     storage::{Tag, keys},
@@ -167,27 +167,11 @@ impl Namespace {
         let data_key = keys::segment_data(&self.name, self.incarnation, id);
         let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
         let store = &self.context.store;
-        futures::future::try_join(
-            store.put(&data_key, data.clone()),
-            store.put(&lookup_key, written.lookup.clone()),
-        )
-        .await?;
+        futures::future::try_join(store.put(&data_key, data), store.put(&lookup_key, written.lookup)).await?;
         done.bytes += reference.bytes();
         done.rows += reference.rows;
-        let segment = self.open_written(&reference, data, &written.lookup).await?;
+        let segment = self.open_segment(&reference).await?;
         Ok(Some((reference, SegmentView::new(Arc::new(segment), &RoaringBitmap::new()))))
-    }
-
-    /// A segment that was just written.
-    pub(super) async fn open_written(
-        &self,
-        reference: &SegmentRef,
-        data: Bytes,
-        lookup: &Bytes,
-    ) -> Result<Segment> {
-        let data_key = keys::segment_data(&self.name, self.incarnation, reference.id);
-        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, reference.id);
-        Segment::open(reference.clone(), (data_key.as_str(), data), (lookup_key.as_str(), lookup))
     }
 
     /// The segment as the next manifest names it: with the rows that died since the last one did.

@@ -22,7 +22,7 @@ use crate::{
         segment::{Blob, Segment, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
-    storage::{Key, StoreErrorKind, keys},
+    storage::{Key, keys},
     types::NamespaceName,
 };
 
@@ -168,7 +168,8 @@ pub(super) async fn open_segment(
         read_blob(context, &lookup, &reference.lookup),
     )
     .await?;
-    Segment::open(reference.clone(), (data.as_str(), rows), (lookup.as_str(), &index))
+    let cache = Some(context.cache.clone());
+    Segment::open(reference.clone(), cache, (data.as_str(), rows), (lookup.as_str(), &index))
 }
 
 pub(super) async fn read_deletes(
@@ -181,7 +182,7 @@ pub(super) async fn read_deletes(
         return Ok(RoaringBitmap::new());
     };
     let key = keys::segment_deletes(name, incarnation, reference.id, deletes.seq);
-    let bytes = read_blob(context, &key, &deletes.blob).await?;
+    let bytes = read_once(context, &key, &deletes.blob).await?;
     let rows = decode_deletes(&bytes, reference.rows).map_err(|reason| corrupt(context, &key, reason))?;
     if rows.len() == deletes.rows {
         return Ok(rows);
@@ -190,15 +191,23 @@ pub(super) async fn read_deletes(
     Err(corrupt(context, &key, reason))
 }
 
-/// An immutable object, checked.
+/// The bytes of an object of a segment, held by the cache.
 async fn read_blob(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
-    let bytes = match context.store.get(key).await {
-        Ok(object) => object.bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => {
-            return Err(corrupt(context, key, "it is missing".into()));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let bytes = context.cache.whole(&context.store, key, blob.bytes, blob.xxh3_128).await;
+    bytes.map_err(|error| judged(context, key, error.into()))
+}
+
+/// The bytes of a small object that is read once, checked.
+async fn read_once(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
+    let bytes = context.store.get(key).await.map_err(|error| judged(context, key, error.into()))?.bytes;
     blob.check(&bytes).map_err(|reason| corrupt(context, key, reason))?;
     Ok(bytes)
+}
+
+/// The same error; damage is counted and logged.
+fn judged(context: &Context, key: &Key, error: Error) -> Error {
+    match error {
+        Error::Corrupt { reason, .. } => corrupt(context, key, reason),
+        other => other,
+    }
 }

@@ -19,6 +19,7 @@ use super::{
     writer::schema,
 };
 use crate::{
+    cache::Cache,
     clock::Timestamp,
     engine::format::hash,
     error::{Error, Result},
@@ -28,6 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Segment {
     reference: SegmentRef,
+    /// Hears which parts are used, if the data is mapped.
+    cache: Option<Cache>,
     /// What to call it in errors.
     object: Arc<str>,
     data: Buffer,
@@ -51,11 +54,16 @@ pub struct Batch {
 
 impl Segment {
     /// Opens a segment from the bytes of its objects; `data` is not looked at yet. The names are
-    /// those of the objects, for errors.
+    /// those of the objects, for errors; `cache` is where the data comes from, if from one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the lookup is damaged or does not fit the data.
-    pub fn open(reference: SegmentRef, data: (&str, Bytes), lookup: (&str, &Bytes)) -> Result<Self> {
+    pub fn open(
+        reference: SegmentRef,
+        cache: Option<Cache>,
+        data: (&str, Bytes),
+        lookup: (&str, &Bytes),
+    ) -> Result<Self> {
         let corrupt = |object: &str, reason| Error::Corrupt { object: object.to_owned(), reason };
         let (object, data) = data;
         let (lookup_object, lookup) = lookup;
@@ -75,7 +83,7 @@ impl Segment {
             next += place.rows;
         }
         let batches = lookup.batches.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { reference, object: object.into(), data: data.into(), lookup, first_rows, batches })
+        Ok(Self { reference, cache, object: object.into(), data: data.into(), lookup, first_rows, batches })
     }
 
     /// As the manifest names it.
@@ -119,6 +127,9 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`]
     pub fn batch(&self, index: usize) -> Result<&Batch> {
+        if let Some(cache) = &self.cache {
+            cache.touched(self.bytes_of(&self.lookup.batches[index]));
+        }
         if let Some(batch) = self.batches[index].get() {
             return Ok(batch);
         }
@@ -167,6 +178,11 @@ impl Segment {
     /// When rows expire, ascending.
     pub fn expiry(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
         self.lookup.expiry()
+    }
+
+    fn bytes_of(&self, place: &BatchPlace) -> &[u8] {
+        let range = place.range();
+        &self.data[range.start as usize..range.end as usize]
     }
 
     fn read(&self, place: &BatchPlace) -> std::result::Result<Batch, String> {

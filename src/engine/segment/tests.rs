@@ -59,7 +59,7 @@ fn write(rows: &Model) -> (Bytes, Bytes, SegmentRef) {
 }
 
 fn open(data: &Bytes, lookup: &Bytes, reference: &SegmentRef) -> crate::error::Result<Segment> {
-    Segment::open(reference.clone(), ("data", data.clone()), ("lookup", lookup))
+    Segment::open(reference.clone(), None, ("data", data.clone()), ("lookup", lookup))
 }
 
 /// All rows of a segment, by whatever way; an error if any of it is damaged.
