@@ -181,7 +181,7 @@ fn a_full_disk_refuses_cleanly_and_later_writes_work() {
     let workdir = Workdir::new();
     let quiver = env!("CARGO_BIN_EXE_quiver");
     let mut limited = Command::new("sh");
-    limited.current_dir(workdir.path("")).args([
+    limited.env_remove("QUIVER_DATA").current_dir(workdir.path("")).args([
         "-c",
         "trap '' XFSZ; ulimit -f 128; exec \"$0\" serve --listen 127.0.0.1:0",
         quiver,
