@@ -1,0 +1,2 @@
+#[test]
+fn t() { let _ = stateright::HasDiscoveries::AnyFailures; }
