@@ -153,3 +153,39 @@ fn refused_leaves_nothing(_: &Model, state: &State) -> bool {
 fn no_false_alarm(_: &Model, state: &State) -> bool {
     state.nodes.iter().all(|node| !node.false_alarm)
 }
+
+/// What must be reachable, or the model proves nothing.
+pub const SOMETIMES: &[Named] = &[
+    ("a ghost stands at a place that was folded and deleted", ghost_stands),
+    ("a folded entry is deleted", folded_entry_is_deleted),
+    ("a replaced or orphaned segment is deleted", |_, state| {
+        state.store.segments.len() < usize::from(state.store.next_segment)
+    }),
+    ("a fence is in the manifest", |_, state| state.store.manifest.fence > 0),
+    ("the ring forgets", |_, state| {
+        state.store.manifest.ring.len() < usize::from(state.store.manifest.folded)
+    }),
+    ("an outcome is unknown", |_, state| {
+        answers(state).any(|(_, answer)| matches!(answer, Answer::Unknown { .. }))
+    }),
+    ("a batch is refused", |_, state| answers(state).any(|(_, answer)| answer == Answer::Refused)),
+    ("a client hangs", |_, state| answers(state).any(|(_, answer)| answer == Answer::Hung)),
+    ("the second incarnation is written", |_, state| {
+        answers(state).any(|(_, answer)| matches!(answer, Answer::Committed(1, _)))
+    }),
+    ("everything is acknowledged and folded", |_, state| {
+        let folded = usize::from(state.store.manifest.folded);
+        answers(state).all(|(_, answer)| matches!(answer, Answer::Committed(..)))
+            && folded == state.store.committed.iter().flatten().count()
+    }),
+];
+
+fn ghost_stands(_: &Model, state: &State) -> bool {
+    let store = &state.store;
+    store.log.iter().any(|(place, entry)| committed_at(store, place.0, place.1) != Some(entry))
+}
+
+fn folded_entry_is_deleted(_: &Model, state: &State) -> bool {
+    let manifest = &state.store.manifest;
+    (1..=manifest.folded).any(|seq| !state.store.log.contains_key(&(manifest.incarnation, seq)))
+}
