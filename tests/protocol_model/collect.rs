@@ -30,7 +30,10 @@ pub enum Collector {
     /// Has read a mark that is old enough; about to read the manifest, or to put the fence in.
     Ripe(Mark),
     /// Deletes what both agree on.
-    Deleting { mark: Mark, judged_by: Manifest },
+    Deleting {
+        mark: Mark,
+        judged_by: Manifest,
+    },
 }
 
 impl Collector {
@@ -46,11 +49,8 @@ impl Collector {
             }),
             Self::Listed(listing) => Self::Condemning(condemn(listing, store.manifest.clone())),
             Self::Condemning(mark) => {
-                let mark = if rules.hold(Rule::ListBeforeManifest) {
-                    mark
-                } else {
-                    condemn(list(store), mark.seen)
-                };
+                let mark =
+                    if rules.hold(Rule::ListBeforeManifest) { mark } else { condemn(list(store), mark.seen) };
                 store.mark = Some(mark);
                 Self::Idle
             }
@@ -87,7 +87,10 @@ impl Collector {
         let Self::Deleting { mark, judged_by } = self else { return Vec::new() };
         let entries = store.log.keys().map(|(incarnation, seq)| Garbage::Entry(*incarnation, *seq));
         let segments = mark.segments.iter().filter(|id| store.segments.contains_key(id)).copied();
-        entries.chain(segments.map(Garbage::Segment)).filter(|it| is_condemned(mark, judged_by, *it)).collect()
+        entries
+            .chain(segments.map(Garbage::Segment))
+            .filter(|it| is_condemned(mark, judged_by, *it))
+            .collect()
     }
 
     /// Ends a sweep.

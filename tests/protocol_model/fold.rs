@@ -10,7 +10,10 @@ use crate::{
 pub enum Folder {
     Idle,
     /// Reads the entries after the fold; `entries` begins at place 1.
-    Gather { base: Manifest, entries: Vec<Entry> },
+    Gather {
+        base: Manifest,
+        entries: Vec<Entry>,
+    },
     /// Has written the segment; about to swap the manifest.
     Swap(Fold),
     /// The reply to the swap was lost; about to read the manifest.
@@ -41,7 +44,8 @@ impl Folder {
             }
             Self::Gather { base, entries } => {
                 let place = (base.incarnation, entries.len() as u8 + 1);
-                let found = store.log.get(&place).filter(|entry| !entry.seal || !rules.hold(Rule::FoldStopsAtSeal));
+                let found =
+                    store.log.get(&place).filter(|entry| !entry.seal || !rules.hold(Rule::FoldStopsAtSeal));
                 match found {
                     Some(entry) => entries.push(*entry),
                     None if entries.len() == usize::from(base.folded) => *self = Self::Idle,

@@ -35,8 +35,6 @@ pub struct Model {
     pub creations: u8,
     /// Whether committers may run out of time.
     pub give_up: bool,
-    /// The deepest step that is looked at (0: all).
-    pub depth: usize,
 }
 
 /// Everything: the store, the processes, and what may still happen.
@@ -120,7 +118,9 @@ impl Model {
     fn committer_actions(&self, state: &State, index: usize, actions: &mut Vec<Action>) {
         let node = &state.nodes[index];
         match &node.committer {
-            Committer::Idle if node.has_batch() && node.view.is_some() => actions.push(Action::Prepare(index)),
+            Committer::Idle if node.has_batch() && node.view.is_some() => {
+                actions.push(Action::Prepare(index))
+            }
             Committer::Idle => {}
             Committer::Put(attempt) => {
                 actions.push(Action::Put(index, Delivery::Replied));
@@ -152,7 +152,9 @@ impl Model {
     fn folder_actions(&self, state: &State, index: usize, actions: &mut Vec<Action>) {
         let folder = &state.folders[index];
         match folder {
-            Folder::Idle if state.folds > 0 && state.store.manifest.live => actions.push(Action::Gather(index)),
+            Folder::Idle if state.folds > 0 && state.store.manifest.live => {
+                actions.push(Action::Gather(index))
+            }
             Folder::Idle => {}
             Folder::Gather { .. } => {
                 actions.push(Action::Gather(index));

@@ -76,9 +76,11 @@ fn one_winner_per_place(_: &Model, state: &State) -> bool {
     places.sort_unstable();
     places.dedup();
     places.len() == acknowledged
-        && store.log.iter().filter(|(place, _)| counts(place)).all(|(place, entry)| {
-            committed_at(store, place.0, place.1) == Some(entry)
-        })
+        && store
+            .log
+            .iter()
+            .filter(|(place, _)| counts(place))
+            .all(|(place, entry)| committed_at(store, place.0, place.1) == Some(entry))
 }
 
 fn fold_is_log_prefix(_: &Model, state: &State) -> bool {
@@ -131,9 +133,9 @@ pub fn is_current(store: &Store, shown: &Shown) -> bool {
 
 fn views_are_prefixes(_: &Model, state: &State) -> bool {
     let views = state.nodes.iter().filter_map(|node| node.view.as_ref());
-    views.into_iter().all(|view| {
-        state.store.committed[usize::from(view.manifest.incarnation)].starts_with(&view.entries)
-    })
+    views
+        .into_iter()
+        .all(|view| state.store.committed[usize::from(view.manifest.incarnation)].starts_with(&view.entries))
 }
 
 fn nothing_after_seal(_: &Model, state: &State) -> bool {
@@ -145,9 +147,9 @@ fn unknown_only_if_sent(_: &Model, state: &State) -> bool {
 }
 
 fn refused_leaves_nothing(_: &Model, state: &State) -> bool {
-    answers(state).filter(|(_, answer)| *answer == Answer::Refused).all(|(batch, _)| {
-        state.store.committed.iter().flatten().all(|entry| entry.batch != batch)
-    })
+    answers(state)
+        .filter(|(_, answer)| *answer == Answer::Refused)
+        .all(|(batch, _)| state.store.committed.iter().flatten().all(|entry| entry.batch != batch))
 }
 
 fn no_false_alarm(_: &Model, state: &State) -> bool {

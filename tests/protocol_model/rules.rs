@@ -27,6 +27,8 @@ pub enum Rule {
     UnknownOnlyIfSent,
     /// 7: "nothing there" counts only if the manifest has not passed the place.
     ConfirmAfterRead,
+    /// 8: a look that need not be repeated is still asked: it may know more than the answer at hand.
+    FreshLookStillJudges,
     /// 7: a read shares only a refresh that began after it.
     RefreshBeginsAfterRead,
     /// 8: what is trusted without a look is younger than anything that is deleted.
@@ -55,6 +57,39 @@ pub enum Rule {
     TombstoneFoldsLog,
     /// 12: a namespace is created again under a new incarnation.
     NewIncarnation,
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: &[Self] = &[
+        Self::ConfirmBeforeApply,
+        Self::StoreRefusesSecondPut,
+        Self::ConfirmAfterPut,
+        Self::FoldBelowPlaceCommits,
+        Self::RingDecides,
+        Self::ForgottenIsUnknown,
+        Self::EndedIsUnknown,
+        Self::ReadBackAfterConflict,
+        Self::ConfirmAfterReadBack,
+        Self::SamePlaceRetry,
+        Self::UnknownOnlyIfSent,
+        Self::ConfirmAfterRead,
+        Self::FreshLookStillJudges,
+        Self::RefreshBeginsAfterRead,
+        Self::SafeAgeBelowGcAge,
+        Self::StoreRefusesStaleSwap,
+        Self::KeepSegmentsOfUnknownSwap,
+        Self::FoldRespectsFence,
+        Self::MarkMustBeOld,
+        Self::RecheckBeforeDelete,
+        Self::ListBeforeManifest,
+        Self::FenceBeforeDelete,
+        Self::MissingSegmentRefreshes,
+        Self::RefuseAfterSeal,
+        Self::FoldStopsAtSeal,
+        Self::TombstoneFoldsLog,
+        Self::NewIncarnation,
+    ];
 }
 
 /// Which rules hold.

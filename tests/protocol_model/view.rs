@@ -123,6 +123,10 @@ pub fn read_on(
                 confirm(view, store, seq);
             }
             let known = view.as_mut()?;
+            // The other thread may have loaded the view anew since we asked.
+            if known.manifest.folded >= seq && rules.hold(Rule::FreshLookStillJudges) && !trusted {
+                return Some(Progress::On(Reading::Get));
+            }
             let Some(entry) = found else {
                 return Some(Progress::Current);
             };
