@@ -27,8 +27,8 @@ pub enum Rule {
     UnknownOnlyIfSent,
     /// 7: "nothing there" counts only if the manifest has not passed the place.
     ConfirmAfterRead,
-    /// 8: a look that need not be repeated is still asked: it may know more than the answer at hand.
-    FreshLookStillJudges,
+    /// 7: "nothing there" ends a refresh only of the view that asked, not of one that was loaded since.
+    RefreshIsOfOneView,
     /// 7: a read shares only a refresh that began after it.
     RefreshBeginsAfterRead,
     /// 8: what is trusted without a look is younger than anything that is deleted.
@@ -74,7 +74,7 @@ impl Rule {
         Self::SamePlaceRetry,
         Self::UnknownOnlyIfSent,
         Self::ConfirmAfterRead,
-        Self::FreshLookStillJudges,
+        Self::RefreshIsOfOneView,
         Self::RefreshBeginsAfterRead,
         Self::SafeAgeBelowGcAge,
         Self::StoreRefusesStaleSwap,

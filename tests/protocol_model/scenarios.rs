@@ -31,6 +31,7 @@ pub fn whole() -> Vec<(&'static str, Model)> {
     let two_writers = nodes(&[(&[Rows], 0), (&[Rows], 0)]);
     let sealing = nodes(&[(&[Rows], 0), (&[Seal], 0)]);
     vec![
+        ("three nodes", folding(nodes(&[(&[Rows], 0), (&[Rows], 0), (&[Rows], 1)]), 1, 1)),
         ("write, read, fold, collect", collecting(folding(write_and_read.clone(), 1, 1), 1)),
         (
             "lost replies, fold, collect",
@@ -42,7 +43,6 @@ pub fn whole() -> Vec<(&'static str, Model)> {
         ),
         ("racing folds", Model { faults: 1, ..collecting(folding(nodes(&[(&[Rows, Rows], 0)]), 2, 2), 1) }),
         ("seal and create again", Model { faults: 1, creations: 1, ..collecting(folding(sealing, 1, 1), 1) }),
-        ("three nodes", folding(nodes(&[(&[Rows], 0), (&[Rows], 0), (&[Rows], 1)]), 1, 1)),
     ]
 }
 
@@ -68,7 +68,7 @@ pub fn that_needs(rule: Rule) -> (Model, &'static str) {
         Rule::UnknownOnlyIfSent => {
             (Model { faults: 1, ..one }, "unknown is said only if a PUT may have been sent")
         }
-        Rule::ConfirmAfterRead | Rule::FreshLookStillJudges => {
+        Rule::ConfirmAfterRead | Rule::RefreshIsOfOneView => {
             (collecting(folding(read_beside, 1, 1), 1), CURRENT)
         }
         Rule::RefreshBeginsAfterRead => (nodes(&[(&[Rows], 0), (&[], 2)]), CURRENT),

@@ -123,8 +123,9 @@ pub fn read_on(
                 confirm(view, store, seq);
             }
             let known = view.as_mut()?;
-            // The other thread may have loaded the view anew since we asked.
-            if known.manifest.folded >= seq && rules.hold(Rule::FreshLookStillJudges) && !trusted {
+            // If the other thread has loaded the view anew meanwhile, what it lacks is not at our place.
+            let loaded_anew = known.next() < seq || known.manifest.folded >= seq;
+            if loaded_anew && rules.hold(Rule::RefreshIsOfOneView) && !trusted {
                 return Some(Progress::On(Reading::Get));
             }
             let Some(entry) = found else {
