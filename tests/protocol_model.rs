@@ -41,8 +41,8 @@ use stateright::{Checker, HasDiscoveries, Model as _};
 
 /// States of the whole protocol that must be visited.
 const MIN_STATES: usize = 1_000_000;
-/// A search that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A search that takes longer is given up, which fails the test.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn search(model: Model, until: HasDiscoveries) -> impl Checker<Model> {
     model.checker().threads(2).timeout(PATIENCE).finish_when(until).spawn_bfs().join()
@@ -56,9 +56,13 @@ fn steps(path: stateright::Path<State, model::Action>) -> String {
 #[test]
 fn the_whole_protocol_is_safe() {
     let only = std::env::var("QUIVER_MODEL_SCENARIO").ok();
+    let mut scenarios = scenarios::usual();
+    if std::env::var_os("QUIVER_MODEL_LARGE").is_some() {
+        scenarios.extend(scenarios::large());
+    }
     let mut reached = BTreeSet::new();
     let mut visited = 0;
-    for (name, model) in scenarios::whole() {
+    for (name, model) in scenarios {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
