@@ -23,17 +23,14 @@ pub enum Garbage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Collector {
     Idle,
-    /// Has listed everything; about to read the manifest.
+    /// Has listed everything; about to read the manifest and to fence it.
     Listed(Listing),
+    /// Has read the manifest before it lists: only when a rule is removed.
+    Hasty(Manifest),
     /// Knows what to condemn; about to put the mark.
     Condemning(Mark),
-    /// Has read a mark that is old enough; about to read the manifest, or to put the fence in.
-    Ripe(Mark),
-    /// Deletes what both agree on.
-    Deleting {
-        mark: Mark,
-        judged_by: Manifest,
-    },
+    /// Has read a mark that is old enough; deletes what it condemned.
+    Deleting(Mark),
 }
 
 impl Collector {
@@ -41,16 +38,14 @@ impl Collector {
     pub fn mark(&mut self, store: &mut Store, rules: Rules) {
         *self = match std::mem::replace(self, Self::Idle) {
             Self::Idle if rules.hold(Rule::ListBeforeManifest) => Self::Listed(list(store)),
-            Self::Idle => Self::Condemning(Mark {
-                seen: store.manifest.clone(),
-                segments: Vec::new(),
-                incarnations: Vec::new(),
-                age: 0,
-            }),
-            Self::Listed(listing) => Self::Condemning(condemn(listing, store.manifest.clone())),
+            Self::Idle => Self::Hasty(store.manifest.clone()),
+            Self::Listed(listing) => {
+                let mark = condemn(listing, store.manifest.clone());
+                fence(store, rules, &mark);
+                Self::Condemning(mark)
+            }
+            Self::Hasty(seen) => Self::Condemning(condemn(list(store), seen)),
             Self::Condemning(mark) => {
-                let mark =
-                    if rules.hold(Rule::ListBeforeManifest) { mark } else { condemn(list(store), mark.seen) };
                 store.mark = Some(mark);
                 Self::Idle
             }
@@ -61,36 +56,17 @@ impl Collector {
     /// Reads the mark, if it is old by the store's clock.
     pub fn ripen(&mut self, store: &Store) {
         if let Some(mark) = &store.mark {
-            *self = Self::Ripe(Mark { age: 0, ..mark.clone() });
+            *self = Self::Deleting(Mark { age: 0, ..mark.clone() });
         }
     }
 
-    /// Judges the condemned by the present manifest. If segments are to go, it first moves the
-    /// manifest, with a fence: from here on no swap that began before the mark can bring them back.
-    pub fn judge(&mut self, store: &mut Store, rules: Rules) {
-        let Self::Ripe(mark) = self.clone() else { return };
-        if !rules.hold(Rule::RecheckBeforeDelete) {
-            *self = Self::Deleting { judged_by: mark.seen.clone(), mark };
-            return;
-        }
-        let unreferenced = mark.segments.iter().any(|id| Some(*id) != store.manifest.segment);
-        if unreferenced && rules.hold(Rule::FenceBeforeDelete) {
-            let fence = mark.seen.version.max(store.manifest.fence);
-            let version = store.manifest.version + 1;
-            store.manifest = Manifest { version, fence, ..store.manifest.clone() };
-        }
-        *self = Self::Deleting { mark, judged_by: store.manifest.clone() };
-    }
-
-    /// What may be deleted now.
+    /// What may be deleted now. What was condemned stays so: no look at the manifest is needed.
     pub fn garbage(&self, store: &Store) -> Vec<Garbage> {
-        let Self::Deleting { mark, judged_by } = self else { return Vec::new() };
-        let entries = store.log.keys().map(|(incarnation, seq)| Garbage::Entry(*incarnation, *seq));
-        let segments = mark.segments.iter().filter(|id| store.segments.contains_key(id)).copied();
-        entries
-            .chain(segments.map(Garbage::Segment))
-            .filter(|it| is_condemned(mark, judged_by, *it))
-            .collect()
+        let Self::Deleting(mark) = self else { return Vec::new() };
+        let entries = store.log.keys().filter(|place| is_condemned(mark, **place));
+        let segments = mark.segments.iter().filter(|id| store.segments.contains_key(id));
+        let entries = entries.map(|(incarnation, seq)| Garbage::Entry(*incarnation, *seq));
+        entries.chain(segments.map(|id| Garbage::Segment(*id))).collect()
     }
 
     /// Ends a sweep.
@@ -125,17 +101,18 @@ fn condemn(listing: Listing, seen: Manifest) -> Mark {
     Mark { seen, segments, incarnations, age: 0 }
 }
 
-/// Whether the mark and the manifest that judges it agree that an object is garbage.
-fn is_condemned(mark: &Mark, judge: &Manifest, garbage: Garbage) -> bool {
-    match garbage {
-        Garbage::Segment(id) => judge.segment != Some(id),
-        Garbage::Entry(incarnation, _) if mark.incarnations.contains(&incarnation) => {
-            !judge.is_life_of(incarnation)
-        }
-        Garbage::Entry(incarnation, seq) => {
-            mark.seen.is_life_of(incarnation)
-                && seq <= mark.seen.folded
-                && (!judge.is_life_of(incarnation) || seq <= judge.folded)
-        }
+/// Swaps in a manifest with a fence if segments are condemned: no swap that began before can bring
+/// them back. The swap is repeated from the reading of the manifest on until it succeeds, so it is
+/// one step here.
+fn fence(store: &mut Store, rules: Rules, mark: &Mark) {
+    if !mark.segments.is_empty() && rules.hold(Rule::FenceBeforeMark) {
+        let (version, fence) = (mark.seen.version + 1, mark.seen.version);
+        store.manifest = Manifest { version, fence, ..mark.seen.clone() };
     }
+}
+
+/// Whether a log entry was condemned.
+fn is_condemned(mark: &Mark, (incarnation, seq): (Incarnation, Seq)) -> bool {
+    let over = mark.incarnations.contains(&incarnation);
+    over || mark.seen.is_life_of(incarnation) && seq <= mark.seen.folded
 }

@@ -76,7 +76,6 @@ pub enum Action {
     LookAgain(usize),
     Mark(usize),
     Ripen(usize),
-    JudgeMark(usize),
     Delete(Garbage),
     FinishSweep(usize),
 }
@@ -183,9 +182,10 @@ impl Model {
                     actions.push(Action::Ripen(index));
                 }
             }
-            Collector::Listed(_) | Collector::Condemning(_) => actions.push(Action::Mark(index)),
-            Collector::Ripe(_) => actions.push(Action::JudgeMark(index)),
-            Collector::Deleting { .. } => {
+            Collector::Listed(_) | Collector::Hasty(_) | Collector::Condemning(_) => {
+                actions.push(Action::Mark(index))
+            }
+            Collector::Deleting(_) => {
                 actions.extend(collector.garbage(&state.store).into_iter().map(Action::Delete));
                 actions.push(Action::FinishSweep(index));
             }
@@ -236,7 +236,6 @@ impl Model {
                 collectors[index].mark(store, rules);
             }
             Action::Ripen(index) => collectors[index].ripen(store),
-            Action::JudgeMark(index) => collectors[index].judge(store, rules),
             Action::Delete(garbage) => collect::delete(store, garbage),
             Action::FinishSweep(index) => collectors[index].finish(store),
         }

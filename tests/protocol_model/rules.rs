@@ -41,12 +41,10 @@ pub enum Rule {
     FoldRespectsFence,
     /// 10: nothing is deleted before a mark that condemned it has grown old, however old it is itself.
     MarkMustBeOld,
-    /// 10: what a mark condemned is judged again by the present manifest.
-    RecheckBeforeDelete,
     /// 10: objects are listed before the manifest that condemns them is read.
     ListBeforeManifest,
-    /// 10: a fence in the manifest goes before the deletion of segments.
-    FenceBeforeDelete,
+    /// 10: a fence in the manifest goes before a mark that condemns segments.
+    FenceBeforeMark,
     /// 10: a missing segment of an old manifest is a reason to look again.
     MissingSegmentRefreshes,
     /// 12: nothing is put after a SEAL.
@@ -81,9 +79,8 @@ impl Rule {
         Self::KeepSegmentsOfUnknownSwap,
         Self::FoldRespectsFence,
         Self::MarkMustBeOld,
-        Self::RecheckBeforeDelete,
         Self::ListBeforeManifest,
-        Self::FenceBeforeDelete,
+        Self::FenceBeforeMark,
         Self::MissingSegmentRefreshes,
         Self::RefuseAfterSeal,
         Self::FoldStopsAtSeal,

@@ -89,9 +89,7 @@ pub fn that_needs(rule: Rule) -> (Model, &'static str) {
         Rule::SafeAgeBelowGcAge | Rule::MarkMustBeOld => (collecting(folding(two, 1, 1), 1), DURABLE),
         Rule::StoreRefusesStaleSwap => (collecting(folding(two_batches, 2, 2), 1), DURABLE),
         Rule::KeepSegmentsOfUnknownSwap => (Model { faults: 1, ..folding(one, 1, 1) }, PREFIX),
-        Rule::FoldRespectsFence | Rule::FenceBeforeDelete | Rule::RecheckBeforeDelete => {
-            (collecting(folding(one, 1, 1), 1), PREFIX)
-        }
+        Rule::FoldRespectsFence | Rule::FenceBeforeMark => (collecting(folding(one, 1, 1), 1), PREFIX),
         Rule::ListBeforeManifest => {
             let model = nodes(&[(&[Seal, Seal], 0), (&[Rows], 0)]);
             (Model { creations: 1, ..collecting(model, 1) }, DURABLE)
