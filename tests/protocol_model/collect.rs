@@ -1,4 +1,4 @@
-//! The garbage collector: rule 10. It may be anyone, and it may stop at any step.
+//! The garbage collector (rule C). It may be anyone, and it may stop at any step.
 
 use crate::{
     rules::{Rule, Rules},

@@ -1,4 +1,4 @@
-//! The folder: rule 9. It may be anyone, and it may stop at any step.
+//! The folder (rule F). It may be anyone, and it may stop at any step.
 
 use crate::{
     rules::{Rule, Rules},

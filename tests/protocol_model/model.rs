@@ -242,7 +242,7 @@ impl Model {
         state.stale_read |= shown.iter().any(|shown: &Shown| !is_current(&state.store, shown));
     }
 
-    /// Rule 12: whoever has read a SEAL ends the incarnation.
+    /// Rule S: whoever has read a SEAL ends the incarnation.
     fn put_tombstone(&self, store: &mut Store, node: &mut Node) {
         let Some(view) = node.view.take() else { return };
         let present = &store.manifest;

@@ -1,6 +1,9 @@
 //! The rules of the protocol as switches, so that a test can take each one away.
+//!
+//! Numbers are those of `ARCHITECTURE.md`: 1 to 8 are committing and reading, F folding, C the
+//! collection of garbage, S SEAL and creation.
 
-/// One rule. The number is that of the list in `ARCHITECTURE.md`.
+/// One rule, or one part of a rule that can be forgotten alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// 2: an entry is applied only after the manifest that makes it valid was confirmed.
@@ -33,27 +36,27 @@ pub enum Rule {
     RefreshBeginsAfterRead,
     /// 8: what is trusted without a look is younger than anything that is deleted.
     SafeAgeBelowGcAge,
-    /// 9: a swap of the manifest fails if another came first.
+    /// F: a swap of the manifest fails if another came first.
     StoreRefusesStaleSwap,
-    /// 9: the segments of a swap with an unknown outcome are not the folder's to delete.
+    /// F: the segments of a swap with an unknown outcome are not the folder's to delete.
     KeepSegmentsOfUnknownSwap,
-    /// 9: segments begun before a fence are abandoned, never swapped in.
+    /// F: segments begun before a fence are abandoned, never swapped in.
     FoldRespectsFence,
-    /// 10: nothing is deleted before a mark that condemned it has grown old, however old it is itself.
+    /// C: nothing is deleted before a mark that condemned it has grown old, however old it is itself.
     MarkMustBeOld,
-    /// 10: objects are listed before the manifest that condemns them is read.
+    /// C: objects are listed before the manifest that condemns them is read.
     ListBeforeManifest,
-    /// 10: a fence in the manifest goes before a mark that condemns segments.
+    /// C: a fence in the manifest goes before a mark that condemns segments.
     FenceBeforeMark,
-    /// 10: a missing segment of an old manifest is a reason to look again.
+    /// C: a missing segment of an old manifest is a reason to look again.
     MissingSegmentRefreshes,
-    /// 12: nothing is put after a SEAL.
+    /// S: nothing is put after a SEAL.
     RefuseAfterSeal,
-    /// 12: a fold ends before a SEAL.
+    /// S: a fold ends before a SEAL.
     FoldStopsAtSeal,
-    /// 12: the tombstone folds the log up to the SEAL and carries its ring.
+    /// S: the tombstone folds the log up to the SEAL and carries its ring.
     TombstoneFoldsLog,
-    /// 12: a namespace is created again under a new incarnation.
+    /// S: a namespace is created again under a new incarnation.
     NewIncarnation,
 }
 
