@@ -223,6 +223,9 @@ fn fate(manifest: &Manifest, attempt: &Attempt, standing: Option<Entry>, rules: 
     if manifest.incarnation != attempt.incarnation {
         return if rules.hold(Rule::EndedIsUnknown) { Fate::Unknown } else { Fate::Another };
     }
+    if !manifest.live && !rules.hold(Rule::TombstoneIsNoVerdict) {
+        return Fate::Another;
+    }
     if manifest.folded < attempt.seq {
         return by_log(attempt, standing);
     }

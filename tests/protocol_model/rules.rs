@@ -56,6 +56,8 @@ pub enum Rule {
     FoldStopsAtSeal,
     /// S: the tombstone folds the log up to the SEAL and carries its ring.
     TombstoneFoldsLog,
+    /// S: that an incarnation is over says nothing of an entry before its SEAL; the ring does.
+    TombstoneIsNoVerdict,
     /// S: a namespace is created again under a new incarnation.
     NewIncarnation,
 }
@@ -88,6 +90,7 @@ impl Rule {
         Self::RefuseAfterSeal,
         Self::FoldStopsAtSeal,
         Self::TombstoneFoldsLog,
+        Self::TombstoneIsNoVerdict,
         Self::NewIncarnation,
     ];
 }

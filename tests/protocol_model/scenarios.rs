@@ -101,6 +101,7 @@ pub fn that_needs(rule: Rule) -> (Model, &'static str) {
         Rule::RefuseAfterSeal => (nodes(&[(&[Seal, Rows], 0)]), SEALED),
         Rule::FoldStopsAtSeal => (folding(sealed_beside, 1, 1), SEALED),
         Rule::TombstoneFoldsLog => (collecting(sealed_beside, 1), DURABLE),
+        Rule::TombstoneIsNoVerdict => (sealed_beside, "what is refused leaves nothing"),
         Rule::NewIncarnation => (Model { creations: 1, ..collecting(sealed_beside, 1) }, DURABLE),
     }
 }
