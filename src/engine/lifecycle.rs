@@ -5,12 +5,11 @@
 //! that, so a crash in between is mended by the next node that looks.
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::{
     Engine, IfExists, NamespaceInfo, NamespaceSpec,
     manifest::{Manifest, NamespaceConfig, State as Life},
-    namespace::{Write, read_manifest, swap_manifest},
+    namespace::{Namespace, Write, read_manifest, swap_manifest},
 };
 use crate::{
     error::{Error, Result},
@@ -50,7 +49,7 @@ impl Engine {
     /// Deletes a namespace with everything in it.
     pub async fn delete_namespace(&self, name: &NamespaceName) -> Result<()> {
         let (sealed, _) = self.write_to(name, Write::Seal).await?;
-        self.finish_delete(name, sealed).await
+        self.finish_delete(name, &sealed).await
     }
 
     /// Names in order, after `after` and at most `limit`; and whether more follow.
@@ -90,7 +89,7 @@ impl Engine {
     }
 
     /// Puts the tombstone behind an incarnation whose log is sealed, and takes it off the list.
-    pub(super) async fn finish_delete(&self, name: &NamespaceName, sealed: Uuid) -> Result<()> {
+    pub(super) async fn finish_delete(&self, name: &NamespaceName, sealed: &Namespace) -> Result<()> {
         for _ in 0..MAX_ROUNDS {
             let Some((manifest, tag)) = read_manifest(&self.context, name).await? else {
                 return Ok(());
@@ -98,10 +97,10 @@ impl Engine {
             if manifest.state == Life::Deleted {
                 return self.remove_marker(name).await;
             }
-            if manifest.incarnation != sealed {
+            if manifest.incarnation != sealed.incarnation() {
                 return Ok(());
             }
-            let tombstone = manifest.tombstone(self.context.random.uuid());
+            let tombstone = manifest.tombstone(self.context.random.uuid(), sealed.ring());
             if swap_manifest(&self.context, name, Some(&tag), &tombstone).await?.is_some() {
                 return self.remove_marker(name).await;
             }

@@ -27,8 +27,6 @@ mod verify;
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 pub use self::compact::Compaction;
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
@@ -130,7 +128,7 @@ impl Engine {
         if opened.namespace.has_ended() {
             self.registry.forget(&opened.namespace);
             if opened.namespace.is_sealed() {
-                self.finish_delete(name, opened.namespace.incarnation()).await?;
+                self.finish_delete(name, &opened.namespace).await?;
             }
             return Err(opened.namespace.not_found());
         }
@@ -176,19 +174,19 @@ impl Engine {
 
     /// The same, and which incarnation that was. One that turns out to have ended has taken
     /// nothing, so its successor is tried.
-    async fn write_to(&self, name: &NamespaceName, write: Write) -> Result<(Uuid, Written)> {
+    async fn write_to(&self, name: &NamespaceName, write: Write) -> Result<(Arc<Namespace>, Written)> {
         match self.try_write(name, write.clone()).await {
             Err(Error::NamespaceNotFound { .. }) => self.try_write(name, write).await,
             other => other,
         }
     }
 
-    async fn try_write(&self, name: &NamespaceName, write: Write) -> Result<(Uuid, Written)> {
+    async fn try_write(&self, name: &NamespaceName, write: Write) -> Result<(Arc<Namespace>, Written)> {
         let Opened { namespace, .. } = self.open(name).await?;
         let written = namespace.write(write).await;
         if namespace.has_ended() {
             self.registry.forget(&namespace);
         }
-        Ok((namespace.incarnation(), written?))
+        Ok((namespace, written?))
     }
 }

@@ -125,9 +125,11 @@ impl Manifest {
         }
     }
 
-    /// The tombstone that follows this manifest.
-    pub fn tombstone(&self, nonce: Uuid) -> Self {
-        Self { version: self.version + 1, nonce, state: State::Deleted, ..self.clone() }
+    /// The tombstone that follows this manifest. It is a fold up to the SEAL, the last entry of
+    /// `ring`: writers judge their entries by it as after any fold.
+    pub fn tombstone(&self, nonce: Uuid, ring: Vec<RingEntry>) -> Self {
+        let folded = ring.last().map_or(self.folded, |seal| seal.seq);
+        Self { version: self.version + 1, nonce, state: State::Deleted, folded, ring, ..self.clone() }
     }
 
     /// The manifest after this one, with other segments.
@@ -234,7 +236,11 @@ mod tests {
     #[test]
     fn a_successor_is_newer_and_never_equal() {
         let first = manifest();
-        let tombstone = first.tombstone(Uuid::from_u128(50));
+        let seal = RingEntry { seq: 9, entry_id: Uuid::from_u128(60) };
+        let tombstone = first.tombstone(Uuid::from_u128(50), vec![seal]);
+        assert_eq!(tombstone.fate_of(9, seal.entry_id), Fate::Mine);
+        assert_eq!(tombstone.fate_of(9, Uuid::from_u128(61)), Fate::Another);
+        assert_eq!(tombstone.fate_of(10, seal.entry_id), Fate::Open);
         assert_eq!((tombstone.version, tombstone.state), (2, State::Deleted));
         assert_eq!(tombstone.incarnation, first.incarnation);
     }

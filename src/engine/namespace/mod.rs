@@ -34,7 +34,7 @@ use self::{queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
-    engine::contents::Snapshot,
+    engine::{contents::Snapshot, manifest::RingEntry},
     error::Error,
     storage::{Key, keys},
     types::NamespaceName,
@@ -76,6 +76,11 @@ impl Namespace {
     /// Whether its log is sealed.
     pub fn is_sealed(&self) -> bool {
         self.state().sealed
+    }
+
+    /// The newest entries, the SEAL last if the log is sealed.
+    pub fn ring(&self) -> Vec<RingEntry> {
+        self.state().ring.iter().copied().collect()
     }
 
     /// Whether no damaged object was met.

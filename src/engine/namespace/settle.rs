@@ -103,7 +103,11 @@ impl Namespace {
         let header = &attempt.entry.header;
         let state = self.state();
         if state.manifest.incarnation != header.incarnation {
-            return Ok(Some(Settled::Another));
+            // The entry may have counted in the life that is over; trying it on the next would be
+            // a second time.
+            return Err(Error::OutcomeUnknown {
+                reason: "the namespace was deleted and created anew meanwhile".into(),
+            });
         }
         match state.manifest.fate_of(header.seq, header.entry_id) {
             Fate::Open if state.lapsed => Ok(Some(Settled::Another)),
