@@ -118,7 +118,7 @@ impl Parts {
 
     /// Sends a blob in parts.
     pub async fn put(&self, session: Session, key: &Key, bytes: Bytes, cx: &Context) -> Result<(), Failure> {
-        let mut sending = self.start(session, key, (PART, CONCURRENT_PARTS), cx).await?;
+        let mut sending = self.start(session, key, CONCURRENT_PARTS, cx).await?;
         for start in (0..bytes.len()).step_by(PART) {
             if let Err(failure) = sending.append(bytes.slice(start..bytes.len().min(start + PART))).await {
                 sending.abort().await;
@@ -131,20 +131,21 @@ impl Parts {
 
     /// Begins a blob whose parts, of [`UPLOAD_PART`] each but the last, are yet to come.
     pub async fn begin(&self, session: Session, key: &Key, cx: &Context) -> Result<InParts, Failure> {
-        self.start(session, key, (UPLOAD_PART, CONCURRENT_UPLOAD_PARTS), cx).await
+        self.start(session, key, CONCURRENT_UPLOAD_PARTS, cx).await
     }
 
     async fn start(
         &self,
         session: Session,
         key: &Key,
-        (part, concurrent): (usize, usize),
+        concurrent: usize,
         cx: &Context,
     ) -> Result<InParts, Failure> {
         let operator = self.retrying(&session.operator, cx);
         let path = key.as_str();
         let writer = match self.protocol {
-            Protocol::Multipart => operator.writer_with(path).chunk(part).concurrent(concurrent).await,
+            // Without a chunk size what is written at once is one part, and held no longer than needed.
+            Protocol::Multipart => operator.writer_with(path).concurrent(concurrent).await,
             Protocol::Resumable => match operator.stat(path).await {
                 Ok(current) => operator.writer_with(path).if_not_changed(&current).await,
                 Err(error) if error.kind() == opendal::ErrorKind::NotFound => {
