@@ -22,6 +22,8 @@ use shared::servers::Seaweed;
 
 const WRITERS: usize = 4;
 const IDS_PER_WRITER: u64 = 24;
+/// Some kills come in the middle of a fold or merge.
+const FOLDS: &str = "[compaction]\nfold_entries = 10\nfold_interval = \"0s\"\n";
 const NAMESPACE: &str = "/v1/namespaces/crash";
 
 /// What an id may hold: the number of the write, or nothing.
@@ -155,13 +157,17 @@ async fn rounds(workdir: &Workdir, rounds: usize, seed: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_files() {
     let count = std::env::var("QUIVER_CRASH_ROUNDS").map_or(50, |text| text.parse().expect("a number"));
-    rounds(&Workdir::new(), count, 1).await;
+    let workdir = Workdir::new();
+    workdir.write("quiver.toml", FOLDS);
+    rounds(&workdir, count, 1).await;
+    let (_, described) = workdir.serve(&[]).curl(NAMESPACE, &[]);
+    assert!(described["segments"]["folded_seq"].as_u64() > Some(20), "hardly a fold: {described}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_s3() {
     let store = Seaweed::start().await;
     let workdir = Workdir::new();
-    workdir.write("quiver.toml", store.storage_toml("crash"));
+    workdir.write("quiver.toml", format!("{}\n{FOLDS}", store.storage_toml("crash")));
     rounds(&workdir, 8, 2).await;
 }

@@ -145,8 +145,8 @@ proptest! {
 fn some_rows(count: usize) -> Model {
     let row = |number: usize| PlainRow {
         vector: [number as f32, 1.0, -0.5],
-        metadata: (number % 3 == 0).then(|| format!("{{\"n\":{number}}}")),
-        expires_at: (number % 7 == 0).then_some(Timestamp(number as i64)),
+        metadata: number.is_multiple_of(3).then(|| format!("{{\"n\":{number}}}")),
+        expires_at: number.is_multiple_of(7).then_some(Timestamp(number as i64)),
     };
     (0..count).map(|number| (format!("id-{number}"), row(number))).collect()
 }
