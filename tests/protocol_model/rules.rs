@@ -8,6 +8,8 @@
 pub enum Rule {
     /// 2: an entry is applied only after the manifest that makes it valid was confirmed.
     ConfirmBeforeApply,
+    /// 2: a fold at the very place of an entry that was read already voids it.
+    JudgeByPlaceRead,
     /// 4: the store lets one put-if-absent win.
     StoreRefusesSecondPut,
     /// 5: a PUT that took effect counts only if the manifest has not passed its place.
@@ -66,6 +68,7 @@ impl Rule {
     /// Every rule.
     pub const ALL: &[Self] = &[
         Self::ConfirmBeforeApply,
+        Self::JudgeByPlaceRead,
         Self::StoreRefusesSecondPut,
         Self::ConfirmAfterPut,
         Self::FoldBelowPlaceCommits,

@@ -82,7 +82,7 @@ pub fn that_needs(rule: Rule) -> (Model, &'static str) {
         Rule::UnknownOnlyIfSent => {
             (Model { faults: 1, ..one }, "unknown is said only if a PUT may have been sent")
         }
-        Rule::ConfirmAfterRead | Rule::RefreshIsOfOneView => {
+        Rule::JudgeByPlaceRead | Rule::ConfirmAfterRead | Rule::RefreshIsOfOneView => {
             (collecting(folding(read_beside, 1, 1), 1), CURRENT)
         }
         Rule::RefreshBeginsAfterRead => (nodes(&[(&[Rows], 0), (&[], 2)]), CURRENT),

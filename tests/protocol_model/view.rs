@@ -119,13 +119,14 @@ pub fn read_on(
         }
         Reading::Got(_, seq, found) => {
             let trusted = found.is_none() && !rules.hold(Rule::ConfirmAfterRead);
+            let lenient = found.is_some() && !rules.hold(Rule::JudgeByPlaceRead);
             if judgement == Judgement::Stale && !trusted {
-                confirm(view, store, seq);
+                confirm(view, store, seq + u8::from(lenient));
             }
             let known = view.as_mut()?;
             // If the other thread has loaded the view anew meanwhile, what it lacks is not at our place.
             let loaded_anew = known.next() < seq || known.manifest.folded >= seq;
-            if loaded_anew && rules.hold(Rule::RefreshIsOfOneView) && !trusted {
+            if loaded_anew && rules.hold(Rule::RefreshIsOfOneView) && !trusted && !lenient {
                 return Some(Progress::On(Reading::Get));
             }
             let Some(entry) = found else {
