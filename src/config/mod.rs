@@ -397,16 +397,6 @@ pub struct CompactionConfig {
     pub segment_bytes: ByteSize,
     /// Segments are not merged into one of more rows than this.
     pub segment_rows: usize,
-    /// Objects that nothing refers to are deleted this long after that was seen, by the store's clock.
-    #[serde(with = "humantime_serde")]
-    pub gc_age: Duration,
-}
-
-impl CompactionConfig {
-    /// How long a fold or merge may take: what it wrote must not be collected before it is named.
-    pub fn max_age(&self) -> Duration {
-        self.gc_age / 2
-    }
 }
 
 impl Default for CompactionConfig {
@@ -419,7 +409,6 @@ impl Default for CompactionConfig {
             fan_in: 4,
             segment_bytes: ByteSize::gib(2),
             segment_rows: 2_000_000,
-            gc_age: Duration::from_secs(3600),
         }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    engine::segment::{Blob, Segment, SegmentRef, SegmentWriter, decode_deletes, encode_deletes},
+    engine::segment::{Segment, SegmentWriter, decode_deletes, encode_deletes},
     types::{Rows, VectorId},
 };
 
@@ -67,13 +67,7 @@ fn folded(contents: &mut Contents, now: Timestamp) -> Contents {
     let written = writer.finish().unwrap();
     data.extend_from_slice(&written.piece);
     if written.rows > 0 {
-        let reference = SegmentRef {
-            id: Uuid::nil(),
-            rows: written.rows,
-            data: written.data,
-            lookup: Blob::of(&written.lookup),
-            deletes: None,
-        };
+        let reference = written.reference(Uuid::nil());
         let segment =
             Segment::open(reference, None, ("data", data.into()), ("lookup", &written.lookup)).unwrap();
         segments.push(SegmentView::new(Arc::new(segment), &RoaringBitmap::new()));

@@ -125,7 +125,6 @@ impl Namespace {
             ring: job.ring,
             ..job.base.with_segments(self.context.random.uuid(), segments)
         };
-        self.check_age(job.began)?;
         match swap_manifest(&self.context, &self.name, Some(&job.tag), &manifest).await? {
             None => Ok(Outcome::Conflict),
             Some(tag) => {
@@ -133,19 +132,6 @@ impl Namespace {
                 Ok(Outcome::Done(done))
             }
         }
-    }
-
-    /// Objects that were written too long ago may be collected before the manifest names them.
-    pub(super) fn check_age(&self, began: Instant) -> Result<()> {
-        let max = self.context.compaction.max_age();
-        let age = began.age(self.context.clock.now());
-        if age <= max {
-            return Ok(());
-        }
-        Err(Error::Unavailable {
-            reason: format!("a fold or merge took {age:?}, more than the {max:?} that it may"),
-            retry_after: std::time::Duration::from_secs(1),
-        })
     }
 
     /// The rows of the tail as a segment, if there are any.
@@ -157,13 +143,7 @@ impl Namespace {
             return Ok(None);
         }
         let id = self.new_segment_id();
-        let reference = SegmentRef {
-            id,
-            rows: written.rows,
-            data: written.data,
-            lookup: Blob::of(&written.lookup),
-            deletes: None,
-        };
+        let reference = written.reference(id);
         let data_key = keys::segment_data(&self.name, self.incarnation, id);
         let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
         let store = &self.context.store;

@@ -25,7 +25,7 @@ use crate::{
         compaction::{Size, Tiers},
         context::offload,
         manifest::{Manifest, State as Life},
-        segment::{Blob, Segment, SegmentRef, SegmentView, SegmentWriter},
+        segment::{Segment, SegmentRef, SegmentView, SegmentWriter},
     },
     error::{Error, Result},
     storage::{Tag, keys},
@@ -45,15 +45,14 @@ impl Namespace {
     pub async fn merge(&self) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
-        let began = self.context.clock.now();
         let Some(job) = self.choose_merge().await? else {
             return Ok(Outcome::Idle);
         };
         let now = job.base.folded_at.unwrap_or(job.base.created_at);
         let Some((reference, segment)) = self.write_merged(&job.views, now).await? else {
-            return self.swap_merged(&job, None, began).await;
+            return self.swap_merged(&job, None).await;
         };
-        self.swap_merged(&job, Some((reference, segment)), began).await
+        self.swap_merged(&job, Some((reference, segment))).await
     }
 
     async fn choose_merge(&self) -> Result<Option<Job>> {
@@ -113,27 +112,16 @@ impl Namespace {
         if written.rows == 0 {
             return Ok(None);
         }
-        upload.write(written.piece).await?;
+        upload.write(written.piece.clone()).await?;
         upload.finish().await?;
         self.context.store.put(&lookup_key, written.lookup.clone()).await?;
-        let reference = SegmentRef {
-            id,
-            rows: written.rows,
-            data: written.data,
-            lookup: Blob::of(&written.lookup),
-            deletes: None,
-        };
+        let reference = written.reference(id);
         let segment = self.open_segment(&reference).await?;
         Ok(Some((reference, Arc::new(segment))))
     }
 
     /// Makes the manifest name the new segment instead of the old ones.
-    async fn swap_merged(
-        &self,
-        job: &Job,
-        merged: Option<(SegmentRef, Arc<Segment>)>,
-        began: crate::clock::Instant,
-    ) -> Result<Outcome> {
+    async fn swap_merged(&self, job: &Job, merged: Option<(SegmentRef, Arc<Segment>)>) -> Result<Outcome> {
         let old: Vec<Uuid> = job.views.iter().map(|view| view.segment().reference().id).collect();
         for _ in 0..MAX_ROUNDS {
             let Some((manifest, tag)) = read_manifest(&self.context, &self.name).await? else {
@@ -148,7 +136,6 @@ impl Namespace {
                 Some((reference, segment)) => self.fit(job, &manifest, reference, segment).await?,
                 None => None,
             };
-            self.check_age(began)?;
             if self.swap_segments(&manifest, &tag, &old, replacement.clone()).await? {
                 self.settle_on_newest_manifest().await?;
                 let done = replacement.map_or(Compacted::default(), |reference| Compacted {

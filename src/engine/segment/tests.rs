@@ -48,13 +48,7 @@ fn write(rows: &Model) -> (Bytes, Bytes, SegmentRef) {
     }
     let written = writer.finish().unwrap();
     data.extend_from_slice(&written.piece);
-    let reference = SegmentRef {
-        id: Uuid::nil(),
-        rows: written.rows,
-        data: written.data,
-        lookup: Blob::of(&written.lookup),
-        deletes: None,
-    };
+    let reference = written.reference(Uuid::nil());
     (data.into(), written.lookup, reference)
 }
 

@@ -21,10 +21,11 @@ use arrow_ipc::{
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
+use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
-    Blob,
+    Blob, SegmentRef,
     lookup::{BatchPlace, LookupBuilder},
 };
 use crate::{clock::Timestamp, engine::format::hash};
@@ -73,6 +74,13 @@ pub struct Written {
     pub lookup: Bytes,
     /// Rows.
     pub rows: u64,
+}
+
+impl Written {
+    /// The segment as a manifest names it, under this id.
+    pub fn reference(&self, id: Uuid) -> SegmentRef {
+        SegmentRef { id, rows: self.rows, data: self.data, lookup: Blob::of(&self.lookup), deletes: None }
+    }
 }
 
 #[derive(Default)]
