@@ -40,9 +40,11 @@ def test_no_request_breaks_the_server(guarded, tmp_path):
     # Some operations have fewer inputs than their share; a quarter more for the others makes up.
     per_operation = -(-CASES * 5 // (4 * operations()))
     program = pathlib.Path(sys.executable).parent / "schemathesis"
+    # One worker: before Python 3.11.9, two threads that parse source at once can end in "SystemError: AST
+    # constructor recursion depth mismatch", and the generator parses the source of its lambdas.
     command = [
         program, "--config-file", ROOT / "openapi/schemathesis.toml", "run", DOCUMENT,
-        "--url", f"{guarded.url}/v1", "--max-examples", str(per_operation), "--seed", "1", "--workers", "2",
+        "--url", f"{guarded.url}/v1", "--max-examples", str(per_operation), "--seed", "1", "--workers", "1",
         "--phases", "examples,coverage,fuzzing",
     ]  # fmt: skip
     hooks = str(ROOT / "openapi/schemathesis_hooks.py")
