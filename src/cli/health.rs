@@ -37,11 +37,7 @@ impl Health {
 
 /// What a healthy server says.
 async fn ask(url: &str) -> Result<String, Failure> {
-    let failed = |error: reqwest::Error| {
-        use std::error::Error;
-        let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        Failure::new(format!("{url}: {reason}"))
-    };
+    let failed = |error: reqwest::Error| Failure::unreachable(url, &error);
     // The server is on this machine, whatever proxy the environment names.
     let client = http_client().no_proxy().timeout(TIMEOUT).build().map_err(failed)?;
     let answer = client.get(url).send().await.map_err(failed)?;
