@@ -86,7 +86,8 @@ async fn rows(client: &reqwest::Client, base: &str, namespace: &str) -> BTreeMap
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_come_and_go_under_load_and_no_request_fails() {
     let (store, cache) = (Seaweed::start().await, temporary_dir());
-    let mut nodes: [Node; 3] = std::array::from_fn(|_| Node::start(settings(&store, cache.path())));
+    let mut nodes: [Node; 3] = std::array::from_fn(|_| Node::new(settings(&store, cache.path())));
+    nodes.iter_mut().for_each(Node::start);
     let balancer = Balancer::start(nodes.each_ref().map(Node::address));
     let addresses = nodes.each_ref().map(|node| node.address().to_owned());
     let mut load = Load::start(balancer.url(), addresses);
@@ -100,7 +101,7 @@ async fn nodes_come_and_go_under_load_and_no_request_fails() {
     for (node, name) in nodes.iter_mut().zip(names_of) {
         node.kill();
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        block_in_place(|| node.start_again());
+        block_in_place(|| node.start());
         at_home(&load, &homes, name).await;
     }
     report("kill -9", &load.happened(), 20);
@@ -109,7 +110,7 @@ async fn nodes_come_and_go_under_load_and_no_request_fails() {
         node.server().signal("TERM");
         let code = block_in_place(|| node.server().exit_code());
         assert_eq!(code, 0, "{}", node.server().output());
-        block_in_place(|| node.start_again());
+        block_in_place(|| node.start());
         at_home(&load, &homes, name).await;
     }
     report("rolling restart", &load.happened(), 20);
