@@ -107,7 +107,8 @@ impl Cluster {
         println!("  {requests} requests to the store, faults: {faults:?}");
         println!("  log: {}, segments: {}", described["log"], described["segments"]);
         let violations = self.client.history.violations();
-        assert!(violations.is_empty(), "{what}: {} violations: {violations:#?}", violations.len());
+        let first = &violations[..violations.len().min(20)];
+        assert!(violations.is_empty(), "{what}: {} violations: {first:#?}", violations.len());
         let verified = block_in_place(|| self.nodes[0].run(&["verify"])).ok().stdout;
         assert!(verified.contains("chaos: whole"), "{verified}");
         (counts, described)
@@ -139,7 +140,8 @@ async fn kills_pauses_and_a_failing_store_make_no_read_wrong() {
     cluster.proxy.misbehave(0);
     let total = harms.iter().fold(Harm::default(), |sum, harm| sum + *harm);
     let (counts, described) = cluster.check("with faults", total).await;
-    assert!(total.kills > 0 && total.pauses > 0, "{total:?}");
-    assert!(counts.acknowledged > 50 && counts.unknown > 0, "{counts:?}");
+    let faults: u64 = cluster.proxy.counts().1.values().sum();
+    assert!(total.kills > 0 && total.pauses > 0 && faults > 10, "{total:?}, {faults} faults");
+    assert!(counts.acknowledged > 50, "{counts:?}");
     assert!(described["segments"]["folded_seq"].as_u64() > Some(20), "hardly a fold: {described}");
 }

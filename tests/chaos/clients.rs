@@ -62,14 +62,20 @@ impl Client {
         }
     }
 
-    async fn write(&self, action: &str, body: &Value) -> Outcome {
+    /// A write. If it is acknowledged, the field `count` of the answer must be one of these.
+    async fn write(&self, action: &str, body: &Value, count: &str, one_of: &[u64]) -> Outcome {
         let node = self.nodes.choose(&mut rand::rng()).unwrap();
         let (status, answer) = match self.post(node, action, body).await {
             Ok(answered) => answered,
             Err(outcome) => return outcome,
         };
         match (status, answer["code"].as_str()) {
-            (200, _) => Outcome::Acknowledged,
+            (200, _) => {
+                if !answer[count].as_u64().is_some_and(|count| one_of.contains(&count)) {
+                    self.history.unexpected(format!("{action} {body} on {node}: {answer}, not {one_of:?}"));
+                }
+                Outcome::Acknowledged
+            }
             (503, Some("OUTCOME_UNKNOWN")) => Outcome::Unknown,
             (429 | 503, Some(_)) => Outcome::Refused,
             _ => {
@@ -174,7 +180,7 @@ impl Writer {
         let rows: Vec<Value> = ids.iter().map(|id| row(id, value)).collect();
         let history = &self.client.history;
         let start = history.now();
-        let outcome = self.client.write("vectors", &json!({ "vectors": rows })).await;
+        let outcome = self.client.write("vectors", &json!({ "vectors": rows }), "upserted_count", &[2]).await;
         history.wrote(ids, value, (start, history.now()), outcome);
     }
 
@@ -183,7 +189,9 @@ impl Writer {
         let pair = format!("pair-{}-{value}", self.number);
         let rows = halves(&pair).map(|half| row(&half, value));
         let start = self.client.history.now();
-        let outcome = self.client.write("vectors", &json!({ "vectors": rows })).await;
+        // Its ids are new: a request that is committed twice would find them.
+        let body = json!({ "vectors": rows });
+        let outcome = self.client.write("vectors", &body, "inserted_count", &[2]).await;
         self.client.history.wrote_pair(&pair, (start, self.client.history.now()), outcome);
         self.pairs.push(pair);
         if self.pairs.len() > RECENT {
@@ -197,7 +205,9 @@ impl Writer {
         }
         let pair = self.pairs.remove(0);
         let start = self.client.history.now();
-        let outcome = self.client.write("vectors/delete", &json!({ "ids": halves(&pair) })).await;
+        // Whether it was there was not always known.
+        let body = json!({ "ids": halves(&pair) });
+        let outcome = self.client.write("vectors/delete", &body, "deleted_count", &[0, 2]).await;
         self.client.history.deleted_pair(&pair, (start, self.client.history.now()), outcome);
         // What became of it, once; the last sweep looks again.
         self.client.read(&[], &[pair]).await;
