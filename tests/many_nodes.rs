@@ -130,5 +130,4 @@ async fn nodes_come_and_go_under_load_and_no_request_fails() {
         let foreign: Vec<_> = left.iter().filter(|name| !name.starts_with("serve-")).collect();
         assert!(foreign.is_empty(), "a node writes to its working directory: {foreign:?}");
     }
-    println!("{}", balancer.output());
 }

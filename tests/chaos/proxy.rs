@@ -17,7 +17,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::BodyExt;
-use hyper::{Request, Response, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, Response, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -85,6 +85,7 @@ struct Shared {
     /// Faults in a thousand requests.
     rate: AtomicU64,
     requests: AtomicU64,
+    segments: AtomicU64,
     injected: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -98,6 +99,7 @@ impl Proxy {
             store,
             rate: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            segments: AtomicU64::new(0),
             injected: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
@@ -120,10 +122,19 @@ impl Proxy {
         self.shared.rate.store(per_thousand, Ordering::Relaxed);
     }
 
-    /// Requests in all, and faults by kind.
-    pub fn counts(&self) -> (u64, BTreeMap<&'static str, u64>) {
-        let injected = self.shared.injected.lock().unwrap().clone();
-        (self.shared.requests.load(Ordering::Relaxed), injected)
+    /// Requests in all.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Segments that folds and merges sent, also in vain.
+    pub fn segments(&self) -> u64 {
+        self.shared.segments.load(Ordering::Relaxed)
+    }
+
+    /// Faults by kind.
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.injected.lock().unwrap().clone()
     }
 }
 
@@ -143,6 +154,9 @@ impl Shared {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, body.collect().await.map_err(io::Error::other)?.to_bytes());
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if request.method() == Method::PUT && request.uri().path().ends_with("/data.arrow") {
+            self.segments.fetch_add(1, Ordering::Relaxed);
+        }
         match self.draw() {
             None => self.forward(request).await.map(whole),
             Some(Fault::ResetBefore) => Err(reset()),

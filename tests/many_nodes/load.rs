@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use crate::{client::Client, shared::program::BOUND};
 
 /// A writer each.
-pub const NAMESPACES: usize = 9;
+pub const NAMESPACES: usize = 15;
 const IDS: u64 = 40;
 /// A breath, so that two cores have time for everything else.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(40);
 
 pub fn namespace(number: usize) -> String {
     format!("tenant-{number}")
