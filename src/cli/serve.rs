@@ -20,6 +20,7 @@ use crate::{
         server::{self, Ended},
     },
     config::{Config, Loaded},
+    engine::Engine,
 };
 
 const AFTER: &str = "\x1b[1;4mExamples:\x1b[0m
@@ -86,6 +87,7 @@ struct Server {
     listener: TcpListener,
     address: SocketAddr,
     location: String,
+    engine: Engine,
     state: Arc<AppState>,
 }
 
@@ -101,8 +103,9 @@ impl Server {
         let address = listener.local_addr().map_err(cannot_listen)?;
         let node = Node::open(loaded, Access::Write).await?;
         let location = node.store.location();
+        let engine = node.engine.clone();
         let state = AppState::new(node.engine, &loaded.config, node.metrics, node.clock)?;
-        Ok(Self { listener, address, location, state: Arc::new(state) })
+        Ok(Self { listener, address, location, engine, state: Arc::new(state) })
     }
 
     /// What to know and to try first.
@@ -129,6 +132,9 @@ impl Server {
             let _ = tokio::time::timeout(delay, signals.reached(Stop::Closing)).await;
             tracing::info!(?grace, "finishing open requests");
         };
+        if config.garbage.background {
+            tokio::spawn(self.engine.collect_in_background());
+        }
         let router = api::router(Arc::clone(&self.state));
         match server::serve(self.listener, router, &config.server, drain, signals.reached(Stop::Now)).await {
             Ended::Drained => {
