@@ -47,7 +47,7 @@ fn seconds() -> u64 {
     std::env::var("QUIVER_CHAOS_SECONDS").map_or(10, |text| text.parse().expect("a number of seconds"))
 }
 
-/// Everything happens soon: folds, merges, timeouts, looks at the manifest.
+/// Everything happens soon: folds, merges, timeouts, looks at the manifest, the end of garbage.
 fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
     let settings = [
         ("QUIVER_STORAGE__BACKEND__TYPE", "s3"),
@@ -63,6 +63,8 @@ fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
         ("QUIVER_COMPACTION__FOLD_ENTRIES", "20"),
         ("QUIVER_COMPACTION__FOLD_INTERVAL", "100ms"),
         ("QUIVER_COMPACTION__FAN_IN", "2"),
+        ("QUIVER_GARBAGE__GRACE", "3s"),
+        ("QUIVER_GARBAGE__INTERVAL", "1s"),
     ];
     let mut settings: Vec<_> = settings.map(|(name, value)| (name, value.to_owned())).into();
     settings.push(("QUIVER_STORAGE__BACKEND__ENDPOINT", endpoint));
@@ -104,7 +106,8 @@ impl Cluster {
         println!("{what}: {counts:?}");
         println!("  {harm:?}");
         println!("  {} requests to the store, faults: {:?}", self.proxy.requests(), self.proxy.faults());
-        println!("  {} segments written by folds and merges", self.proxy.segments());
+        let (segments, deleted) = (self.proxy.segments(), self.proxy.deleted());
+        println!("  {segments} segments written by folds and merges, {deleted} objects deleted");
         println!("  log: {}, segments: {}", described["log"], described["segments"]);
         let violations = self.client.history.violations();
         let first = &violations[..violations.len().min(20)];
@@ -123,6 +126,7 @@ async fn without_faults_nothing_is_refused_or_unknown() {
     let (counts, described) = cluster.check("without faults", Harm::default()).await;
     assert_eq!((counts.refused, counts.unknown, counts.failed_reads), (0, 0, 0), "{counts:?}");
     assert!(counts.acknowledged > 100, "{counts:?}");
+    assert!(cluster.proxy.deleted() > 20, "hardly any garbage was collected");
     assert!(described["segments"]["folded_seq"].as_u64() > Some(20), "hardly a fold: {described}");
 }
 

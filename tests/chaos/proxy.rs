@@ -86,6 +86,7 @@ struct Shared {
     rate: AtomicU64,
     requests: AtomicU64,
     segments: AtomicU64,
+    deleted: AtomicU64,
     injected: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -100,6 +101,7 @@ impl Proxy {
             rate: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             segments: AtomicU64::new(0),
+            deleted: AtomicU64::new(0),
             injected: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
@@ -132,6 +134,11 @@ impl Proxy {
         self.shared.segments.load(Ordering::Relaxed)
     }
 
+    /// Objects that the store was asked to delete.
+    pub fn deleted(&self) -> u64 {
+        self.shared.deleted.load(Ordering::Relaxed)
+    }
+
     /// Faults by kind.
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.shared.injected.lock().unwrap().clone()
@@ -153,10 +160,7 @@ impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, body.collect().await.map_err(io::Error::other)?.to_bytes());
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        if request.method() == Method::PUT && request.uri().path().ends_with("/data.arrow") {
-            self.segments.fetch_add(1, Ordering::Relaxed);
-        }
+        self.count(&request);
         match self.draw() {
             None => self.forward(request).await.map(whole),
             Some(Fault::ResetBefore) => Err(reset()),
@@ -181,6 +185,21 @@ impl Shared {
                 });
                 Err(reset())
             }
+        }
+    }
+
+    fn count(&self, request: &Request<Bytes>) {
+        let (method, uri) = (request.method(), request.uri());
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if method == Method::PUT && uri.path().ends_with("/data.arrow") {
+            self.segments.fetch_add(1, Ordering::Relaxed);
+        }
+        if method == Method::DELETE {
+            self.deleted.fetch_add(1, Ordering::Relaxed);
+        }
+        if method == Method::POST && uri.query().is_some_and(|query| query.starts_with("delete")) {
+            let objects = String::from_utf8_lossy(request.body()).matches("<Key>").count();
+            self.deleted.fetch_add(objects as u64, Ordering::Relaxed);
         }
     }
 
