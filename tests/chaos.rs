@@ -58,12 +58,12 @@ fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
         ("QUIVER_STORAGE__RETRY__MIN_DELAY", "5ms"),
         ("QUIVER_STORAGE__RETRY__MAX_DELAY", "100ms"),
         ("QUIVER_STORAGE__TIMEOUT", "2s"),
-        ("QUIVER_LOG__SAFE_AGE", "1s"),
+        ("QUIVER_LOG__SAFE_AGE", "400ms"),
         ("QUIVER_LOG__SETTLE_TIMEOUT", "4s"),
         ("QUIVER_COMPACTION__FOLD_ENTRIES", "20"),
         ("QUIVER_COMPACTION__FOLD_INTERVAL", "100ms"),
         ("QUIVER_COMPACTION__FAN_IN", "2"),
-        ("QUIVER_GARBAGE__GRACE", "3s"),
+        ("QUIVER_GARBAGE__GRACE", "1s"),
         ("QUIVER_GARBAGE__INTERVAL", "1s"),
     ];
     let mut settings: Vec<_> = settings.map(|(name, value)| (name, value.to_owned())).into();

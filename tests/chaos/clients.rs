@@ -19,8 +19,8 @@ const SHARED: u64 = 6;
 const OWN: u64 = 2;
 /// How many of its last pairs a writer reads and deletes.
 const RECENT: usize = 4;
-/// Longer than a node is paused.
-const TIMEOUT: Duration = Duration::from_secs(6);
+/// A paused node does not hold a client for as long as it is paused.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Sends requests and records them.
 pub struct Client {

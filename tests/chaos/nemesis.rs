@@ -1,4 +1,5 @@
-//! What happens to the nodes: killed and started again, or paused for longer than `log.safe_age`.
+//! What happens to the nodes: killed and started again, or paused for longer than `log.safe_age` and
+//! sometimes for longer than what they know stays in the store.
 
 use std::{ops::Add, time::Duration};
 
@@ -45,7 +46,8 @@ pub async fn harm(node: &mut Node, kill_first: bool, time: Duration) -> Harm {
         } else {
             node.server().signal("STOP");
             harm.pauses += 1;
-            sleep(between(1200, 3000)).await;
+            let long = rand::random_ratio(1, 3);
+            sleep(if long { between(6000, 9000) } else { between(1200, 3000) }).await;
             node.server().signal("CONT");
         }
         kill = !kill;
