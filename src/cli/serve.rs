@@ -132,6 +132,7 @@ impl Server {
             let _ = tokio::time::timeout(delay, signals.reached(Stop::Closing)).await;
             tracing::info!(?grace, "finishing open requests");
         };
+        tokio::spawn(self.engine.clone().unload_in_background());
         if config.garbage.background {
             tokio::spawn(self.engine.collect_in_background());
         }
