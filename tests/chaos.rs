@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use shared::{
     node::Node,
     process::temporary_dir,
+    program::BOUND,
     servers::{BUCKET, Seaweed},
 };
 use tokio::{sync::Mutex, task::block_in_place};
@@ -40,6 +41,9 @@ const WRITERS: u64 = 8;
 /// Faults in a thousand requests to the store.
 const RATE: u64 = 40;
 
+/// How long a client waits for an answer. A paused node does not hold it for as long as it is paused.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The machine is not to be shared by two of these.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -47,7 +51,11 @@ fn seconds() -> u64 {
     std::env::var("QUIVER_CHAOS_SECONDS").map_or(10, |text| text.parse().expect("a number of seconds"))
 }
 
-/// Everything happens soon: folds, merges, timeouts, looks at the manifest, the end of garbage.
+/// A node does not wait long for a store that fails.
+const IMPATIENT: [(&str, &str); 2] =
+    [("QUIVER_STORAGE__TIMEOUT", "2s"), ("QUIVER_LOG__SETTLE_TIMEOUT", "4s")];
+
+/// Everything happens soon: folds, merges, looks at the manifest, the end of garbage.
 fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
     let settings = [
         ("QUIVER_STORAGE__BACKEND__TYPE", "s3"),
@@ -57,9 +65,7 @@ fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
         ("QUIVER_STORAGE__BACKEND__SECRET_ACCESS_KEY", Seaweed::SECRET_KEY),
         ("QUIVER_STORAGE__RETRY__MIN_DELAY", "5ms"),
         ("QUIVER_STORAGE__RETRY__MAX_DELAY", "100ms"),
-        ("QUIVER_STORAGE__TIMEOUT", "2s"),
         ("QUIVER_LOG__SAFE_AGE", "400ms"),
-        ("QUIVER_LOG__SETTLE_TIMEOUT", "4s"),
         ("QUIVER_COMPACTION__FOLD_ENTRIES", "20"),
         ("QUIVER_COMPACTION__FOLD_INTERVAL", "100ms"),
         ("QUIVER_COMPACTION__FAN_IN", "2"),
@@ -81,10 +87,15 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    /// Without faults nothing may time out, however busy the machine is.
+    async fn start(faults: bool) -> Self {
         let (store, cache) = (Seaweed::start().await, temporary_dir());
         let proxy = Proxy::start(store.endpoint()).await;
-        let node = |_| Node::new(settings(proxy.endpoint(), cache.path()));
+        let node = |_| {
+            let impatient = IMPATIENT.map(|(name, value)| (name, value.to_owned()));
+            let more = impatient.into_iter().filter(|_| faults);
+            Node::new(settings(proxy.endpoint(), cache.path()).into_iter().chain(more))
+        };
         let mut nodes: Vec<Node> = (0..NODES).map(node).collect();
         for node in &mut nodes {
             // A store that has just started may take longer than their timeout at first.
@@ -92,7 +103,8 @@ impl Cluster {
         }
         let spec = json!({ "name": NAMESPACE, "dimension": 2 });
         nodes[0].server().post("/v1/namespaces", &spec);
-        let client = Arc::new(Client::new(nodes.iter().map(|node| node.address().to_owned()).collect()));
+        let addresses = nodes.iter().map(|node| node.address().to_owned()).collect();
+        let client = Arc::new(Client::new(addresses, if faults { PATIENCE } else { BOUND }));
         Self { nodes, proxy, client, _cache: cache, _store: store }
     }
 
@@ -121,7 +133,7 @@ impl Cluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_faults_nothing_is_refused_or_unknown() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let mut cluster = Cluster::start().await;
+    let mut cluster = Cluster::start(false).await;
     cluster.client.storm(WRITERS * NODES as u64, Duration::from_secs(seconds())).await;
     let (counts, described) = cluster.check("without faults", Harm::default()).await;
     assert_eq!((counts.refused, counts.unknown, counts.failed_reads), (0, 0, 0), "{counts:?}");
@@ -133,7 +145,7 @@ async fn without_faults_nothing_is_refused_or_unknown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_pauses_and_a_failing_store_make_no_read_wrong() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let mut cluster = Cluster::start().await;
+    let mut cluster = Cluster::start(true).await;
     let time = Duration::from_secs(seconds());
     cluster.proxy.misbehave(RATE);
     let client = Arc::clone(&cluster.client);

@@ -19,8 +19,6 @@ const SHARED: u64 = 6;
 const OWN: u64 = 2;
 /// How many of its last pairs a writer reads and deletes.
 const RECENT: usize = 4;
-/// A paused node does not hold a client for as long as it is paused.
-const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Sends requests and records them.
 pub struct Client {
@@ -30,8 +28,9 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(nodes: Vec<String>) -> Self {
-        let http = quiver::storage::http_client().no_proxy().timeout(TIMEOUT).build().unwrap();
+    /// Sends to these addresses, and waits this long for an answer.
+    pub fn new(nodes: Vec<String>, timeout: Duration) -> Self {
+        let http = quiver::storage::http_client().no_proxy().timeout(timeout).build().unwrap();
         Self { http, nodes, history: History::begin() }
     }
 
@@ -107,8 +106,7 @@ impl Client {
         let (mut all, mut cursor) = (Found::new(), Value::Null);
         loop {
             let page = json!({ "limit": 10_000, "cursor": cursor });
-            let (status, answer) = self.post(node, "export", &page).await.expect("an answer");
-            assert_eq!(status, 200, "{answer}");
+            let answer = self.insist(node, "export", &page).await;
             all.extend(found(&answer));
             cursor = answer["next_cursor"].clone();
             if cursor.is_null() {
@@ -116,6 +114,19 @@ impl Client {
             }
         }
         self.history.read_all(&all, (start, self.history.now()));
+    }
+
+    /// The answer to a read. The store is calm again, but the machine may be busy.
+    async fn insist(&self, node: &str, action: &str, body: &Value) -> Value {
+        let mut said = None;
+        for _ in 0..10 {
+            match self.post(node, action, body).await {
+                Ok((200, answer)) => return answer,
+                other => said = Some(other),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("{node} does not answer: {said:?}");
     }
 }
 
