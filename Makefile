@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http soak openapi clean
 
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
@@ -32,6 +32,7 @@ deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, dupli
 
 deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
 	@scripts/install-test-deps.sh
+	@scripts/install-haproxy.sh
 
 bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked
@@ -44,6 +45,9 @@ crash: deps ## Kill the server with -9 at 200 random moments during ingest
 
 scale: deps ## Send a million rows through the whole life of a namespace, on files and S3
 	QUIVER_SCALE_ROWS=1000000 cargo test --locked --test at_scale -- --nocapture --test-threads 1
+
+soak: deps ## Kill and pause three nodes on a failing store for a minute, and check the whole history
+	QUIVER_CHAOS_SECONDS=60 cargo test --locked --test chaos -- --nocapture
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture

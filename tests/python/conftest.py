@@ -56,6 +56,8 @@ def start(directory: Path, *flags: str) -> Server:
     # The settings of whoever runs the tests must not leak into them.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("QUIVER_")}
     command = [str(BINARY), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data), *flags]
+    # No balancer has to notice that a server ends.
+    command += ["--set", "server.drain_delay=0s"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output)
     server = Server(f"http://127.0.0.1:{port}", data, process, log)
