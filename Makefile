@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash model fuzz-http openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash model fuzz fuzz-http openapi clean
 
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
@@ -44,6 +44,9 @@ crash: deps ## Kill the server with -9 at 200 random moments during ingest
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
+
+fuzz: ## Try a million mutated objects on every decoder
+	QUIVER_FUZZ_CASES=1000000 cargo test --locked --test fuzz -- --nocapture
 
 fuzz-http: deps ## Send 10,000 generated requests
 	cargo build --locked

@@ -3,8 +3,8 @@
 use std::{cell::RefCell, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, FixedSizeListArray, Float32Array, Int64Array, LargeListArray, LargeStringArray, RecordBatch, StringArray,
-    types::Float64Type,
+    ArrayRef, FixedSizeListArray, Float32Array, Int64Array, LargeListArray, LargeStringArray, RecordBatch,
+    StringArray, types::Float64Type,
 };
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field};
@@ -53,7 +53,8 @@ impl Server {
 
     /// Posts a body; what is wrong with it if it is not taken.
     fn post(&self, path: &str, media_type: &str, body: &[u8]) -> Result<(), String> {
-        let request = Request::post(path).header("content-type", media_type).body(Body::from(body.to_vec())).unwrap();
+        let request =
+            Request::post(path).header("content-type", media_type).body(Body::from(body.to_vec())).unwrap();
         let (status, body) = self.runtime.block_on(async {
             let answer = self.router().oneshot(request).await.expect("an answer");
             (answer.status().as_u16(), answer.into_body().collect().await.expect("a body").to_bytes())
@@ -133,11 +134,26 @@ impl Target for JsonBodies {
 
     fn corpus(&self) -> Vec<Input> {
         let bodies = [
-            (0, r#"{"vectors":[{"id":"a","values":[0.5,-1e-3]},{"id":"b","values":[1,2],"metadata":{"k":[1,{"x":null}]},"ttl_seconds":9}]}"#),
-            (1, "{\"id\":\"a\",\"values\":[1,2]}\n{\"id\":\"é\",\"values\":[3,4],\"metadata\":{\"t\":\"\\u00e9\"}}\n"),
-            (2, r#"{"ids":["a","b"],"vectors":[[1,2],[3,4]],"attributes":{"n":[1,null]},"ttl_seconds":5,"dimension":2}"#),
-            (3, r#"{"vector":[1,2],"top_k":3,"include_metadata":true,"distance_metric":"euclidean","consistency":"eventual"}"#),
-            (4, r#"{"queries":[{"vector":[1,2],"top_k":1},{"vector":[2,1],"top_k":2,"include_vectors":true}]}"#),
+            (
+                0,
+                r#"{"vectors":[{"id":"a","values":[0.5,-1e-3]},{"id":"b","values":[1,2],"metadata":{"k":[1,{"x":null}]},"ttl_seconds":9}]}"#,
+            ),
+            (
+                1,
+                "{\"id\":\"a\",\"values\":[1,2]}\n{\"id\":\"é\",\"values\":[3,4],\"metadata\":{\"t\":\"\\u00e9\"}}\n",
+            ),
+            (
+                2,
+                r#"{"ids":["a","b"],"vectors":[[1,2],[3,4]],"attributes":{"n":[1,null]},"ttl_seconds":5,"dimension":2}"#,
+            ),
+            (
+                3,
+                r#"{"vector":[1,2],"top_k":3,"include_metadata":true,"distance_metric":"euclidean","consistency":"eventual"}"#,
+            ),
+            (
+                4,
+                r#"{"queries":[{"vector":[1,2],"top_k":1},{"vector":[2,1],"top_k":2,"include_vectors":true}]}"#,
+            ),
             (5, r#"{"ids":["a","b","nope"]}"#),
         ];
         bodies.into_iter().map(|(route, body)| vec![body.into(), vec![route]]).collect()

@@ -25,7 +25,8 @@ pub struct CacheFiles {
 impl CacheFiles {
     pub fn new() -> Self {
         let backend = BackendConfig::Memory {};
-        let store = Store::open(&StorageConfig { backend, ..Default::default() }, Default::default()).unwrap();
+        let store =
+            Store::open(&StorageConfig { backend, ..Default::default() }, Default::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         for content in contents() {
             runtime.block_on(store.put(&key(&content), content.into())).unwrap();
@@ -66,7 +67,9 @@ impl Target for CacheFiles {
         let named = |name: String, content: &[u8]| vec![content.to_vec(), name.into_bytes()];
         let mut inputs = vec![named("tmp-1-2".into(), b"left behind"), named("a stranger".into(), b"")];
         for content in contents() {
-            inputs.push(named(format!("{:032x}-{}", hash(&content), content.len()), &content));
+            for length in [content.len() as u64, content.len() as u64 + 1, 1 << 20, u64::MAX] {
+                inputs.push(named(format!("{:032x}-{length}", hash(&content)), &content));
+            }
         }
         inputs
     }

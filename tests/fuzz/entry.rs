@@ -41,7 +41,8 @@ impl Target for Entries {
         let lz4 = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).unwrap();
         let compressed = written(&batches, lz4);
         let dictionary = written(&[with_dictionary(&batches[0])], IpcWriteOptions::default());
-        let foreign = RecordBatch::try_from_iter([("x", Arc::new(UInt8Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
+        let foreign =
+            RecordBatch::try_from_iter([("x", Arc::new(UInt8Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
         let foreign = written(&[foreign], IpcWriteOptions::default());
         [small, large, seal, two_batches, compressed, dictionary, foreign].map(|content| vec![content]).into()
     }

@@ -68,7 +68,9 @@ struct Plan {
 impl Plan {
     fn new(share: u64) -> Self {
         let number = |name: &str| {
-            env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+            env::var(name)
+                .ok()
+                .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
         };
         let cases = match number("QUIVER_FUZZ_CASE") {
             Some(case) => case..case + 1,
@@ -128,7 +130,11 @@ pub fn run<T: Target>(target: &T) {
     let failures: Vec<_> = failures.into_values().collect();
     assert!(failures.is_empty(), "{}: {} failures\n{}", T::NAME, failures.len(), failures.join("\n\n"));
     let is_share = plan.cases.end - plan.cases.start >= 1000;
-    assert!(!is_share || (read > 0 && reasons.len() >= T::REASONS), "{} is not reached: {reasons:#?}", T::NAME);
+    assert!(
+        !is_share || (read > 0 && reasons.len() >= T::REASONS),
+        "{} is not reached: {reasons:#?}",
+        T::NAME
+    );
 }
 
 fn mutated<T: Target>(mut input: Input, corpus: &[Input], random: &mut SmallRng) -> Input {

@@ -59,7 +59,7 @@ impl Target for SegmentRows {
 impl Target for Lookups {
     type Value = Value;
     const NAME: &'static str = "lookups";
-    const REASONS: usize = 25;
+    const REASONS: usize = 12;
 
     fn corpus(&self) -> Vec<Input> {
         let pairs = sizes().map(|count| segment(&rows(count)));
@@ -119,7 +119,8 @@ pub fn reference(data: &[u8], lookup: &[u8]) -> SegmentRef {
     let rows = number(lookup, 4, 4);
     let id = Uuid::from_u128(9);
     let deletes = serde_json::Value::Null;
-    let reference = json!({"id": id, "rows": rows, "data": blob(data), "lookup": blob(lookup), "deletes": deletes});
+    let reference =
+        json!({"id": id, "rows": rows, "data": blob(data), "lookup": blob(lookup), "deletes": deletes});
     serde_json::from_value(reference).unwrap()
 }
 
@@ -140,9 +141,12 @@ fn sealed(data: &[u8], content: &[u8]) -> (Vec<u8>, Vec<u8>) {
         length.copy_from_slice(&(data.len() as u64).to_le_bytes());
     }
     let batches = number(&lookup, 8, 4) as usize;
-    for batch in lookup.get_mut(HEADER..).unwrap_or_default().as_chunks_mut::<BATCH>().0.iter_mut().take(batches) {
+    for batch in
+        lookup.get_mut(HEADER..).unwrap_or_default().as_chunks_mut::<BATCH>().0.iter_mut().take(batches)
+    {
         let start = number(batch, 16, 8) as usize;
-        let end = start.saturating_add(number(batch, 24, 8) as usize).saturating_add(number(batch, 32, 4) as usize);
+        let end =
+            start.saturating_add(number(batch, 24, 8) as usize).saturating_add(number(batch, 32, 4) as usize);
         if let Some(bytes) = data.get(start..end) {
             batch[..16].copy_from_slice(&hash(bytes).to_le_bytes());
         }
@@ -172,8 +176,9 @@ fn doubled(content: &[u8]) -> Vec<u8> {
 
 fn read(data: &[u8], lookup: &[u8], reference: &[u8]) -> Result<Value, String> {
     let reference: SegmentRef = serde_json::from_slice(reference).unwrap();
-    let used = Segment::open(reference, None, ("data", data.to_vec().into()), ("lookup", &lookup.to_vec().into()))
-        .and_then(|segment| use_all(&Arc::new(segment)));
+    let used =
+        Segment::open(reference, None, ("data", data.to_vec().into()), ("lookup", &lookup.to_vec().into()))
+            .and_then(|segment| use_all(&Arc::new(segment)));
     used.map_err(|error| match error {
         Error::Corrupt { object, reason } if ["data", "lookup"].contains(&object.as_str()) => reason,
         error => panic!("{error:?} names no object of the segment"),
