@@ -21,8 +21,8 @@ use shared::servers::Seaweed;
 const NAMESPACE: &str = "/v1/namespaces/storm";
 /// The store is back for so long at most before everything works.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// What the fate of a write is pursued for.
-const SETTLE: Duration = Duration::from_secs(3);
+/// So that the fate of a write is not pursued for long.
+const SETTLE_SOON: &str = "[log]\nsettle_timeout = \"2s\"\n";
 /// Tries of an operation by default.
 const TRIES: u64 = 3;
 
@@ -56,17 +56,24 @@ enum Told {
 }
 
 impl Bed {
-    async fn new() -> Self {
+    /// With the retries that are the default, and these settings.
+    async fn new(settings: &str) -> Self {
+        Self::over(settings, |storage| storage.split("[storage.retry]").next().unwrap().to_owned()).await
+    }
+
+    /// With the quick retries of other tests.
+    async fn quick() -> Self {
+        Self::over(SETTLE_SOON, |storage| storage).await
+    }
+
+    async fn over(settings: &str, storage: impl FnOnce(String) -> String) -> Self {
         let store = Seaweed::start().await;
         let proxy = Proxy::start(&store.endpoint()).await;
-        // With the retries that are the default, not those of other tests.
-        let direct = store.storage_toml("storm").split("[storage.retry]").next().unwrap().to_owned();
-        let settings =
-            format!("[compaction]\nbackground = false\n[log]\nsettle_timeout = \"{}s\"\n", SETTLE.as_secs());
+        let direct = storage(store.storage_toml("storm"));
         let proxied = direct.replace(&store.endpoint(), &proxy.endpoint());
         let workdirs = [proxied, direct].map(|storage| {
             let workdir = Workdir::new();
-            workdir.write("quiver.toml", storage + &settings);
+            workdir.write("quiver.toml", format!("{storage}\n[compaction]\nbackground = false\n{settings}"));
             workdir
         });
         let [server, witness] = [&workdirs[0], &workdirs[1]].map(|workdir| workdir.serve(&[]));
@@ -167,7 +174,7 @@ async fn send(client: &Client, server: &Server, path: &str, body: &Value) -> Tol
 
 /// The store says that it did nothing.
 async fn is_told_in_time(refusal: Refusal) {
-    let mut bed = Bed::new().await;
+    let mut bed = Bed::new(SETTLE_SOON).await;
     assert_eq!(bed.write().await, Told::Done);
     bed.proxy.set(Mode::Storm(refusal));
     for _ in 0..3 {
@@ -199,11 +206,11 @@ async fn a_storm_of_slow_down() {
 /// What answers is not the store, so a write may have reached it. That is said, and not guessed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_answers_that_say_nothing() {
-    let mut bed = Bed::new().await;
+    let mut bed = Bed::new(SETTLE_SOON).await;
     assert_eq!(bed.write().await, Told::Done);
     bed.proxy.set(Mode::Storm(Refusal::Overloaded));
     let asked = bed.requests(async |bed| assert_eq!(bed.write().await, Told::Unknown)).await;
-    assert!(asked <= 40, "{asked} requests in {SETTLE:?}");
+    assert!(asked <= 40, "{asked} requests for one write");
     assert_eq!(bed.count().await, Told::Later);
     bed.recovers().await;
     bed.check().await;
@@ -212,7 +219,7 @@ async fn a_storm_of_answers_that_say_nothing() {
 /// Every answer to a write is lost, and yet each is there once: reading back tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_are_made_up_for_by_reading_back() {
-    let mut bed = Bed::new().await;
+    let mut bed = Bed::new(SETTLE_SOON).await;
     assert_eq!(bed.write().await, Told::Done);
     bed.proxy.set(Mode::LoseAnswers);
     for _ in 0..3 {
@@ -222,14 +229,33 @@ async fn lost_answers_are_made_up_for_by_reading_back() {
     bed.check().await;
 }
 
+/// The fate of a write is still pursued when the store comes back, after ever longer pauses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_pursued_is_acknowledged_when_the_store_is_back() {
+    let mut bed = Bed::new("").await;
+    assert_eq!(bed.write().await, Told::Done);
+    bed.proxy.set(Mode::Storm(Refusal::Overloaded));
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        bed.proxy.set(Mode::Open);
+        Instant::now()
+    };
+    let write = upsert(&bed.client, &bed.server, "pursued");
+    let (back, told) = futures::future::join(back, write).await;
+    assert_eq!(told, Told::Done);
+    assert!(back.elapsed() < RECOVERY, "it took {:?}", back.elapsed());
+    bed.known.note("pursued".into(), &told);
+    bed.check().await;
+}
+
 /// Two of three requests are turned away at any moment: whatever clients are told is true.
 #[tokio::test(flavor = "multi_thread")]
 async fn gusts() {
-    let mut bed = Bed::new().await;
+    let mut bed = Bed::quick().await;
     assert_eq!(bed.write().await, Told::Done);
     for refusal in [Refusal::SlowDown, Refusal::Overloaded, Refusal::TooManyRequests] {
         bed.proxy.set(Mode::Gusts(refusal));
-        for _ in 0..6 {
+        for _ in 0..5 {
             bed.write_at_once(4).await;
         }
         bed.recovers().await;

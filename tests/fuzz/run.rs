@@ -201,7 +201,7 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Catches a panic, as what it said and where.
+/// Catches a panic, as what it said and where; also one that was caught further down.
 fn guarded<V>(work: impl FnOnce() -> V) -> Result<V, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -211,8 +211,10 @@ fn guarded<V>(work: impl FnOnce() -> V) -> Result<V, String> {
             false => usual(info),
         }));
     });
+    PANIC.take();
     GUARDED.set(true);
     let result = panic::catch_unwind(panic::AssertUnwindSafe(work));
     GUARDED.set(false);
-    result.map_err(|_| PANIC.take())
+    let panic = PANIC.take();
+    if panic.is_empty() { result.map_err(|_| "it panicked".into()) } else { Err(panic) }
 }
