@@ -61,7 +61,7 @@ impl Target for CacheFiles {
     const IS_TEXT: bool = true;
     const IS_SEALED: bool = false;
     const REASONS: usize = 1;
-    const SHARE: u64 = 10;
+    const SHARE: u64 = 20;
 
     fn corpus(&self) -> Vec<Input> {
         let named = |name: String, content: &[u8]| vec![content.to_vec(), name.into_bytes()];

@@ -7,8 +7,9 @@ use quiver::{
     engine::{
         format::hash,
         manifest::{Manifest, NamespaceConfig, RingEntry},
+        segment::{Deletes, Owner, SegmentRef},
     },
-    types::Distance,
+    types::{Distance, NamespaceName},
 };
 use uuid::Uuid;
 
@@ -34,7 +35,13 @@ impl Target for Manifests {
         });
         let ring = |seq| RingEntry { seq, entry_id: Uuid::from_u128(100 + u128::from(seq)) };
         let (data, lookup) = segment(&rows(20));
-        let mut folded = first.with_segments(Uuid::from_u128(50), vec![reference(&data, &lookup); 2]);
+        let own = reference(&data, &lookup);
+        let owner =
+            Owner { namespace: NamespaceName::parse("origin", "name").unwrap(), incarnation: Uuid::max() };
+        let deletes =
+            Deletes { id: Uuid::max(), seq: 8, rows: 3, blob: own.data, owner: Some(owner.clone()) };
+        let shared = SegmentRef { deletes: Some(deletes), owner: Some(owner), ..own.clone() };
+        let mut folded = first.with_segments(Uuid::from_u128(50), vec![own, shared]);
         (folded.folded, folded.folded_hash, folded.folded_at) = (9, 0xabc, Some(Timestamp(5)));
         folded.ring = (3..=9).map(ring).collect();
         let ended = folded.tombstone(Uuid::from_u128(60), vec![ring(10)]);
@@ -49,7 +56,11 @@ impl Target for Manifests {
     }
 
     fn read(&self, objects: &Input) -> Result<Manifest, String> {
-        Manifest::decode(&objects[0])
+        let manifest = Manifest::decode(&objects[0])?;
+        for segment in &manifest.segments {
+            assert!(segment.live() <= segment.rows && segment.bytes() >= segment.data.bytes);
+        }
+        Ok(manifest)
     }
 
     fn write(&self, manifest: &Manifest) -> Option<Input> {

@@ -35,10 +35,11 @@ def row_id(number: int) -> str:
 class History:
     """Writes to a namespace, and what it should hold: id -> (bytes of the vector, metadata)."""
 
-    def __init__(self, url: str):
-        self.http = httpx.Client(base_url=f"{url}/v1/namespaces/{NAMESPACE}", timeout=60)
+    def __init__(self, url: str, namespace: str = NAMESPACE, rows: dict | None = None):
+        self.namespace = namespace
+        self.http = httpx.Client(base_url=f"{url}/v1/namespaces/{namespace}", timeout=60)
         self.random = np.random.default_rng(7)
-        self.rows: dict[str, tuple[bytes, dict | None]] = {}
+        self.rows: dict[str, tuple[bytes, dict | None]] = rows or {}
 
     def upsert(self, numbers, ttl: int | None = None):
         ids = [row_id(number) for number in numbers]
@@ -181,6 +182,28 @@ def test_the_documented_code_reads_every_live_row(data, monkeypatch):
     history.clear()
     page = run_docs()
     assert len(page["rows"]) == len(page["frame"]) == page["count"] == 0
+
+
+def test_a_copy_and_its_origin_are_read_alike(data, monkeypatch):
+    """A copy shares segments that lie below its origin; who of them lives is its own."""
+    server, origin = data
+    origin.write()
+    answer = origin.http.post("copy", json={"to": "copied"})
+    assert answer.status_code == 201, answer.text
+    copy = History(server.url, "copied", dict(origin.rows))
+    copy.delete(range(200, 300))
+    copy.upsert(range(290, 310))
+    copy.fold()
+    copy.delete(range(400, 410))
+    origin.delete(range(500, 510))
+    page = run_docs(slice(1))
+    files = pyarrow.fs.LocalFileSystem(use_mmap=True)
+    for history in (origin, copy):
+        bucket = page["Bucket"](files, str(server.data), history.namespace)
+        assert as_rows(page["live_rows"](bucket)) == history.rows
+    segments = bucket.manifest()["segments"]
+    assert [segment.get("owner", {}).get("namespace") for segment in segments] == [NAMESPACE] * 4 + [None]
+    assert any(segment["deletes"] and segment["deletes"].get("owner") is None for segment in segments[:-1])
 
 
 def test_what_is_read_beside_writers_is_whole(data):
