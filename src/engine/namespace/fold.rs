@@ -46,6 +46,18 @@ pub(in crate::engine) enum Outcome {
     Conflict,
 }
 
+/// A namespace as it is at one moment.
+#[derive(Debug)]
+pub(in crate::engine) struct Frozen {
+    /// The manifest that names the segments of the snapshot.
+    pub base: Arc<Manifest>,
+    pub snapshot: Arc<Snapshot>,
+    pub dimension: Option<usize>,
+    pub updated_at: Timestamp,
+    /// What the tail takes in memory.
+    pub tail_bytes: u64,
+}
+
 /// The state that is folded.
 struct Job {
     base: Arc<Manifest>,
@@ -81,6 +93,26 @@ impl Namespace {
             self.rebase().await?;
         }
         if self.has_ended() { Err(self.not_found()) } else { Ok(()) }
+    }
+
+    /// Everything as it is now, on the manifest that stands now.
+    pub async fn freeze(&self) -> Result<Frozen> {
+        loop {
+            {
+                let _alone = self.compacting.lock().await;
+                self.settle_on_newest_manifest().await?;
+            }
+            let mut state = self.state_mut();
+            if !state.is_outdated() {
+                return Ok(Frozen {
+                    base: state.base.clone(),
+                    snapshot: state.contents.snapshot(),
+                    dimension: state.dimension,
+                    updated_at: state.updated_at,
+                    tail_bytes: state.contents.tail().bytes(),
+                });
+            }
+        }
     }
 
     fn begin_fold(&self) -> Option<Job> {
@@ -138,7 +170,7 @@ impl Namespace {
     async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
         let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
         let (data, written) =
-            offload(true, move || encode(&snapshot, now)).await?.map_err(Error::internal)?;
+            offload(true, move || encode_tail(&snapshot, now)).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
@@ -218,7 +250,11 @@ impl Namespace {
     }
 }
 
-fn encode(snapshot: &Snapshot, now: Timestamp) -> Result<(Bytes, Written), ArrowError> {
+/// The visible rows of the tail as a segment's data, and what else there is to it.
+pub(in crate::engine) fn encode_tail(
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<(Bytes, Written), ArrowError> {
     let mut writer = SegmentWriter::new(snapshot.dimension.max(1))?;
     let mut data = Vec::new();
     for row in snapshot.tail_rows(now) {

@@ -24,7 +24,7 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    fold::Outcome,
+    fold::{Frozen, Outcome, encode_tail},
     load::open_view,
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
@@ -119,6 +119,11 @@ impl Namespace {
 
     fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the rows that are not folded.
+    pub fn tail_bytes(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     fn log_key(&self, seq: u64) -> Key {
