@@ -93,7 +93,7 @@ impl State {
         let mode = *self.mode.lock().unwrap();
         match mode {
             Mode::Storm(refusal) => return client.write_all(answer(refusal).as_bytes()).await,
-            Mode::Gusts(refusal) if number % 3 > 0 => {
+            Mode::Gusts(refusal) if !number.is_multiple_of(3) => {
                 return client.write_all(answer(refusal).as_bytes()).await;
             }
             _ => {}
