@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http soak openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http soak fuzz openapi clean
 
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
@@ -51,6 +51,9 @@ soak: deps ## Kill and pause three nodes on a failing store for a minute, and ch
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
+
+fuzz: ## Try a million mutated objects on every decoder
+	QUIVER_FUZZ_CASES=1000000 cargo test --locked --test fuzz -- --nocapture
 
 fuzz-http: deps ## Send 10,000 generated requests
 	cargo build --locked
