@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash soak model fuzz-http openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http soak fuzz openapi clean
 
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
@@ -43,11 +43,17 @@ bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
 
+scale: deps ## Send a million rows through the whole life of a namespace, on files and S3
+	QUIVER_SCALE_ROWS=1000000 cargo test --locked --test at_scale -- --nocapture --test-threads 1
+
 soak: deps ## Kill and pause three nodes on a failing store for a minute, and check the whole history
 	QUIVER_CHAOS_SECONDS=60 cargo test --locked --test chaos -- --nocapture
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
+
+fuzz: ## Try a million mutated objects on every decoder
+	QUIVER_FUZZ_CASES=1000000 cargo test --locked --test fuzz -- --nocapture
 
 fuzz-http: deps ## Send 10,000 generated requests
 	cargo build --locked

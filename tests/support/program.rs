@@ -143,6 +143,17 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The body of a GET, whatever it is.
+    pub fn text(&self, path: &str) -> String {
+        let curl = Command::new("curl").args(["-s", "--max-time", "20", &self.url(path)]).output().unwrap();
+        String::from_utf8(curl.stdout).unwrap()
+    }
+
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
