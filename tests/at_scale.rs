@@ -143,7 +143,7 @@ fn life(workdir: &Workdir, scale: &Scale, store: &str) {
     let (_, described) = server.curl("/v1/namespaces/scale", &[]);
     assert_eq!(described["count"], json!(scale.rows - gone.len()));
     for found in ask(&server, "scale", &queries).iter().flatten() {
-        assert!(row_of(&found.0) % 3 != 0, "{found:?} was deleted");
+        assert!(!row_of(&found.0).is_multiple_of(3), "{found:?} was deleted");
     }
     assert_eq!(ask(&server, "copy", &queries), answers, "of the copy, after deletes of its origin");
     until("garbage is collected", || {
