@@ -153,7 +153,7 @@ async fn read_segment(
 ) -> Result<SegmentView> {
     let view = open_view(context, name, manifest.incarnation, reference).await?;
     let segment = view.segment().clone();
-    offload(true, move || (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop)))
+    offload(reference.bytes(), move || (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop)))
         .await??;
     Ok(view)
 }

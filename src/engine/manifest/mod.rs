@@ -14,6 +14,7 @@ use crate::{
         format::{Hash, hash},
         segment::{SegmentRef, hash_as_hex},
     },
+    planted::{Bug, planted},
     types::Distance,
 };
 
@@ -113,7 +114,9 @@ impl Manifest {
             format: FORMAT,
             version: previous.map_or(1, |previous| previous.version + 1),
             nonce: uuid(),
-            incarnation: uuid(),
+            incarnation: previous
+                .filter(|_| planted(Bug::ReusesIncarnation))
+                .map_or_else(&mut uuid, |previous| previous.incarnation),
             state: State::Live,
             config,
             created_at: now,

@@ -23,6 +23,7 @@ use crate::{
         segment::{Blob, Deletes, SegmentRef, SegmentView, SegmentWriter, Written, encode_deletes},
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::{Tag, keys},
 };
 
@@ -51,6 +52,8 @@ struct Job {
     base: Arc<Manifest>,
     tag: Tag,
     snapshot: Arc<Snapshot>,
+    /// What the tail of the snapshot takes in memory.
+    tail_bytes: u64,
     seq: u64,
     hash: Hash,
     committed_at: Timestamp,
@@ -94,6 +97,7 @@ impl Namespace {
             base: state.base.clone(),
             tag: state.manifest_tag.clone(),
             snapshot: state.contents.snapshot(),
+            tail_bytes: state.contents.tail().bytes(),
             seq: state.seq,
             hash: state.hash,
             committed_at: state.updated_at,
@@ -117,9 +121,13 @@ impl Namespace {
             segments.push(reference);
             views.push(view);
         }
+        let (folded, folded_hash) = match planted(Bug::FoldClaimsMore) {
+            true => (self.state().seq, self.state().hash),
+            false => (job.seq, job.hash),
+        };
         let manifest = Manifest {
-            folded: job.seq,
-            folded_hash: job.hash,
+            folded,
+            folded_hash,
             folded_at: Some(job.committed_at),
             config: NamespaceConfig { dimension: job.dimension, ..job.base.config },
             ring: job.ring,
@@ -138,7 +146,7 @@ impl Namespace {
     async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
         let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
         let (data, written) =
-            offload(true, move || encode(&snapshot, now)).await?.map_err(Error::internal)?;
+            offload(job.tail_bytes, move || encode(&snapshot, now)).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
@@ -162,7 +170,7 @@ impl Namespace {
         view: &SegmentView,
         done: &mut Compacted,
     ) -> Result<SegmentRef> {
-        if reference.live() == view.live_rows() {
+        if reference.live() == view.live_rows() || planted(Bug::FoldForgetsDeletes) {
             return Ok(reference.clone());
         }
         let deletes = self.write_deletes(reference.id, job.seq, &view.deletes()).await?;
@@ -205,8 +213,9 @@ impl Namespace {
                 }
                 kept
             };
+            let bytes = kept.iter().map(|entry| entry.bytes as u64).sum();
             let applied =
-                offload(true, move || kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded));
+                offload(bytes, move || kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded));
             folded = match applied.await? {
                 Ok(folded) => folded,
                 // The fold stands; whoever reads next finds what is wrong and says it.

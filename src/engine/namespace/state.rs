@@ -14,6 +14,7 @@ use crate::{
         segment::SegmentView,
     },
     error::Error,
+    planted::{Bug, planted},
     storage::Tag,
 };
 
@@ -219,7 +220,7 @@ impl State {
     }
 
     fn check_place(&self, header: &Header) -> Result<(), String> {
-        if self.sealed {
+        if self.sealed && !planted(Bug::WritesAfterSeal) {
             return Err(format!("it follows the entry {} that seals the log", self.seq));
         }
         if header.incarnation != self.manifest.incarnation {

@@ -1,0 +1,147 @@
+//! One simulation from its seed to its verdict.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Once, atomic::AtomicU32},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use rand::RngExt;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    archive::Archive,
+    history::{Record, Reply, Request},
+    nemesis,
+    node::Node,
+    registers,
+    timeline::Timeline,
+    witness,
+    workload::{Client, Habits, send},
+    world::World,
+};
+
+/// How long a healthy cluster may take to answer; on its slowest clock.
+const RECOVERY: Duration = Duration::from_secs(300);
+
+/// What came out.
+#[derive(Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub violations: Vec<String>,
+    /// Everything that happened, as text.
+    pub history: String,
+    pub requests: usize,
+    pub acknowledged: usize,
+    pub entries: usize,
+}
+
+/// Runs the simulation of a seed on this thread.
+pub fn simulate(seed: u64) -> Outcome {
+    note_panics();
+    PANICS.take();
+    // One thread, on which time stands still while there is something to do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let mut outcome = runtime.expect("a runtime").block_on(live(seed));
+    outcome.violations.extend(PANICS.take().into_iter().map(|panic| format!("a panic: {panic}")));
+    outcome
+}
+
+async fn live(seed: u64) -> Outcome {
+    let world = Arc::new(World::new(seed));
+    let mut chance = world.chance(1);
+    let nodes: Vec<Node> = (0..chance.random_range(2..5)).map(|node| Node::start(&world, node)).collect();
+    let nodes = Arc::new(nodes);
+    let habits = Habits {
+        requests: chance.random_range(10..30),
+        ids: chance.random_range(2..7),
+        think: Duration::from_millis([200, 2000, 10_000][chance.random_range(0..3)]),
+        lives: [0, 2, 10][chance.random_range(0..3)],
+    };
+    let values = Arc::new(AtomicU32::new(1));
+    let clients = (0..chance.random_range(2..7)).map(|number| {
+        let client = Client::new(number, world.clone(), nodes.clone(), values.clone(), habits);
+        tokio::spawn(client.run())
+    });
+    let clients = join_all(clients.collect::<Vec<_>>());
+    tokio::select! {
+        biased;
+        ended = clients => ended.into_iter().for_each(|client| client.expect("clients do not panic")),
+        () = nemesis::trouble(world.clone(), nodes.clone()) => {}
+    }
+    let mut violations = recover(&world, &nodes).await;
+    let records = world.records();
+    let timeline = Timeline::new(&world.archive());
+    violations.extend(timeline.violations.iter().cloned());
+    violations.extend(witness::contradictions(&timeline, &records));
+    violations.extend(registers::disordered(&records, habits.ids));
+    Outcome {
+        seed,
+        violations,
+        history: world.history(),
+        requests: records.len(),
+        acknowledged: records.iter().filter(|record| record.reply.is_answer()).count(),
+        entries: timeline.steps.len(),
+    }
+}
+
+/// The weather clears up, and everything that was under way lands. Then every node, and one that
+/// knows nothing, must tell the same, and the objects must be whole.
+async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> Vec<String> {
+    world.calm();
+    nodes.iter().for_each(Node::recover);
+    sleep(world.weather.latest + RECOVERY).await;
+    let newcomer = Node::start(world, nodes.len());
+    let mut violations = Vec::new();
+    let mut told: Vec<(usize, Reply)> = Vec::new();
+    for (number, node) in nodes.iter().chain([&newcomer]).enumerate() {
+        let request = Request::Page;
+        let invoked = world.moment();
+        let Ok(reply) = timeout(RECOVERY, send(&node.life().engine, &request)).await else {
+            violations.push(format!("node {number} does not recover"));
+            continue;
+        };
+        let replied = world.moment();
+        world.note(Record { client: usize::MAX, node: number, request, invoked, replied, reply: reply.clone() });
+        told.push((number, reply));
+    }
+    violations.extend(verify(&newcomer).await);
+    Archive::look_at_all(world);
+    let timeline = Timeline::new(&world.archive());
+    let end = match &timeline.end().contents {
+        Some(contents) => Reply::Rows(contents.clone()),
+        None => Reply::NotFound,
+    };
+    for (number, reply) in told.into_iter().filter(|(_, reply)| *reply != end) {
+        violations.push(format!("in the end node {number} tells {reply:?}, the log {end:?}"));
+    }
+    violations
+}
+
+async fn verify(node: &Node) -> Vec<String> {
+    let engine = node.life().engine;
+    match engine.verify(&World::namespace(), |_| {}).await {
+        Ok(report) => {
+            report.problems.into_iter().map(|problem| format!("{}: {}", problem.object, problem.reason)).collect()
+        }
+        Err(quiver::error::Error::NamespaceNotFound { .. }) => Vec::new(),
+        Err(error) => vec![format!("the namespace cannot be verified: {error}")],
+    }
+}
+
+thread_local! {
+    /// Panics on this thread, wherever they were caught.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.with_borrow_mut(|panics| panics.push(info.to_string()));
+            default(info);
+        }));
+    });
+}
