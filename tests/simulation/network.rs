@@ -143,7 +143,7 @@ impl Network {
             Fate::Unavailable
         } else if chance.random_bool(weather.lost_request) {
             Fate::Lost
-        } else if attempt.operation.is_write() && chance.random_bool(weather.late) {
+        } else if attempt.operation.is_write() && !attempt.key.starts_with("catalog/") && chance.random_bool(weather.late) {
             let longest = weather.latest.as_millis() as u64;
             let bound = if chance.random_bool(0.5) { 2000 } else { longest };
             Fate::Late(Duration::from_millis(chance.random_range(0..bound)))

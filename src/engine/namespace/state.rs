@@ -223,7 +223,8 @@ impl State {
         if self.sealed && !planted(Bug::WritesAfterSeal) {
             return Err(format!("it follows the entry {} that seals the log", self.seq));
         }
-        if header.incarnation != self.manifest.incarnation {
+        // The newest manifest may be that of a successor already.
+        if header.incarnation != self.base.incarnation {
             return Err(format!("it belongs to incarnation {}", header.incarnation));
         }
         if header.seq != self.seq + 1 {
