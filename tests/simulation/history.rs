@@ -36,13 +36,6 @@ pub enum Request {
     Drop,
 }
 
-impl Request {
-    /// Whether it changes rows, or which namespaces there are.
-    pub fn is_write(&self) -> bool {
-        matches!(self, Self::Upsert { .. } | Self::Delete { .. } | Self::Clear | Self::Create | Self::Drop)
-    }
-}
-
 /// What a client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {

@@ -165,7 +165,7 @@ impl State {
 
     /// Takes note of the manifest that stands now.
     pub fn adopt(&mut self, manifest: Manifest, tag: Tag, read_at: Instant) {
-        let continues = manifest.state == Life::Live && manifest.incarnation == self.manifest.incarnation;
+        let continues = manifest.state == Life::Live && manifest.incarnation == self.base.incarnation;
         if continues {
             self.confirmed_at = read_at;
         } else {
