@@ -165,6 +165,10 @@ impl State {
 
     /// Takes note of the manifest that stands now.
     pub fn adopt(&mut self, manifest: Manifest, tag: Tag, read_at: Instant) {
+        // An answer that was overtaken by a later one.
+        if manifest.version < self.manifest.version {
+            return;
+        }
         let continues = manifest.state == Life::Live && manifest.incarnation == self.base.incarnation;
         if continues {
             self.confirmed_at = read_at;
