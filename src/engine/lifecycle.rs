@@ -85,7 +85,13 @@ impl Engine {
         let random = &self.context.random;
         let (previous, tag) = previous.unzip();
         let manifest = Manifest::create(previous.as_ref(), config, now, || random.uuid());
-        Ok(swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_some())
+        if swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_none() {
+            return Ok(false);
+        }
+        // Whoever deleted the one before may have removed the marker since, and looked for a
+        // successor before this one stood.
+        self.put_marker(name).await.map_err(too_late)?;
+        Ok(true)
     }
 
     /// Puts the tombstone behind an incarnation whose log is sealed, and takes it off the list.
