@@ -137,6 +137,11 @@ fn every_planted_bug_is_found() {
 #[test]
 fn replay() {
     let Some(seed) = setting("QUIVER_SIM_SEED") else { return };
+    #[cfg(debug_assertions)]
+    if let Ok(name) = std::env::var("QUIVER_SIM_BUG") {
+        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == name);
+        plant(Some(*bug.unwrap_or_else(|| panic!("{name} is none of {:?}", Bug::ALL))));
+    }
     let outcome = simulate(seed);
     println!("{}", outcome.history);
     assert!(outcome.violations.is_empty(), "{}", report(&outcome));

@@ -12,7 +12,7 @@ use std::{
 use futures::FutureExt;
 use quiver::storage::{Attempt, Hook, Stage, StoreErrorKind, Verdict};
 use rand::{RngExt, rngs::SmallRng};
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::Notify, time::sleep};
 
 use super::{archive::Archive, world::{TIMEOUT, World}};
 
@@ -29,7 +29,9 @@ pub enum Machine {
 pub struct Network {
     world: Arc<World>,
     node: usize,
-    machine: watch::Sender<Machine>,
+    machine: Mutex<Machine>,
+    /// Wakes in the order of waiting, which a `watch` channel does not.
+    changed: Notify,
     chance: Mutex<SmallRng>,
 }
 
@@ -44,35 +46,39 @@ enum Fate {
 impl Network {
     pub fn new(world: Arc<World>, node: usize, life: u64) -> Arc<Self> {
         let chance = Mutex::new(world.chance(1000 + 100 * node as u64 + life));
-        Arc::new(Self { world, node, machine: watch::Sender::new(Machine::Runs), chance })
+        Arc::new(Self { world, node, machine: Mutex::new(Machine::Runs), changed: Notify::new(), chance })
     }
 
     pub fn set(&self, machine: Machine) {
-        self.machine.send_if_modified(|state| {
-            // The dead stay dead.
-            let changes = *state != Machine::Dead && *state != machine;
-            if changes {
-                *state = machine;
-            }
-            changes
-        });
+        // The dead stay dead.
+        if self.machine() != Machine::Dead {
+            *self.machine.lock().expect("no panic while held") = machine;
+            self.changed.notify_waiters();
+        }
     }
 
     pub fn machine(&self) -> Machine {
-        *self.machine.borrow()
+        *self.machine.lock().expect("no panic while held")
     }
 
-    /// Waits until the node is not paused; returns whether it lives.
-    pub async fn runs(&self) -> bool {
-        let mut machine = self.machine.subscribe();
-        let state = machine.wait_for(|state| *state != Machine::Paused).await;
-        state.is_ok_and(|state| *state == Machine::Runs)
+    /// Waits until the node runs: for ever if it is dead.
+    pub async fn runs(&self) {
+        self.until(|machine| machine == Machine::Runs).await;
     }
 
     /// Waits until the node is dead.
     pub async fn died(&self) {
-        let mut machine = self.machine.subscribe();
-        let _ = machine.wait_for(|state| *state == Machine::Dead).await;
+        self.until(|machine| machine == Machine::Dead).await;
+    }
+
+    async fn until(&self, wanted: impl Fn(Machine) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if wanted(self.machine()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub fn hook(self: &Arc<Self>) -> Hook {
@@ -94,9 +100,7 @@ impl Network {
     /// A request on its way to the store.
     async fn request(&self, attempt: &Attempt) -> Verdict {
         let (fate, latency, patience) = self.draw_request(attempt);
-        if !self.runs().await {
-            return Verdict::Fail(StoreErrorKind::Refused, "the node is dead".into());
-        }
+        self.runs().await;
         sleep(latency).await;
         match fate {
             Fate::Arrives => {
@@ -122,9 +126,7 @@ impl Network {
         }
         let (lost, wait) = self.draw_answer();
         sleep(wait).await;
-        if !self.runs().await {
-            return Verdict::Fail(no_answer(attempt), "the node is dead".into());
-        }
+        self.runs().await;
         match lost {
             true => Verdict::Fail(no_answer(attempt), "the answer was lost".into()),
             false => Verdict::Proceed,

@@ -51,13 +51,14 @@ pub fn simulate(seed: u64) -> Outcome {
 async fn live(seed: u64) -> Outcome {
     let world = Arc::new(World::new(seed));
     let mut chance = world.chance(1);
-    let nodes: Vec<Node> = (0..chance.random_range(2..5)).map(|node| Node::start(&world, node)).collect();
+    let nodes: Vec<Node> = (0..chance.random_range(1..5)).map(|node| Node::start(&world, node)).collect();
     let nodes = Arc::new(nodes);
     let habits = Habits {
         requests: chance.random_range(10..30),
         ids: chance.random_range(2..7),
-        think: Duration::from_millis([200, 2000, 10_000][chance.random_range(0..3)]),
-        lives: [0, 2, 10][chance.random_range(0..3)],
+        think: Duration::from_millis([200, 2000, 10_000, 40_000][chance.random_range(0..4)]),
+        lives: [0, 3, 20][chance.random_range(0..3)],
+        compacts: [0, 4, 20][chance.random_range(0..3)],
     };
     let values = Arc::new(AtomicU32::new(1));
     let clients = (0..chance.random_range(2..7)).map(|number| {

@@ -35,6 +35,8 @@ pub struct Habits {
     pub think: Duration,
     /// Out of a hundred requests, how many create or delete the namespace.
     pub lives: u32,
+    /// Out of a hundred of the others, how many compact it.
+    pub compacts: u32,
 }
 
 /// A client. Only the first one clears the namespace, and no more after a clear of which it does not
@@ -76,6 +78,9 @@ impl Client {
         if self.chance.random_range(0..100) < self.habits.lives {
             return if self.chance.random_bool(0.5) { Request::Create } else { Request::Drop };
         }
+        if self.chance.random_range(0..100) < self.habits.compacts {
+            return Request::Compact;
+        }
         match self.chance.random_range(0..100) {
             0..38 => {
                 let dimension = if self.chance.random_bool(0.95) { 2 } else { 3 };
@@ -85,8 +90,7 @@ impl Client {
             50..54 if self.clears => Request::Clear,
             54..72 => Request::Fetch { ids: self.ids(self.habits.ids), freshness },
             72..86 => Request::Page,
-            86..92 => Request::Count(freshness),
-            92..96 => Request::Compact,
+            86..94 => Request::Count(freshness),
             _ => Request::Describe,
         }
     }
@@ -115,12 +119,15 @@ impl Client {
         }
         let patience = if self.chance.random_bool(0.05) { 1 } else { 60 };
         let invoked = self.world.moment();
+        let answer = async {
+            let reply = send(&life.engine, &request).await;
+            // A paused node answers when it goes on.
+            life.network.runs().await;
+            reply
+        };
         let answer = tokio::select! {
             biased;
-            reply = send(&life.engine, &request) => {
-                // A paused node answers when it goes on.
-                if life.network.runs().await { reply } else { Reply::Unknown("the node died".into()) }
-            }
+            reply = answer => reply,
             () = life.network.died() => Reply::Unknown("the node died".into()),
             () = sleep(Duration::from_secs(patience)) => Reply::Unknown("the client went away".into()),
         };

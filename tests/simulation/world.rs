@@ -43,7 +43,7 @@ pub struct Weather {
 
 impl Weather {
     fn draw(rng: &mut SmallRng) -> Self {
-        let mut rate = || [0.0, 0.01, 0.03, 0.1][rng.random_range(0..4)];
+        let mut rate = || [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)];
         let (unavailable, lost_request, lost_reply, late, slow) = (rate(), rate(), rate(), rate(), rate());
         let latest = Duration::from_secs([5, 60, 300][rng.random_range(0..3)]);
         Self { unavailable, lost_request, lost_reply, late, slow, latest }
@@ -85,8 +85,8 @@ impl World {
             ..Config::default()
         };
         config.search.threads = 1;
-        config.log.settle_timeout = Duration::from_secs(20);
-        config.compaction.fold_entries = rng.random_range(2..9);
+        config.log.settle_timeout = Duration::from_secs([1, 5, 20][rng.random_range(0..3)]);
+        config.compaction.fold_entries = rng.random_range(1..9);
         config.compaction.fan_in = rng.random_range(2..4);
         config.compaction.fold_interval = Duration::from_secs(rng.random_range(0..2));
         let clock: SharedClock = std::sync::Arc::new(time.clone());
