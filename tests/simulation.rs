@@ -53,6 +53,7 @@ fn run_all(seeds: u64, each: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     let work = || {
+        plant_named();
         while failures.lock().unwrap().len() < ENOUGH {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= seeds {
@@ -67,6 +68,15 @@ fn run_all(seeds: u64, each: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
     };
     on_all_cores(work);
     failures.into_inner().unwrap()
+}
+
+/// Plants the bug that `QUIVER_SIM_BUG` names, if it does, on this thread.
+fn plant_named() {
+    #[cfg(debug_assertions)]
+    if let Ok(name) = std::env::var("QUIVER_SIM_BUG") {
+        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == name);
+        plant(Some(*bug.unwrap_or_else(|| panic!("{name} is none of {:?}", Bug::ALL))));
+    }
 }
 
 fn on_all_cores(work: impl Fn() + Sync) {
@@ -137,11 +147,7 @@ fn every_planted_bug_is_found() {
 #[test]
 fn replay() {
     let Some(seed) = setting("QUIVER_SIM_SEED") else { return };
-    #[cfg(debug_assertions)]
-    if let Ok(name) = std::env::var("QUIVER_SIM_BUG") {
-        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == name);
-        plant(Some(*bug.unwrap_or_else(|| panic!("{name} is none of {:?}", Bug::ALL))));
-    }
+    plant_named();
     let outcome = simulate(seed);
     println!("{}", outcome.history);
     assert!(outcome.violations.is_empty(), "{}", report(&outcome));

@@ -33,7 +33,7 @@ pub struct Life {
 
 #[derive(Debug)]
 pub struct Node {
-    number: usize,
+    pub number: usize,
     world: Arc<World>,
     clock: Arc<NodeClock>,
     pub flaw: Flaw,

@@ -25,6 +25,9 @@ use super::{
 /// How long a healthy cluster may take to answer; on its slowest clock.
 const RECOVERY: Duration = Duration::from_secs(300);
 
+/// The value of the last write, which no other has.
+const LAST: u32 = 1 << 20;
+
 /// What came out.
 #[derive(Debug)]
 pub struct Outcome {
@@ -54,10 +57,11 @@ async fn live(seed: u64) -> Outcome {
     let nodes: Vec<Node> = (0..chance.random_range(1..5)).map(|node| Node::start(&world, node)).collect();
     let nodes = Arc::new(nodes);
     let habits = Habits {
-        requests: chance.random_range(10..30),
+        requests: chance.random_range(10..60),
         ids: chance.random_range(2..7),
         think: Duration::from_millis([200, 2000, 10_000, 40_000][chance.random_range(0..4)]),
         lives: [0, 3, 20][chance.random_range(0..3)],
+        eventual: [0.1, 0.3, 0.9][chance.random_range(0..3)],
         compacts: [0, 4, 20][chance.random_range(0..3)],
     };
     let values = Arc::new(AtomicU32::new(1));
@@ -95,17 +99,14 @@ async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> Vec<String> {
     sleep(world.weather.latest + RECOVERY).await;
     let newcomer = Node::start(world, nodes.len());
     let mut violations = Vec::new();
+    let write = Request::Upsert { ids: vec![0], value: LAST, dimension: dimension(world) };
+    let reply = ask(world, &newcomer, write).await;
+    if !matches!(reply, Reply::Written { .. }) {
+        violations.push(format!("in the end nothing can be written: {reply:?}"));
+    }
     let mut told: Vec<(usize, Reply)> = Vec::new();
     for (number, node) in nodes.iter().chain([&newcomer]).enumerate() {
-        let request = Request::Page;
-        let invoked = world.moment();
-        let Ok(reply) = timeout(RECOVERY, send(&node.life().engine, &request)).await else {
-            violations.push(format!("node {number} does not recover"));
-            continue;
-        };
-        let replied = world.moment();
-        world.note(Record { client: usize::MAX, node: number, request, invoked, replied, reply: reply.clone() });
-        told.push((number, reply));
+        told.push((number, ask(world, node, Request::Page).await));
     }
     violations.extend(verify(&newcomer).await);
     Archive::look_at_all(world);
@@ -118,6 +119,25 @@ async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> Vec<String> {
         violations.push(format!("in the end node {number} tells {reply:?}, the log {end:?}"));
     }
     violations
+}
+
+/// What a node answers when nothing is in its way.
+async fn ask(world: &World, node: &Node, request: Request) -> Reply {
+    let invoked = world.moment();
+    let answer = timeout(RECOVERY, send(&node.life().engine, &request)).await;
+    let reply = answer.unwrap_or_else(|_| Reply::Wrong("no answer at all".into()));
+    let (node, replied) = (node.number, world.moment());
+    world.note(Record { client: usize::MAX, node, request, invoked, replied, reply: reply.clone() });
+    reply
+}
+
+/// The dimension that the rows have, if there are any.
+fn dimension(world: &World) -> usize {
+    let archive = world.archive();
+    let newest = archive.manifests.last().map(|(manifest, _)| manifest.incarnation);
+    let places = archive.places.iter().filter(|((incarnation, _), _)| Some(*incarnation) == newest);
+    let entries = places.flat_map(|(_, place)| place.entries.first());
+    entries.map(|seen| seen.entry.changes.dimension).find(|dimension| *dimension != 0).unwrap_or(2)
 }
 
 async fn verify(node: &Node) -> Vec<String> {

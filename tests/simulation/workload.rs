@@ -35,6 +35,8 @@ pub struct Habits {
     pub think: Duration,
     /// Out of a hundred requests, how many create or delete the namespace.
     pub lives: u32,
+    /// How many of the reads that may be are eventual.
+    pub eventual: f64,
     /// Out of a hundred of the others, how many compact it.
     pub compacts: u32,
 }
@@ -74,7 +76,8 @@ impl Client {
     }
 
     fn choose(&mut self) -> Request {
-        let freshness = if self.chance.random_bool(0.7) { Freshness::Strong } else { Freshness::Eventual };
+        let eventual = self.chance.random_bool(self.habits.eventual);
+        let freshness = if eventual { Freshness::Eventual } else { Freshness::Strong };
         if self.chance.random_range(0..100) < self.habits.lives {
             return if self.chance.random_bool(0.5) { Request::Create } else { Request::Drop };
         }
