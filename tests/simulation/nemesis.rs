@@ -6,17 +6,20 @@ use std::{sync::Arc, time::Duration};
 use rand::{RngExt, rngs::SmallRng};
 use tokio::time::sleep;
 
-use super::{node::Node, world::World};
+use super::{node::Node, world::{Pace, World}};
 
 /// Troubles nodes until it is dropped. With no trouble in mind it only waits.
 pub async fn trouble(world: Arc<World>, nodes: Arc<Vec<Node>>) {
     let mut chance = world.chance(7);
-    let longest = [5, 20, 1 << 20][chance.random_range(0..3)];
+    let longest = match world.pace {
+        Pace::Seconds => [5, 20, 1 << 20][chance.random_range(0..3)],
+        Pace::Hours => [20, 1 << 12, 1 << 14][chance.random_range(0..3)],
+    };
     loop {
         sleep(Duration::from_millis(chance.random_range(1..longest * 1000))).await;
         let node = chance.random_range(0..nodes.len());
         match chance.random_range(0..4) {
-            0 => nodes[node].pause(pause(&world, &mut chance)).await,
+            0 => nodes[node].pause(world.pause(&mut chance)).await,
             1 => {
                 nodes[node].kill();
                 sleep(Duration::from_millis(chance.random_range(0..5000))).await;
@@ -26,7 +29,7 @@ pub async fn trouble(world: Arc<World>, nodes: Arc<Vec<Node>>) {
             _ => {
                 // Two at once: what one knows goes while another is asleep.
                 let other = (node + 1) % nodes.len();
-                let pause = nodes[other].pause(pause(&world, &mut chance));
+                let pause = nodes[other].pause(world.pause(&mut chance));
                 let crash = async {
                     sleep(Duration::from_millis(chance.random_range(0..5000))).await;
                     nodes[node].kill();
@@ -37,13 +40,6 @@ pub async fn trouble(world: Arc<World>, nodes: Arc<Vec<Node>>) {
             }
         }
     }
-}
-
-/// As often longer than `log.safe_age` as not.
-fn pause(world: &World, chance: &mut SmallRng) -> Duration {
-    let safe = world.config.log.safe_age.as_millis() as u64;
-    let bound = if chance.random_bool(0.5) { safe / 4 } else { safe * 4 };
-    Duration::from_millis(chance.random_range(1..bound))
 }
 
 fn jump(chance: &mut SmallRng) -> i64 {

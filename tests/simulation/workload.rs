@@ -20,7 +20,7 @@ use super::{
     history::{Contents, Freshness, Record, Reply, Request},
     network::Machine,
     node::Node,
-    world::World,
+    world::{Pace, World},
 };
 
 const VECTORS: Projection = Projection { vectors: true, metadata: false };
@@ -67,12 +67,22 @@ impl Client {
 
     pub async fn run(mut self) {
         for _ in 0..self.habits.requests {
-            let think = self.habits.think.as_millis() as u64;
-            sleep(Duration::from_millis(self.chance.random_range(0..think))).await;
+            self.think().await;
             let node = self.chance.random_range(0..self.nodes.len());
             let request = self.choose();
             self.ask(node, request).await;
         }
+    }
+
+    async fn think(&mut self) {
+        let pause = match self.world.pace == Pace::Hours && self.chance.random_bool(0.2) {
+            true => self.world.pause(&mut self.chance),
+            false => {
+                let longest = self.habits.think.as_millis() as u64;
+                Duration::from_millis(self.chance.random_range(0..longest))
+            }
+        };
+        sleep(pause).await;
     }
 
     fn choose(&mut self) -> Request {
@@ -120,7 +130,11 @@ impl Client {
         if life.network.machine() == Machine::Dead {
             return;
         }
-        let patience = if self.chance.random_bool(0.05) { 1 } else { 60 };
+        let patience = match self.chance.random_range(0..20) {
+            0 => 1,
+            1..10 if self.world.pace == Pace::Hours => 1 << 16,
+            _ => 60,
+        };
         let invoked = self.world.moment();
         let answer = async {
             let reply = send(&life.engine, &request).await;

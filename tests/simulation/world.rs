@@ -29,6 +29,17 @@ use super::{
 pub const TIMEOUT: Duration = Duration::from_secs(4);
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long things take that take long: pauses of clients and nodes, writes that are under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Longer than a look at the manifest is trusted, at most.
+    Seconds,
+    /// Longer than garbage is kept.
+    Hours,
+}
+
 /// How likely each fault is, per attempt of a store operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
@@ -42,10 +53,13 @@ pub struct Weather {
 }
 
 impl Weather {
-    fn draw(rng: &mut SmallRng) -> Self {
+    fn draw(rng: &mut SmallRng, pace: Pace) -> Self {
         let mut rate = || [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)];
         let (unavailable, lost_request, lost_reply, late, slow) = (rate(), rate(), rate(), rate(), rate());
-        let latest = Duration::from_secs([5, 60, 300][rng.random_range(0..3)]);
+        let latest = match pace {
+            Pace::Seconds => Duration::from_secs([5, 60, 300][rng.random_range(0..3)]),
+            Pace::Hours => 4 * HOUR,
+        };
         Self { unavailable, lost_request, lost_reply, late, slow, latest }
     }
 }
@@ -57,6 +71,7 @@ pub struct World {
     /// The objects themselves: no faults, no delays.
     pub store: Store,
     pub config: Config,
+    pub pace: Pace,
     pub weather: Weather,
     calm: AtomicBool,
     ticks: AtomicU64,
@@ -70,6 +85,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let time = TrueTime::begin();
         let mut rng = SmallRng::seed_from_u64(seed);
+        let pace = if rng.random_bool(0.25) { Pace::Hours } else { Pace::Seconds };
         let mut config = Config {
             storage: StorageConfig {
                 backend: BackendConfig::Memory {},
@@ -100,7 +116,8 @@ impl World {
             time,
             store,
             config,
-            weather: Weather::draw(&mut rng),
+            pace,
+            weather: Weather::draw(&mut rng, pace),
             calm: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
             archive: Mutex::default(),
@@ -122,6 +139,17 @@ impl World {
     /// The next moment.
     pub fn moment(&self) -> Moment {
         Moment { tick: self.ticks.fetch_add(1, Ordering::SeqCst), millis: self.time.millis() }
+    }
+
+    /// The longest pause: of two, one is a few seconds at most.
+    pub fn pause(&self, chance: &mut SmallRng) -> Duration {
+        let safe = self.config.log.safe_age;
+        let longest = match self.pace {
+            Pace::Seconds => 4 * safe,
+            Pace::Hours => 4 * HOUR,
+        };
+        let bound = if chance.random_bool(0.5) { safe / 4 } else { longest };
+        Duration::from_millis(chance.random_range(1..bound.as_millis() as u64))
     }
 
     /// No more faults; what is under way still lands.
