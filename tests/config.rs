@@ -241,7 +241,8 @@ fn values_out_of_range_are_refused_by_name() {
         ("storage.retry.factor=nan", "1 or more"),
         ("storage.retry.max_delay=1ms", "shorter than min_delay = 500ms"),
         ("storage.backend.root=", "must not be empty"),
-        ("log.safe_age=1h", "at most 30m"),
+        ("garbage.grace=60s", "more than twice log.safe_age, which is 30s"),
+        ("garbage.interval=10ms", "at least 1s"),
         ("telemetry.format=xml", "telemetry.format (flag --set)"),
         ("telemetry.filter=quiver=loud", "not a filter"),
     ] {

@@ -10,6 +10,8 @@
 //! QUIVER_SIM_SEED=7 cargo test --test simulation -- replay --nocapture     one seed, with its history
 //! ```
 
+#![recursion_limit = "256"] // The futures of the engine nest deeply.
+
 mod simulation {
     pub mod archive;
     pub mod clock;
@@ -96,23 +98,24 @@ fn report(outcome: &Outcome) -> String {
 fn every_seed_keeps_the_promises() {
     let seeds = setting("QUIVER_SIM_SEEDS").unwrap_or(SEEDS);
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let [requests, acknowledged, entries, unlisted] = [(); 4].map(|()| AtomicU64::new(0));
+    let [requests, acknowledged, entries, collected, unlisted] = [(); 5].map(|()| AtomicU64::new(0));
     let failures = run_all(seeds, |outcome| {
         requests.fetch_add(outcome.requests as u64, Ordering::SeqCst);
         acknowledged.fetch_add(outcome.acknowledged as u64, Ordering::SeqCst);
         entries.fetch_add(outcome.entries as u64, Ordering::SeqCst);
+        collected.fetch_add(outcome.collected as u64, Ordering::SeqCst);
         unlisted.fetch_add(u64::from(outcome.unlisted), Ordering::SeqCst);
         let done = done.fetch_add(1, Ordering::SeqCst) + 1;
         if done.is_multiple_of(seeds.div_ceil(20)) {
             println!("{done} of {seeds} seeds after {:?}", began.elapsed());
         }
     });
-    let [requests, acknowledged, entries, unlisted] =
-        [requests, acknowledged, entries, unlisted].map(AtomicU64::into_inner);
-    println!("{requests} requests, {acknowledged} answered, {entries} entries, {:?}", began.elapsed());
+    let [requests, acknowledged, entries, collected, unlisted] =
+        [requests, acknowledged, entries, collected, unlisted].map(AtomicU64::into_inner);
+    println!("{requests} requests, {acknowledged} answered, {entries} entries, {collected} collected, {:?}", began.elapsed());
     println!("{unlisted} namespaces live unlisted");
     assert!(failures.is_empty(), "{}", failures.iter().map(report).collect::<Vec<_>>().join("\n"));
-    assert!(acknowledged > requests / 2 && entries > requests / 8, "too little happened to prove anything");
+    assert!(acknowledged > requests / 2 && entries > requests / 8 && collected > entries / 50, "too little happened to prove anything");
 }
 
 #[test]

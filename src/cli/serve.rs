@@ -16,6 +16,7 @@ use crate::{
         server::{self, Ended},
     },
     config::{Config, Loaded},
+    engine::Engine,
 };
 
 const AFTER: &str = "\x1b[1;4mExamples:\x1b[0m
@@ -79,6 +80,7 @@ struct Server {
     listener: TcpListener,
     address: SocketAddr,
     location: String,
+    engine: Engine,
     state: Arc<AppState>,
 }
 
@@ -94,8 +96,9 @@ impl Server {
         let address = listener.local_addr().map_err(cannot_listen)?;
         let node = Node::open(loaded, Access::Write).await?;
         let location = node.store.location();
+        let engine = node.engine.clone();
         let state = AppState::new(node.engine, &loaded.config, node.metrics, node.clock)?;
-        Ok(Self { listener, address, location, state: Arc::new(state) })
+        Ok(Self { listener, address, location, engine, state: Arc::new(state) })
     }
 
     /// What to know and to try first.
@@ -130,6 +133,9 @@ impl Server {
             tracing::info!(grace = ?config.server.shutdown_grace, "finishing open requests");
             self.state.start_draining();
         };
+        if config.garbage.background {
+            tokio::spawn(self.engine.collect_in_background());
+        }
         let router = api::router(Arc::clone(&self.state));
         match server::serve(self.listener, router, &config.server, drain, received(signals.clone(), 2)).await
         {

@@ -39,6 +39,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Folding the log into segments, and merging those.
     pub compaction: CompactionConfig,
+    /// Removing what nothing refers to.
+    pub garbage: GarbageConfig,
     /// Searching.
     pub search: SearchConfig,
     /// Logs.
@@ -410,6 +412,26 @@ impl Default for CompactionConfig {
             segment_bytes: ByteSize::gib(2),
             segment_rows: 2_000_000,
         }
+    }
+}
+
+/// `[garbage]`: removing objects that nothing refers to any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GarbageConfig {
+    /// Whether this node collects by itself.
+    pub background: bool,
+    /// What is found to be garbage is removed when this much time has passed since.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// The time from one collection to the next, whichever node makes it.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for GarbageConfig {
+    fn default() -> Self {
+        Self { background: true, grace: Duration::from_secs(60 * 60), interval: Duration::from_secs(15 * 60) }
     }
 }
 

@@ -10,10 +10,6 @@ use super::{AuthConfig, BackendConfig, Config};
 /// A problem: the setting's path, and what is wrong with it.
 type Problem = (String, String);
 
-/// A manifest that was confirmed longer ago than this must not be relied on, whatever is configured:
-/// objects are deleted an hour after they fell out of use.
-const MAX_SAFE_AGE: Duration = Duration::from_secs(30 * 60);
-
 impl Config {
     /// Everything that is wrong with the values. They never contain a secret.
     pub(super) fn problems(&self) -> Vec<Problem> {
@@ -95,8 +91,15 @@ impl Config {
     }
 
     fn check_log(&self, problems: &mut Vec<Problem>) {
-        if self.log.safe_age > MAX_SAFE_AGE {
-            problems.push(("log.safe_age".into(), "must be at most 30m".into()));
+        if self.garbage.grace <= self.log.safe_age.saturating_mul(2) {
+            let safe_age = humantime_serde::re::humantime::format_duration(self.log.safe_age);
+            problems.push((
+                "garbage.grace".into(),
+                format!("must be more than twice log.safe_age, which is {safe_age}"),
+            ));
+        }
+        if self.garbage.interval < Duration::from_secs(1) {
+            problems.push(("garbage.interval".into(), "must be at least 1s".into()));
         }
         if self.compaction.fan_in < 2 {
             problems.push(("compaction.fan_in".into(), "must be at least 2".into()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cache::Cache,
     clock::SharedClock,
-    config::{CompactionConfig, LogConfig, RetryConfig},
+    config::{CompactionConfig, GarbageConfig, LogConfig, RetryConfig},
     random::Random,
     storage::Store,
     telemetry::Metrics,
@@ -29,6 +29,7 @@ pub(super) struct Context {
     pub log: LogConfig,
     pub retry: RetryConfig,
     pub compaction: CompactionConfig,
+    pub garbage: GarbageConfig,
     /// Held by the namespace that folds or merges in the background.
     pub compacting: tokio::sync::Mutex<()>,
     /// `limits.answer_bytes`

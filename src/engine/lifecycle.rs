@@ -114,14 +114,14 @@ impl Engine {
         Err(contended(name))
     }
 
-    async fn put_marker(&self, name: &NamespaceName) -> Result<()> {
+    pub(super) async fn put_marker(&self, name: &NamespaceName) -> Result<()> {
         let marker = Bytes::from(format!("{{\"namespace\":\"{name}\"}}\n"));
         Ok(self.context.store.put(&keys::catalog(name), marker).await?)
     }
 
     /// Removes the marker, and restores it if the namespace was created anew meanwhile: its
     /// creator may have put the marker before we removed it.
-    async fn remove_marker(&self, name: &NamespaceName) -> Result<()> {
+    pub(super) async fn remove_marker(&self, name: &NamespaceName) -> Result<()> {
         self.context.store.delete_many(&[keys::catalog(name)]).await?;
         match read_manifest(&self.context, name).await? {
             Some((manifest, _)) if manifest.state == Life::Live => self.put_marker(name).await,

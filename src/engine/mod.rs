@@ -10,8 +10,10 @@ mod compact;
 pub mod compaction;
 pub mod contents;
 mod context;
+mod copy;
 mod failure;
 pub mod format;
+mod garbage;
 pub mod index;
 mod lifecycle;
 pub mod log;
@@ -28,6 +30,7 @@ mod verify;
 use std::sync::Arc;
 
 pub use self::compact::Compaction;
+pub use self::garbage::Collected;
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
 };
@@ -84,6 +87,7 @@ impl Engine {
             log: config.log.clone(),
             retry: config.storage.retry.clone(),
             compaction: config.compaction.clone(),
+            garbage: config.garbage.clone(),
             compacting: tokio::sync::Mutex::default(),
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };

@@ -8,7 +8,7 @@ use super::{
     format::{self, Entry},
     manifest::{Manifest, State as Life},
     namespace::{Misfit, State, open_view, read_manifest},
-    segment::{SegmentRef, SegmentView},
+    segment::{Owner, SegmentRef, SegmentView},
 };
 use crate::{
     error::{Error, Result},
@@ -104,9 +104,10 @@ impl Engine {
         report: &mut VerifyReport,
     ) -> Result<Vec<SegmentView>> {
         let mut whole = Vec::new();
+        let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
         for reference in &manifest.segments {
             report.bytes += reference.bytes();
-            match read_segment(&self.context, name, manifest, reference).await {
+            match read_segment(&self.context, &home, reference).await {
                 Ok(view) => whole.push(view),
                 Err(Error::Corrupt { object, reason }) => report.problems.push(Problem { object, reason }),
                 Err(error) => return Err(error),
@@ -145,13 +146,8 @@ impl Engine {
 }
 
 /// A segment of which every object was read and checked.
-async fn read_segment(
-    context: &Context,
-    name: &NamespaceName,
-    manifest: &Manifest,
-    reference: &SegmentRef,
-) -> Result<SegmentView> {
-    let view = open_view(context, name, manifest.incarnation, reference).await?;
+async fn read_segment(context: &Context, home: &Owner, reference: &SegmentRef) -> Result<SegmentView> {
+    let view = open_view(context, home, reference).await?;
     let segment = view.segment().clone();
     offload(reference.bytes(), move || (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop)))
         .await??;

@@ -9,7 +9,10 @@
 //! namespaces/<ns>/<incarnation>/log/<seq:020>     engine/format: Arrow IPC stream + trailer; put-if-absent only
 //! namespaces/<ns>/<incarnation>/segments/<id>/data.arrow       engine/segment: Arrow IPC file; immutable, like the next two
 //! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
-//! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<seq:020>   engine/segment: Roaring bitmap + trailer
+//! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<id>        engine/segment: Roaring bitmap + trailer
+//! namespaces/<ns>/<incarnation>/pins/<incarnation>/<ns>        empty; the incarnation whose name it ends with, a copy, shares segments of this one
+//! namespaces/<ns>/garbage/<id>                    engine/garbage: JSON line + checksum line; what to remove once this is old
+//! garbage/collection                              empty; its age says when garbage was last collected in the whole store
 //! namespaces/<ns>/<incarnation>/indexes/<type>    bytes that a client uploaded, opaque to us
 //! probe/<uuid>/…                                  scratch keys of the start-up probe, removed by it
 //! probe/<uuid>/clock                              empty, to see what time the store gives it; removed at once
@@ -23,6 +26,9 @@ use crate::types::{IndexType, NamespaceName};
 
 /// The prefix of catalog markers.
 pub const CATALOG: &str = "catalog/";
+
+/// The prefix of everything that namespaces consist of, but for their markers.
+pub const NAMESPACES: &str = "namespaces/";
 
 /// An object's key: relative to the store's root, no leading slash.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +67,21 @@ pub fn manifest(namespace: &NamespaceName) -> Key {
     Key(format!("namespaces/{namespace}/manifest").into())
 }
 
+/// The prefix of everything that a namespace consists of, but for its marker.
+pub fn namespace(namespace: &NamespaceName) -> String {
+    format!("{NAMESPACES}{namespace}/")
+}
+
+/// A list of objects that are garbage.
+pub fn mark(namespace: &NamespaceName, mark: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/garbage/{mark}").into())
+}
+
+/// The sign that garbage is being collected in the whole store. Its value is empty.
+pub fn collection() -> Key {
+    Key("garbage/collection".into())
+}
+
 /// The prefix of everything that an incarnation of a namespace wrote.
 pub fn incarnation(namespace: &NamespaceName, incarnation: Uuid) -> String {
     format!("namespaces/{namespace}/{incarnation}/")
@@ -87,8 +108,23 @@ pub fn segment_lookup(namespace: &NamespaceName, incarnation: Uuid, segment: Uui
 }
 
 /// The rows of a segment that died up to an entry of the log.
-pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, seq: u64) -> Key {
-    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{seq:020}").into())
+pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, deletes: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{deletes}").into())
+}
+
+/// The prefix of the signs that copies share segments of an incarnation.
+pub fn pins(namespace: &NamespaceName, incarnation: Uuid) -> String {
+    format!("namespaces/{namespace}/{incarnation}/pins/")
+}
+
+/// The sign that an incarnation of `copy` shares segments. Its value is empty.
+pub fn pin(
+    namespace: &NamespaceName,
+    incarnation: Uuid,
+    copy: &NamespaceName,
+    copy_incarnation: Uuid,
+) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/pins/{copy_incarnation}/{copy}").into())
 }
 
 /// The prefix of uploaded index blobs.

@@ -18,6 +18,7 @@ mod objects;
 mod operation;
 mod operator;
 mod parts;
+mod places;
 mod probe;
 mod publish;
 mod times;
@@ -41,6 +42,7 @@ pub use self::{
     layers::{Attempt, Hook, Stage, Verdict},
     operation::Operation,
     operator::{Beneath, http_client},
+    places::{Part, Place, place},
     upload::Upload,
 };
 use crate::{clock::Timestamp, config::StorageConfig, telemetry::Metrics};

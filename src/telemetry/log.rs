@@ -33,6 +33,12 @@ pub struct LogMetrics {
     pub compaction_seconds: Histogram,
     /// Bytes that folds and merges wrote.
     pub compaction_written_bytes: Counter,
+    /// Times that this node collected garbage in the whole store.
+    pub garbage_collections: Counter,
+    /// Objects that it removed.
+    pub garbage_removed_objects: Counter,
+    /// Their bytes.
+    pub garbage_removed_bytes: Counter,
     /// Namespaces in memory.
     pub namespaces_loaded: Gauge,
     /// Bytes that their rows take.
@@ -102,6 +108,9 @@ impl LogMetrics {
             compactions: Family::default(),
             compaction_seconds: powers(0.01, 2.0, 16),
             compaction_written_bytes: Counter::default(),
+            garbage_collections: Counter::default(),
+            garbage_removed_objects: Counter::default(),
+            garbage_removed_bytes: Counter::default(),
             namespaces_loaded: Gauge::default(),
             memory_bytes: Gauge::default(),
         };
@@ -125,6 +134,13 @@ impl LogMetrics {
             "Bytes that folds and merges wrote",
             metrics.compaction_written_bytes.clone(),
         );
+        for (name, help, counter) in [
+            ("garbage_collections", "Collections of garbage by this node", &metrics.garbage_collections),
+            ("garbage_removed_objects", "Objects removed as garbage", &metrics.garbage_removed_objects),
+            ("garbage_removed_bytes", "Their bytes", &metrics.garbage_removed_bytes),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         registry.register("namespaces_loaded", "Namespaces in memory", metrics.namespaces_loaded.clone());
         registry.register("memory_bytes", "Bytes of rows in memory", metrics.memory_bytes.clone());
         metrics

@@ -32,6 +32,8 @@ pub enum Request {
     Count(Freshness),
     Describe,
     Compact,
+    /// Garbage collection, of the whole store.
+    Collect,
     Create,
     Drop,
 }

@@ -38,6 +38,8 @@ pub struct Outcome {
     pub requests: usize,
     pub acknowledged: usize,
     pub entries: usize,
+    /// Entries that were collected as garbage.
+    pub collected: usize,
     /// Whether the namespace lives in the end, but is not listed.
     pub unlisted: bool,
 }
@@ -65,6 +67,7 @@ async fn live(seed: u64) -> Outcome {
         lives: [0, 3, 20][chance.random_range(0..3)],
         eventual: [0.1, 0.3, 0.9][chance.random_range(0..3)],
         compacts: [0, 4, 20][chance.random_range(0..3)],
+        collects: [0, 4, 20][chance.random_range(0..3)],
     };
     let values = Arc::new(AtomicU32::new(1));
     let clients = (0..chance.random_range(2..7)).map(|number| {
@@ -90,6 +93,7 @@ async fn live(seed: u64) -> Outcome {
         requests: records.len(),
         acknowledged: records.iter().filter(|record| record.reply.is_answer()).count(),
         entries: timeline.steps.len(),
+        collected: world.archive().places.values().filter(|place| place.emptied.is_some()).count(),
         unlisted,
     }
 }

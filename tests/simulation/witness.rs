@@ -58,7 +58,7 @@ impl<'a> Witness<'a> {
             }
             (Request::Drop, Reply::Done) => self.one_of(&self.timeline.seals, record, from)?,
             (Request::Create, Reply::Created(true)) => self.one_of(&self.timeline.births, record, from)?,
-            (_, Reply::Refused(_) | Reply::Unknown(_)) => return Ok(()),
+            (_, Reply::Refused(_) | Reply::Unknown(_)) | (Request::Collect, _) => return Ok(()),
             _ => self.find(record, from, |step| shows(step, record))?,
         };
         if step < from {

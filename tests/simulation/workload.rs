@@ -39,6 +39,8 @@ pub struct Habits {
     pub eventual: f64,
     /// Out of a hundred of the others, how many compact it.
     pub compacts: u32,
+    /// Out of a hundred of the others, how many collect garbage.
+    pub collects: u32,
 }
 
 /// A client. Only the first one clears the namespace, and no more after a clear of which it does not
@@ -93,6 +95,9 @@ impl Client {
         }
         if self.chance.random_range(0..100) < self.habits.compacts {
             return Request::Compact;
+        }
+        if self.chance.random_range(0..100) < self.habits.collects {
+            return Request::Collect;
         }
         match self.chance.random_range(0..100) {
             0..38 => {
@@ -186,6 +191,10 @@ pub async fn send(engine: &Engine, request: &Request) -> Reply {
                 Reply::Described { count: info.count, head: info.head_seq, folded: info.folded_seq }
             }
             Request::Compact => engine.compact(&name).await.map(|_| Reply::Done)?,
+            Request::Collect => {
+                engine.collect_garbage().await?;
+                Reply::Done
+            }
             Request::Create => {
                 let spec = NamespaceSpec::default();
                 Reply::Created(engine.create_namespace(&name, spec, IfExists::Return).await?.1)

@@ -17,8 +17,8 @@ pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
     indexes::{IndexBlob, IndexList},
     namespaces::{
-        CompactResponse, CreateNamespaceRequest, ListParams, Namespace, NamespaceList, PutNamespaceRequest,
-        PutNamespaceResponse,
+        CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
+        PutNamespaceRequest, PutNamespaceResponse,
     },
     object::Object,
     schema::Binary,

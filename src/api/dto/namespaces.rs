@@ -40,6 +40,16 @@ pub(in crate::api) struct PutNamespaceRequest {
     pub distance: Option<Distance>,
 }
 
+/// Where to copy a namespace to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"to": "articles-copy"})))]
+pub(in crate::api) struct CopyRequest {
+    /// The name of the copy; no namespace of that name may exist.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$", min_length = 1, max_length = 128)]
+    pub to: String,
+}
+
 /// Checks what a namespace is created with.
 pub(in crate::api) fn spec(
     dimension: Option<usize>,

@@ -8,8 +8,8 @@ use crate::{
         auth::Caller,
         cursor,
         dto::{
-            CompactResponse, CreateNamespaceRequest, ListParams, Namespace as Described, NamespaceList,
-            PutNamespaceRequest, PutNamespaceResponse,
+            CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace as Described,
+            NamespaceList, PutNamespaceRequest, PutNamespaceResponse,
         },
         extract::{Json, Namespace, Params, Reply},
     },
@@ -105,6 +105,29 @@ pub(in crate::api) async fn compact(
     Namespace(name): Namespace,
 ) -> Result<Json<CompactResponse>> {
     Ok(Json(state.engine.compact(&name).await?.into()))
+}
+
+/// Copy a namespace
+///
+/// By reference: the copy shares the segments of its origin, so that it takes a moment and no space
+/// however many rows there are. Both are independent of each other from then on. Uploaded indexes are
+/// not copied.
+#[utoipa::path(post, path = "/namespaces/{ns}/copy", operation_id = "copy_namespace", tag = "namespaces",
+    security(("bearer" = ["admin"]), ("api_key" = ["admin"])), request_body = CopyRequest,
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses(
+        (status = 201, description = "The copy.", body = Described),
+        (status = 409, description = "A namespace of that name exists.", body = crate::api::dto::ErrorBody),
+    ))]
+pub(in crate::api) async fn copy(
+    state: State,
+    Namespace(name): Namespace,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<CopyRequest>,
+) -> Result<Reply<Described>> {
+    let to = NamespaceName::parse(&request.to, "to")?;
+    caller.check_namespace(to.as_str())?;
+    Ok((StatusCode::CREATED, Json(state.engine.copy_namespace(&name, &to).await?.into())))
 }
 
 /// Delete a namespace

@@ -5,6 +5,7 @@
 //! itself: where it belongs, what it follows and what it changes.
 
 mod changes;
+pub mod checked_json;
 mod entry;
 mod trailer;
 

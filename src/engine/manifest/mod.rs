@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     engine::{
-        format::{Hash, hash},
+        format::{Hash, checked_json},
         segment::{SegmentRef, hash_as_hex},
     },
     planted::{Bug, planted},
@@ -51,6 +51,9 @@ pub struct Manifest {
     pub ring: Vec<RingEntry>,
     /// Where the rows are that were folded, the oldest first.
     pub segments: Vec<SegmentRef>,
+    /// What was written for a fold or merge that began on a manifest up to this version, and is not
+    /// named here, may be collected: it must not be named any more.
+    pub fence: u64,
 }
 
 /// Whether a namespace lives.
@@ -96,12 +99,6 @@ pub enum Fate {
     Forgotten,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Checksum {
-    xxh3_128: String,
-    bytes: usize,
-}
-
 impl Manifest {
     /// The first manifest of an incarnation that follows `previous` (a deleted one, or nothing).
     pub fn create(
@@ -125,6 +122,7 @@ impl Manifest {
             folded_at: None,
             ring: Vec::new(),
             segments: Vec::new(),
+            fence: 0,
         }
     }
 
@@ -138,6 +136,17 @@ impl Manifest {
     /// The manifest after this one, with other segments.
     pub fn with_segments(&self, nonce: Uuid, segments: Vec<SegmentRef>) -> Self {
         Self { version: self.version + 1, nonce, segments, ..self.clone() }
+    }
+
+    /// The manifest after this one, which nothing of what was begun before can change.
+    pub fn fenced(&self, nonce: Uuid) -> Self {
+        Self { version: self.version + 1, nonce, fence: self.version, ..self.clone() }
+    }
+
+    /// Whether what a fold or merge wrote that began on the manifest of version `born` may still be
+    /// named by the one after this.
+    pub fn admits(&self, born: u64) -> bool {
+        born > self.fence
     }
 
     /// Rule 5 of the commit protocol: whose entry is at `seq`, as far as this manifest knows?
@@ -154,41 +163,13 @@ impl Manifest {
 
     /// The object's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec(self)?;
-        let checksum = Checksum { xxh3_128: hex(hash(&bytes)), bytes: bytes.len() };
-        bytes.push(b'\n');
-        serde_json::to_writer(&mut bytes, &checksum)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        checked_json::encode(self)
     }
 
     /// Reads a manifest, or says what is wrong with its bytes.
     pub fn decode(object: &[u8]) -> Result<Self, String> {
-        let body_end = object.iter().position(|byte| *byte == b'\n').ok_or("it has no checksum line")?;
-        let (body, checksum) = object.split_at(body_end);
-        if checksum.last() != Some(&b'\n') || checksum.len() < 2 {
-            return Err("its checksum line is cut off".into());
-        }
-        let checksum: Checksum = serde_json::from_slice(checksum)
-            .map_err(|error| format!("its checksum line is damaged: {error}"))?;
-        if checksum.bytes != body.len() || checksum.xxh3_128 != hex(hash(body)) {
-            return Err("its content does not match its checksum".into());
-        }
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let read = |error: serde_json::Error| format!("it is not a manifest: {error}");
-        let Format { format } = serde_json::from_slice(body).map_err(read)?;
-        if format != FORMAT {
-            return Err(format!("its format is {format}, this server reads {FORMAT}"));
-        }
-        serde_json::from_slice(body).map_err(read)
+        checked_json::decode(object, "manifest", FORMAT)
     }
-}
-
-fn hex(hash: Hash) -> String {
-    format!("{hash:032x}")
 }
 
 #[cfg(test)]

@@ -35,6 +35,9 @@ impl Namespace {
     /// Commits a group and answers each of its requests.
     pub(super) async fn commit(&self, mut group: Vec<Pending>) {
         let began = self.context.clock.now();
+        if let Err(error) = self.wake().await {
+            return group.into_iter().for_each(|pending| pending.answer(Err(error.clone())));
+        }
         loop {
             group = self.admit(group);
             if group.is_empty() {

@@ -24,7 +24,7 @@ use crate::{
     },
     error::{Error, Result},
     planted::{Bug, planted},
-    storage::{Tag, keys},
+    storage::Tag,
 };
 
 /// What a fold or merge did.
@@ -152,8 +152,7 @@ impl Namespace {
         }
         let id = self.new_segment_id();
         let reference = written.reference(id);
-        let data_key = keys::segment_data(&self.name, self.incarnation, id);
-        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
+        let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
         let store = &self.context.store;
         futures::future::try_join(store.put(&data_key, data), store.put(&lookup_key, written.lookup)).await?;
         done.bytes += reference.bytes();
@@ -185,8 +184,9 @@ impl Namespace {
         rows: &RoaringBitmap,
     ) -> Result<Deletes> {
         let bytes = encode_deletes(rows).map_err(Error::internal)?;
-        let key = keys::segment_deletes(&self.name, self.incarnation, segment, seq);
-        let deletes = Deletes { seq, rows: rows.len(), blob: Blob::of(&bytes) };
+        let id = self.context.random.uuid();
+        let key = self.home().deletes_key(segment, id);
+        let deletes = Deletes { id, seq, rows: rows.len(), blob: Blob::of(&bytes), owner: None };
         self.context.store.put(&key, bytes).await?;
         Ok(deletes)
     }

@@ -13,16 +13,21 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::{
-    Namespace, manifests::corrupt, manifests::read_manifest, queue::Queue, refresh::Refresh, state::State,
+    Namespace,
+    manifests::corrupt,
+    manifests::read_manifest,
+    queue::Queue,
+    refresh::{Refresh, Stop},
+    state::State,
 };
 use crate::{
     engine::{
         context::Context,
         manifest::{Manifest, State as Life},
-        segment::{Blob, Segment, SegmentRef, SegmentView, decode_deletes},
+        segment::{Blob, Owner, Segment, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
-    storage::{Key, keys},
+    storage::Key,
     types::NamespaceName,
 };
 
@@ -63,33 +68,37 @@ impl Namespace {
     /// Puts the state on the newest manifest: opens its segments, reads the log after its fold up
     /// to where the present state is at least, and replaces that.
     pub(super) async fn rebase(&self) -> Result<()> {
-        let opened = self.opened_segments();
-        let Some(state) = load_base(&self.context, &self.name, &opened).await? else {
-            self.state_mut().lapsed = true;
-            return Ok(());
-        };
-        if state.manifest.incarnation != self.incarnation {
-            self.state_mut().lapsed = true;
-            return Ok(());
-        }
-        let mut newer = state;
-        loop {
-            let reading = RwLock::new(newer);
-            self.read_on(&reading).await?;
-            newer = reading.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match self.state_mut().succeed(newer) {
-                Ok(()) => break,
-                // Entries were written meanwhile.
-                Err(behind) => newer = *behind,
-            }
-        }
+        while !self.try_rebase().await? {}
         self.account();
         Ok(())
     }
 
+    /// Returns false if the manifest moved on while the log was read.
+    async fn try_rebase(&self) -> Result<bool> {
+        let opened = self.opened_segments();
+        let base = load_base(&self.context, &self.name, &opened).await?;
+        let Some(mut newer) = base.filter(|state| state.manifest.incarnation == self.incarnation) else {
+            self.state_mut().lapsed = true;
+            return Ok(true);
+        };
+        loop {
+            let reading = RwLock::new(newer);
+            let stopped = self.read_on(&reading).await?;
+            newer = reading.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if stopped == Stop::Folded || newer.behind {
+                return Ok(false);
+            }
+            match self.state_mut().succeed(newer) {
+                Ok(()) => return Ok(true),
+                // Entries were written meanwhile.
+                Err(behind) => newer = *behind,
+            }
+        }
+    }
+
     /// Opens a segment of this namespace.
     pub(super) async fn open_segment(&self, reference: &SegmentRef) -> Result<Segment> {
-        open_segment(&self.context, &self.name, self.incarnation, reference).await
+        open_segment(&self.context, &self.home(), reference).await
     }
 
     fn opened_segments(&self) -> Opened {
@@ -129,12 +138,13 @@ async fn open_segments(
     manifest: &Manifest,
     opened: &Opened,
 ) -> Result<Vec<SegmentView>> {
+    let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
     let views = manifest.segments.iter().map(async |reference| match opened.get(&reference.id) {
         Some(segment) => {
-            let deletes = read_deletes(context, name, manifest.incarnation, reference).await?;
+            let deletes = read_deletes(context, &home, reference).await?;
             Ok(SegmentView::new(segment.clone(), &deletes))
         }
-        None => open_view(context, name, manifest.incarnation, reference).await,
+        None => open_view(context, &home, reference).await,
     });
     futures::future::try_join_all(views).await
 }
@@ -142,27 +152,21 @@ async fn open_segments(
 /// Opens a segment from the store, with the rows that the manifest knows to be live.
 pub(in crate::engine) async fn open_view(
     context: &Context,
-    name: &NamespaceName,
-    incarnation: Uuid,
+    home: &Owner,
     reference: &SegmentRef,
 ) -> Result<SegmentView> {
     let (segment, deletes) = futures::future::try_join(
-        open_segment(context, name, incarnation, reference),
-        read_deletes(context, name, incarnation, reference),
+        open_segment(context, home, reference),
+        read_deletes(context, home, reference),
     )
     .await?;
     Ok(SegmentView::new(Arc::new(segment), &deletes))
 }
 
 /// Opens a segment from the store.
-pub(super) async fn open_segment(
-    context: &Context,
-    name: &NamespaceName,
-    incarnation: Uuid,
-    reference: &SegmentRef,
-) -> Result<Segment> {
-    let data = keys::segment_data(name, incarnation, reference.id);
-    let lookup = keys::segment_lookup(name, incarnation, reference.id);
+pub(super) async fn open_segment(context: &Context, home: &Owner, reference: &SegmentRef) -> Result<Segment> {
+    let owner = reference.owner.as_ref().unwrap_or(home);
+    let (data, lookup) = (owner.data_key(reference.id), owner.lookup_key(reference.id));
     let (rows, index) = futures::future::try_join(
         read_blob(context, &data, &reference.data),
         read_blob(context, &lookup, &reference.lookup),
@@ -174,14 +178,13 @@ pub(super) async fn open_segment(
 
 pub(super) async fn read_deletes(
     context: &Context,
-    name: &NamespaceName,
-    incarnation: Uuid,
+    home: &Owner,
     reference: &SegmentRef,
 ) -> Result<RoaringBitmap> {
     let Some(deletes) = &reference.deletes else {
         return Ok(RoaringBitmap::new());
     };
-    let key = keys::segment_deletes(name, incarnation, reference.id, deletes.seq);
+    let key = deletes.owner.as_ref().unwrap_or(home).deletes_key(reference.id, deletes.id);
     let bytes = read_once(context, &key, &deletes.blob).await?;
     let rows = decode_deletes(&bytes, reference.rows).map_err(|reason| corrupt(context, &key, reason))?;
     if rows.len() == deletes.rows {

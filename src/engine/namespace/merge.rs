@@ -29,7 +29,7 @@ use crate::{
     },
     error::{Error, Result},
     planted::{Bug, planted},
-    storage::{Tag, keys},
+    storage::Tag,
 };
 
 /// How often a merge is fitted to a manifest that changed.
@@ -80,7 +80,7 @@ impl Namespace {
             let Some(segment) = segments.iter().find(|known| known.reference().id == reference.id) else {
                 return Ok(None);
             };
-            let deletes = read_deletes(&self.context, &self.name, self.incarnation, reference).await?;
+            let deletes = read_deletes(&self.context, &self.home(), reference).await?;
             views.push(SegmentView::new(segment.clone(), &deletes));
         }
         Ok((!views.is_empty()).then_some(Job { base, views }))
@@ -93,8 +93,7 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
         let id = self.new_segment_id();
-        let data_key = keys::segment_data(&self.name, self.incarnation, id);
-        let lookup_key = keys::segment_lookup(&self.name, self.incarnation, id);
+        let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
         let dimension = views.first().map_or(1, |view| view.segment().dimension());
         let mut upload = self.context.store.upload(&data_key);
         let mut writer = SegmentWriter::new(dimension).map_err(Error::internal)?;
@@ -131,7 +130,8 @@ impl Namespace {
             };
             let all_there = old.iter().all(|id| manifest.segments.iter().any(|known| known.id == *id));
             let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
-            if !(lives && all_there) {
+            // What is not named on this manifest may have been condemned by the one before it.
+            if !(lives && all_there && manifest.admits(job.base.version)) {
                 return Ok(Outcome::Conflict);
             }
             let replacement = match &merged {
@@ -181,7 +181,7 @@ impl Namespace {
             if before.deletes == after.deletes || planted(Bug::MergeForgetsDeletes) {
                 continue;
             }
-            let deletes = read_deletes(&self.context, &self.name, self.incarnation, &after).await?;
+            let deletes = read_deletes(&self.context, &self.home(), &after).await?;
             let (view, segment) = (view.clone(), segment.clone());
             dead |= offload(after.bytes(), move || carried(&view, &deletes, &segment)).await??;
         }

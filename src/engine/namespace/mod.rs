@@ -26,7 +26,7 @@ use uuid::Uuid;
 pub(super) use self::{
     fold::Outcome,
     load::open_view,
-    manifests::{read_manifest, swap_manifest},
+    manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
     state::{Misfit, State},
 };
@@ -34,7 +34,7 @@ use self::{queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
-    engine::{contents::Snapshot, manifest::RingEntry},
+    engine::{contents::Snapshot, manifest::RingEntry, segment::Owner},
     error::Error,
     storage::{Key, keys},
     types::NamespaceName,
@@ -66,6 +66,11 @@ impl Namespace {
     /// Which life of the namespace this is.
     pub fn incarnation(&self) -> Uuid {
         self.incarnation
+    }
+
+    /// This incarnation, as the owner of the objects under its prefix.
+    pub fn home(&self) -> Owner {
+        Owner { namespace: self.name.clone(), incarnation: self.incarnation }
     }
 
     /// Whether this incarnation has ended: its log is sealed or its manifest says so.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -44,6 +44,25 @@ struct Ended {
 impl Default for Ended {
     fn default() -> Self {
         Self { number: 0, result: Ok(()) }
+    }
+}
+
+/// Why reading on ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nothing stood at this place when the view of this number asked.
+    Nothing { seq: u64, view: u64 },
+    /// An entry was read at a place that is folded: it may be anything.
+    Folded,
+    /// The incarnation has ended.
+    Over,
+}
+
+impl Stop {
+    /// Whether it means that the state is complete. It does not if the state was replaced since, or
+    /// the place was folded and perhaps collected before it was asked for.
+    fn is_answer_for(self, state: &State) -> bool {
+        matches!(self, Self::Nothing { seq, view } if view == state.view && state.manifest.folded < seq)
     }
 }
 
@@ -94,29 +113,47 @@ impl Namespace {
 
     async fn read_on_and_confirm(&self) -> Result<()> {
         loop {
-            self.read_on(&self.state).await?;
-            self.confirm_manifest_if_stale().await?;
-            if !self.state().behind {
-                return Ok(());
-            }
+            let stopped = self.read_on(&self.state).await?;
+            self.confirm_if_stale(&self.state).await?;
+            let behind = {
+                let state = self.state();
+                if state.has_ended() || !state.behind && stopped.is_answer_for(&state) {
+                    return Ok(());
+                }
+                state.behind || stopped == Stop::Folded
+            };
             // Rule 2: the entries that we lack were folded, and may be gone from the log.
-            self.rebase().await?;
+            if behind {
+                self.rebase().await?;
+            }
         }
     }
 
     /// Reads entries into a state up to the first that is missing.
-    pub(super) async fn read_on(&self, state: &RwLock<State>) -> Result<()> {
+    pub(super) async fn read_on(&self, state: &RwLock<State>) -> Result<Stop> {
         let mut window = 1;
         loop {
-            let next = read(state).seq + 1;
+            let (next, view) = {
+                let state = read(state);
+                (state.seq + 1, state.view)
+            };
             let reads = (next..next + window).map(|seq| self.read_entry(seq));
             for (object, seq) in futures::future::join_all(reads).await.into_iter().zip(next..) {
                 let Some(object) = object? else {
-                    return Ok(());
+                    return Ok(Stop::Nothing { seq, view });
                 };
+                // Rule 2: what stands at a place counts only if that was not folded before it was
+                // got. Folded entries are collected, and a late PUT may leave anything there.
+                self.confirm_if_stale(state).await?;
+                if read(state).lapsed {
+                    return Ok(Stop::Over);
+                }
+                if read(state).manifest.folded >= seq {
+                    return Ok(Stop::Folded);
+                }
                 self.apply_object(state, seq, object).await?;
                 if read(state).sealed {
-                    return Ok(());
+                    return Ok(Stop::Over);
                 }
             }
             window = next_window(&read(state), window);
@@ -139,7 +176,7 @@ impl Namespace {
             if entry.header.seq != seq {
                 return Err(Misfit::Entry(format!("its number is {} at place {seq}", entry.header.seq)));
             }
-            state.write().unwrap_or_else(PoisonError::into_inner).apply(&Arc::new(entry))
+            write(state).apply(&Arc::new(entry))
         });
         self.context.metrics.log.entries_read.inc();
         applied.map_err(|misfit| match misfit {
@@ -151,21 +188,43 @@ impl Namespace {
     /// Rule 8: a look at the manifest that is younger than `safe_age` need not be repeated, since
     /// nothing that it refers to is deleted before many times that age.
     pub(super) async fn confirm_manifest_if_stale(&self) -> Result<()> {
-        let age = self.state().confirmed_at.age(self.context.clock.now());
-        if age < self.context.log.safe_age { Ok(()) } else { self.confirm_manifest().await }
+        self.confirm_if_stale(&self.state).await
     }
 
     /// Reads the manifest if it changed.
     pub(super) async fn confirm_manifest(&self) -> Result<()> {
+        self.confirm(&self.state).await
+    }
+
+    /// Reads on if this node has not looked at the manifest for so long that the place after the
+    /// newest known entry may have been taken, folded and collected.
+    pub(super) async fn wake(&self) -> Result<()> {
+        let age = self.state().confirmed_at.age(self.context.clock.now());
+        if age <= self.context.garbage.grace / 2 {
+            return Ok(());
+        }
+        match self.catch_up().await {
+            // What that means for a write is judged where writes are admitted.
+            Err(Error::Corrupt { .. } | Error::NamespaceNotFound { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn confirm_if_stale(&self, state: &RwLock<State>) -> Result<()> {
+        let age = read(state).confirmed_at.age(self.context.clock.now());
+        if age < self.context.log.safe_age { Ok(()) } else { self.confirm(state).await }
+    }
+
+    async fn confirm(&self, state: &RwLock<State>) -> Result<()> {
         let read_at = self.context.clock.now();
-        let (key, tag) = (self.manifest_key(), self.state().manifest_tag.clone());
+        let (key, tag) = (self.manifest_key(), read(state).manifest_tag.clone());
         match self.context.store.get_if_changed(&key, &tag).await {
-            Ok(None) => self.state_mut().confirmed_at = read_at,
+            Ok(None) => write(state).confirmed_at = read_at,
             Ok(Some(object)) => {
                 let (manifest, tag) = decode_manifest(&self.context, &key, object)?;
-                self.state_mut().adopt(manifest, tag, read_at);
+                write(state).adopt(manifest, tag, read_at);
             }
-            Err(error) if error.kind == StoreErrorKind::NotFound => self.state_mut().lapsed = true,
+            Err(error) if error.kind == StoreErrorKind::NotFound => write(state).lapsed = true,
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -180,4 +239,8 @@ fn next_window(state: &State, window: u64) -> u64 {
 
 fn read(state: &RwLock<State>) -> RwLockReadGuard<'_, State> {
     state.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(state: &RwLock<State>) -> RwLockWriteGuard<'_, State> {
+    state.write().unwrap_or_else(PoisonError::into_inner)
 }

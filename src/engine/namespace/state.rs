@@ -43,6 +43,8 @@ pub(in crate::engine) struct State {
     pub lapsed: bool,
     /// Whether entries were folded that are not applied: the log alone leads no further.
     pub behind: bool,
+    /// Grows when the state is replaced by one that was read from a newer manifest.
+    pub view: u64,
     /// The rows.
     pub contents: Contents,
     /// The ids of the newest entries, at most [`RING`].
@@ -91,6 +93,7 @@ impl State {
             sealed: false,
             lapsed: false,
             behind: false,
+            view: 0,
             contents: Contents::new(manifest.config.dimension, segments),
             ring: manifest.ring.iter().copied().collect(),
             log_bytes: 0,
@@ -165,7 +168,7 @@ impl State {
 
     /// Takes note of the manifest that stands now.
     pub fn adopt(&mut self, manifest: Manifest, tag: Tag, read_at: Instant) {
-        // An answer that was overtaken by a later one.
+        // Looks may return in another order than they were answered.
         if manifest.version < self.manifest.version {
             return;
         }
@@ -178,6 +181,13 @@ impl State {
         self.behind = continues && manifest.folded > self.seq;
         self.manifest = Arc::new(manifest);
         self.manifest_tag = tag;
+        // A fence, for one, leaves the segments as they are.
+        if continues
+            && self.manifest.folded == self.base.folded
+            && self.manifest.segments == self.base.segments
+        {
+            self.base = self.manifest.clone();
+        }
     }
 
     /// Whether the segments are those of an older manifest.
@@ -200,6 +210,7 @@ impl State {
             newer.confirmed_at = self.confirmed_at;
         }
         newer.lapsed |= self.lapsed;
+        newer.view = self.view + 1;
         *self = newer;
         Ok(())
     }

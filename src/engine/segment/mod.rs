@@ -6,7 +6,7 @@
 //!   ([`writer`]); its buffers are 64-byte aligned and searched in place.
 //! - `lookup`: what makes the rows findable without reading them ([`lookup`]): ids by hash, rows in
 //!   id order, rows by expiry, and the place and hash of every record batch.
-//! - `deletes-<seq>`: the rows that a later entry, up to `seq`, replaced or removed ([`deletes`]).
+//! - `deletes-<id>`: the rows that a later entry replaced or removed ([`deletes`]).
 //!
 //! The manifest names every object of a segment with its length and hash. Invariant: nothing of a
 //! segment is used before it was checked: the lookup when it is opened, a record batch when it is
@@ -14,6 +14,7 @@
 
 mod deletes;
 mod lookup;
+mod place;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use self::{
     writer::{RowRef, SegmentWriter, Written},
 };
 use super::format::{Hash, hash};
+use crate::types::NamespaceName;
 
 /// A segment as the manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +45,21 @@ pub struct SegmentRef {
     pub data: Blob,
     /// `lookup`
     pub lookup: Blob,
-    /// The newest `deletes-<seq>`, once there is one.
+    /// The newest `deletes-<id>`, once there is one.
     pub deletes: Option<Deletes>,
+    /// Whose prefix holds `data.arrow` and `lookup`; none: the prefix of the manifest's incarnation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+/// An incarnation of a namespace whose objects another one shares, since it is a copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// Which life of it.
+    pub incarnation: Uuid,
 }
 
 impl SegmentRef {
@@ -63,12 +78,17 @@ impl SegmentRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deletes {
+    /// Names the object: no two folds ever write the same one.
+    pub id: Uuid,
     /// The entry up to which they are complete.
     pub seq: u64,
     /// How many rows.
     pub rows: u64,
     /// The object.
     pub blob: Blob,
+    /// Whose prefix holds it, as for the segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// An immutable object's length and hash.

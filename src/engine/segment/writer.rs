@@ -79,7 +79,8 @@ pub struct Written {
 impl Written {
     /// The segment as a manifest names it, under this id.
     pub fn reference(&self, id: Uuid) -> SegmentRef {
-        SegmentRef { id, rows: self.rows, data: self.data, lookup: Blob::of(&self.lookup), deletes: None }
+        let lookup = Blob::of(&self.lookup);
+        SegmentRef { id, rows: self.rows, data: self.data, lookup, deletes: None, owner: None }
     }
 }
 
