@@ -98,22 +98,19 @@ fn report(outcome: &Outcome) -> String {
 fn every_seed_keeps_the_promises() {
     let seeds = setting("QUIVER_SIM_SEEDS").unwrap_or(SEEDS);
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let [requests, acknowledged, entries, collected, unlisted] = [(); 5].map(|()| AtomicU64::new(0));
+    let totals = Mutex::new([0; 6]);
     let failures = run_all(seeds, |outcome| {
-        requests.fetch_add(outcome.requests as u64, Ordering::SeqCst);
-        acknowledged.fetch_add(outcome.acknowledged as u64, Ordering::SeqCst);
-        entries.fetch_add(outcome.entries as u64, Ordering::SeqCst);
-        collected.fetch_add(outcome.collected as u64, Ordering::SeqCst);
-        unlisted.fetch_add(u64::from(outcome.unlisted), Ordering::SeqCst);
+        let Outcome { requests, acknowledged, entries, collected, ghosts, unlisted, .. } = outcome;
+        let one = [*requests, *acknowledged, *entries, *collected, *ghosts, usize::from(*unlisted)];
+        totals.lock().unwrap().iter_mut().zip(one).for_each(|(total, one)| *total += one);
         let done = done.fetch_add(1, Ordering::SeqCst) + 1;
         if done.is_multiple_of(seeds.div_ceil(20)) {
             println!("{done} of {seeds} seeds after {:?}", began.elapsed());
         }
     });
-    let [requests, acknowledged, entries, collected, unlisted] =
-        [requests, acknowledged, entries, collected, unlisted].map(AtomicU64::into_inner);
-    println!("{requests} requests, {acknowledged} answered, {entries} entries, {collected} collected, {:?}", began.elapsed());
-    println!("{unlisted} namespaces live unlisted");
+    let [requests, acknowledged, entries, collected, ghosts, unlisted] = totals.into_inner().unwrap();
+    println!("{requests} requests, {acknowledged} answered, after {:?}", began.elapsed());
+    println!("{entries} entries, {collected} collected, {ghosts} ghosts, {unlisted} namespaces live unlisted");
     assert!(failures.is_empty(), "{}", failures.iter().map(report).collect::<Vec<_>>().join("\n"));
     assert!(acknowledged > requests / 2 && entries > requests / 8 && collected > entries / 50, "too little happened to prove anything");
 }
@@ -137,8 +134,11 @@ fn every_planted_bug_is_found() {
     let work = || {
         while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
             plant(Some(*bug));
+            let began = Instant::now();
             match (0..PATIENCE).map(simulate).find(|outcome| !outcome.violations.is_empty()) {
-                Some(Outcome { seed, violations, .. }) => println!("{bug:?}: seed {seed}: {}", violations[0]),
+                Some(Outcome { seed, violations, .. }) => {
+                    println!("{bug:?}: seed {seed} after {:?}: {}", began.elapsed(), violations[0]);
+                }
                 None => missed.lock().unwrap().push(bug),
             }
             plant(None);

@@ -13,6 +13,7 @@ pub async fn trouble(world: Arc<World>, nodes: Arc<Vec<Node>>) {
     let mut chance = world.chance(7);
     let longest = match world.pace {
         Pace::Seconds => [5, 20, 1 << 20][chance.random_range(0..3)],
+        Pace::Minutes => [10, 60, 300][chance.random_range(0..3)],
         Pace::Hours => [20, 1 << 12, 1 << 14][chance.random_range(0..3)],
     };
     loop {

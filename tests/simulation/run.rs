@@ -19,7 +19,7 @@ use super::{
     timeline::Timeline,
     witness,
     workload::{Client, Habits, send},
-    world::World,
+    world::{Pace, World},
 };
 
 /// How long a healthy cluster may take to answer; on its slowest clock.
@@ -40,6 +40,8 @@ pub struct Outcome {
     pub entries: usize,
     /// Entries that were collected as garbage.
     pub collected: usize,
+    /// Writes that landed where a collected entry had been.
+    pub ghosts: usize,
     /// Whether the namespace lives in the end, but is not listed.
     pub unlisted: bool,
 }
@@ -63,11 +65,17 @@ async fn live(seed: u64) -> Outcome {
     let habits = Habits {
         requests: chance.random_range(10..60),
         ids: chance.random_range(2..7),
-        think: Duration::from_millis([200, 2000, 10_000, 40_000][chance.random_range(0..4)]),
+        think: Duration::from_millis(match world.pace {
+            Pace::Seconds => [200, 1000, 3000][chance.random_range(0..3)],
+            Pace::Minutes | Pace::Hours => [5000, 20_000, 60_000][chance.random_range(0..3)],
+        }),
         lives: [0, 3, 20][chance.random_range(0..3)],
         eventual: [0.1, 0.3, 0.9][chance.random_range(0..3)],
         compacts: [0, 4, 20][chance.random_range(0..3)],
-        collects: [0, 4, 20][chance.random_range(0..3)],
+        collects: match world.pace {
+            Pace::Seconds => 0,
+            Pace::Minutes | Pace::Hours => [4, 15, 30][chance.random_range(0..3)],
+        },
     };
     let values = Arc::new(AtomicU32::new(1));
     let clients = (0..chance.random_range(2..7)).map(|number| {
@@ -94,6 +102,7 @@ async fn live(seed: u64) -> Outcome {
         acknowledged: records.iter().filter(|record| record.reply.is_answer()).count(),
         entries: timeline.steps.len(),
         collected: world.archive().places.values().filter(|place| place.emptied.is_some()).count(),
+        ghosts: timeline.ghosts,
         unlisted,
     }
 }

@@ -137,7 +137,7 @@ impl Client {
         }
         let patience = match self.chance.random_range(0..20) {
             0 => 1,
-            1..10 if self.world.pace == Pace::Hours => 1 << 16,
+            1..10 if self.world.pace != Pace::Seconds => 1 << 16,
             _ => 60,
         };
         let invoked = self.world.moment();

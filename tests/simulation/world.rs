@@ -34,9 +34,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How long things take that take long: pauses of clients and nodes, writes that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Longer than a look at the manifest is trusted, at most.
+    /// Requests follow each other closely, and nothing becomes garbage.
     Seconds,
-    /// Longer than garbage is kept.
+    /// Pauses are longer than a look at the manifest is trusted, and than garbage is kept.
+    Minutes,
+    /// Mostly nothing happens.
     Hours,
 }
 
@@ -57,7 +59,8 @@ impl Weather {
         let mut rate = || [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)];
         let (unavailable, lost_request, lost_reply, late, slow) = (rate(), rate(), rate(), rate(), rate());
         let latest = match pace {
-            Pace::Seconds => Duration::from_secs([5, 60, 300][rng.random_range(0..3)]),
+            Pace::Seconds => Duration::from_secs([5, 60][rng.random_range(0..2)]),
+            Pace::Minutes => Duration::from_secs([60, 400][rng.random_range(0..2)]),
             Pace::Hours => 4 * HOUR,
         };
         Self { unavailable, lost_request, lost_reply, late, slow, latest }
@@ -85,7 +88,11 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let time = TrueTime::begin();
         let mut rng = SmallRng::seed_from_u64(seed);
-        let pace = if rng.random_bool(0.25) { Pace::Hours } else { Pace::Seconds };
+        let pace = match rng.random_range(0..6) {
+            0..2 => Pace::Seconds,
+            2..5 => Pace::Minutes,
+            _ => Pace::Hours,
+        };
         let mut config = Config {
             storage: StorageConfig {
                 backend: BackendConfig::Memory {},
@@ -105,6 +112,8 @@ impl World {
         config.compaction.fold_entries = rng.random_range(1..9);
         config.compaction.fan_in = rng.random_range(2..4);
         config.compaction.fold_interval = Duration::from_secs(rng.random_range(0..2));
+        let shortest = 2 * config.log.safe_age + Duration::from_secs(1);
+        config.garbage.grace = if pace == Pace::Minutes { shortest } else { HOUR };
         let clock: SharedClock = std::sync::Arc::new(time.clone());
         // The store draws its pauses from nowhere that a seed reaches, so it makes none.
         let mut storage = config.storage.clone();
@@ -146,6 +155,7 @@ impl World {
         let safe = self.config.log.safe_age;
         let longest = match self.pace {
             Pace::Seconds => 4 * safe,
+            Pace::Minutes => 10 * safe,
             Pace::Hours => 4 * HOUR,
         };
         let bound = if chance.random_bool(0.5) { safe / 4 } else { longest };

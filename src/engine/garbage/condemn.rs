@@ -22,6 +22,7 @@ use crate::{
         segment::Owner,
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::{Key, Part, keys},
 };
 
@@ -35,12 +36,16 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
         let Some((manifest, tag)) = read_manifest(context, &listing.namespace).await? else {
             return Ok(None);
         };
+        let listing = match planted(Bug::ListsAfterManifest) {
+            true => &Listing::of(&context.store, &listing.namespace).await?,
+            false => listing,
+        };
         let pins = read_pins(context, listing, &manifest, now).await?;
         let mark = judge(listing, &manifest, &pins);
         if mark.is_empty() {
             return Ok(None);
         }
-        if names_segments_of_the_living(&mark, listing, &manifest) {
+        if names_segments_of_the_living(&mark, listing, &manifest) && !planted(Bug::NoFence) {
             let fenced = manifest.fenced(context.random.uuid());
             if swap_manifest(context, &listing.namespace, Some(&tag), &fenced).await?.is_none() {
                 continue;

@@ -129,6 +129,9 @@ impl Manifest {
     /// The tombstone that follows this manifest. It is a fold up to the SEAL, the last entry of
     /// `ring`: writers judge their entries by it as after any fold.
     pub fn tombstone(&self, nonce: Uuid, ring: Vec<RingEntry>) -> Self {
+        if planted(Bug::TombstoneForgets) {
+            return Self { version: self.version + 1, nonce, state: State::Deleted, ..self.clone() };
+        }
         let folded = ring.last().map_or(self.folded, |seal| seal.seq);
         Self { version: self.version + 1, nonce, state: State::Deleted, folded, ring, ..self.clone() }
     }

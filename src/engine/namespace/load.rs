@@ -27,6 +27,7 @@ use crate::{
         segment::{Blob, Owner, Segment, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::Key,
     types::NamespaceName,
 };
@@ -121,7 +122,7 @@ async fn load_base(context: &Context, name: &NamespaceName, opened: &Opened) -> 
         match open_segments(context, name, &manifest, opened).await {
             Ok(segments) => return Ok(Some(State::new(Arc::new(manifest), tag, segments, read_at))),
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
-            Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && moved(context, name, &manifest).await? => {}
+            Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && !planted(Bug::MissingIsDamage) && moved(context, name, &manifest).await? => {}
             Err(error) => return Err(error),
         }
     }

@@ -62,7 +62,8 @@ impl Stop {
     /// Whether it means that the state is complete. It does not if the state was replaced since, or
     /// the place was folded and perhaps collected before it was asked for.
     fn is_answer_for(self, state: &State) -> bool {
-        matches!(self, Self::Nothing { seq, view } if view == state.view && state.manifest.folded < seq)
+        let Self::Nothing { seq, view } = self else { return false };
+        planted(Bug::AnswerOfAnotherView) || view == state.view && state.manifest.folded < seq
     }
 }
 
@@ -148,7 +149,7 @@ impl Namespace {
                 if read(state).lapsed {
                     return Ok(Stop::Over);
                 }
-                if read(state).manifest.folded >= seq {
+                if read(state).manifest.folded >= seq && !planted(Bug::GhostCounts) {
                     return Ok(Stop::Folded);
                 }
                 self.apply_object(state, seq, object).await?;
@@ -212,7 +213,8 @@ impl Namespace {
 
     async fn confirm_if_stale(&self, state: &RwLock<State>) -> Result<()> {
         let age = read(state).confirmed_at.age(self.context.clock.now());
-        if age < self.context.log.safe_age { Ok(()) } else { self.confirm(state).await }
+        let trusted = age < self.context.log.safe_age || planted(Bug::LooksNeverAge);
+        if trusted { Ok(()) } else { self.confirm(state).await }
     }
 
     async fn confirm(&self, state: &RwLock<State>) -> Result<()> {

@@ -71,6 +71,9 @@ impl Namespace {
 
     /// Rule 5: our PUT took effect; does the place still count?
     async fn after_put(&self, attempt: &Attempt) -> Result<Settled> {
+        if planted(Bug::FateIsNotJudged) {
+            return Ok(Settled::Mine);
+        }
         if let Err(error) = self.confirm_manifest_if_stale().await {
             return Err(unknown(&error));
         }
