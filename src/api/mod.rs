@@ -51,6 +51,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(namespaces::put, namespaces::describe, namespaces::delete))
         .routes(routes!(namespaces::compact))
         .routes(routes!(namespaces::copy))
+        .routes(routes!(namespaces::warm))
         .routes(routes!(vectors::upsert, vectors::list))
         .routes(routes!(vectors::get, vectors::delete))
         .routes(routes!(vectors::delete_many).map(vectors::with_row_methods))

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     storage::{Key, Store},
-    telemetry::{CacheTier, Metrics},
+    telemetry::{CacheTier, Metrics, inherited},
 };
 
 /// What all clones of a cache share.
@@ -107,7 +107,7 @@ impl Inner {
         // From here on the flight ends even if its task is dropped or panics.
         let landing = Landing { inner: self.clone(), place };
         let (store, key) = (store.clone(), key.clone());
-        tokio::spawn(async move {
+        tokio::spawn(inherited(async move {
             let fetched = landing.inner.fetch(&store, &key, content, &landing.place).await;
             if let Ok(held) = &fetched {
                 landing.inner.admit(&landing.place, held);
@@ -115,7 +115,7 @@ impl Inner {
             drop(landing);
             // An error: nobody waits any more.
             drop(sender.send(fetched));
-        });
+        }));
         Found::Flight(flight)
     }
 

@@ -133,6 +133,7 @@ impl Server {
             tracing::info!(grace = ?config.server.shutdown_grace, "finishing open requests");
             self.state.start_draining();
         };
+        tokio::spawn(self.engine.clone().unload_in_background());
         if config.garbage.background {
             tokio::spawn(self.engine.collect_in_background());
         }

@@ -335,18 +335,29 @@ impl Default for RetryConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// Bytes of objects in memory: of whole ones where there is no disk cache, and of the parts of
-    /// mapped files that were read lately.
+    /// mapped files that were read lately. As many again may hold rows that are not folded yet.
     pub memory_bytes: ByteSize,
     /// Bytes of objects in `disk_path`.
     pub disk_bytes: ByteSize,
     /// The folder of the disk cache; created if missing, may be shared by servers on one machine.
     /// None: no disk cache. On fs it is not used, since the objects are files already.
     pub disk_path: Option<PathBuf>,
+    /// Namespaces that are loaded at once, but for those in use.
+    pub namespaces: usize,
+    /// A namespace that nobody asked for is let go after this long.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { memory_bytes: ByteSize::mib(512), disk_bytes: ByteSize::gib(10), disk_path: None }
+        Self {
+            memory_bytes: ByteSize::mib(512),
+            disk_bytes: ByteSize::gib(10),
+            disk_path: None,
+            namespaces: 1000,
+            idle_timeout: Duration::from_secs(10 * 60),
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl Config {
             ("limits.metadata_bytes", limits.metadata_bytes),
             ("storage.concurrency", self.storage.concurrency.unwrap_or(1)),
             ("storage.retry.tries", self.storage.retry.tries),
+            ("cache.namespaces", self.cache.namespaces),
             ("compaction.fold_entries", self.compaction.fold_entries),
             ("compaction.segment_rows", self.compaction.segment_rows),
         ] {
@@ -98,8 +99,12 @@ impl Config {
                 format!("must be more than twice log.safe_age, which is {safe_age}"),
             ));
         }
-        if self.garbage.interval < Duration::from_secs(1) {
-            problems.push(("garbage.interval".into(), "must be at least 1s".into()));
+        for (path, duration) in
+            [("garbage.interval", self.garbage.interval), ("cache.idle_timeout", self.cache.idle_timeout)]
+        {
+            if duration < Duration::from_secs(1) {
+                problems.push((path.into(), "must be at least 1s".into()));
+            }
         }
         if self.compaction.fan_in < 2 {
             problems.push(("compaction.fan_in".into(), "must be at least 2".into()));

@@ -26,15 +26,17 @@ mod rows;
 mod search;
 pub mod segment;
 mod verify;
+mod warm;
 
 use std::sync::Arc;
 
 pub use self::compact::Compaction;
-pub use self::garbage::Collected;
+pub use self::garbage::{Collected, Markers};
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
 };
 pub use self::verify::{Problem, VerifyReport};
+pub use self::warm::Warmed;
 use self::{
     context::Context,
     namespace::{Namespace, Write, Written},
@@ -92,12 +94,21 @@ impl Engine {
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };
         let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
-        Ok(Self { context: Arc::new(context), registry: Arc::default(), searchers })
+        let registry = Arc::new(Registry::new(&config.cache));
+        Ok(Self { context: Arc::new(context), registry, searchers })
     }
 
     /// The store underneath.
     pub fn store(&self) -> &Store {
         &self.context.store
+    }
+
+    /// Lets namespaces go that nobody asks for any more, from time to time. Never ends.
+    pub async fn unload_in_background(self) {
+        loop {
+            tokio::time::sleep(self.registry.idle_timeout() / 4).await;
+            self.registry.unload(self.context.clock.now());
+        }
     }
 
     /// A namespace as it is now.

@@ -6,32 +6,54 @@ use super::{
     Engine,
     context::{Context, offload},
     format::{self, Entry},
+    garbage::{Listing, garbage_in},
     manifest::{Manifest, State as Life},
     namespace::{Misfit, State, open_view, read_manifest},
     segment::{Owner, SegmentRef, SegmentView},
 };
 use crate::{
     error::{Error, Result},
-    storage::{Listed, StoreErrorKind, keys},
+    storage::{Key, Part, Place, StoreErrorKind, keys},
     types::NamespaceName,
 };
-
-/// Objects that one listing request returns.
-const LIST_PAGE: usize = 1000;
 
 /// What a walk through a namespace found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifyReport {
     /// The namespace.
     pub namespace: NamespaceName,
-    /// Log entries that were read.
+    /// Segments that were read.
+    pub segments: u64,
+    /// Log entries that were read: those that are not folded.
     pub entries: u64,
-    /// Their bytes.
+    /// Bytes of both.
     pub bytes: u64,
     /// Live rows that they add up to.
     pub rows: u64,
+    /// Objects that nothing refers to: garbage that waits for its collection.
+    pub garbage_objects: u64,
+    /// Their bytes.
+    pub garbage_bytes: u64,
+    /// Keys under the namespace's prefix that are none of ours.
+    pub foreign: Vec<String>,
     /// What is wrong; empty if nothing is.
     pub problems: Vec<Problem>,
+}
+
+impl VerifyReport {
+    fn of(namespace: &NamespaceName) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            segments: 0,
+            entries: 0,
+            bytes: 0,
+            rows: 0,
+            garbage_objects: 0,
+            garbage_bytes: 0,
+            foreign: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
 }
 
 /// One thing that is wrong.
@@ -51,8 +73,8 @@ impl Engine {
     /// # Errors
     /// Only if the store cannot be read or the namespace does not exist; damage is in the report.
     pub async fn verify(&self, name: &NamespaceName, mut progress: impl FnMut(u64)) -> Result<VerifyReport> {
-        let mut report =
-            VerifyReport { namespace: name.clone(), entries: 0, bytes: 0, rows: 0, problems: Vec::new() };
+        let mut report = VerifyReport::of(name);
+        let listing = Listing::of(&self.context.store, name).await?;
         let read_at = self.context.clock.now();
         let (manifest, tag) = match read_manifest(&self.context, name).await {
             Ok(Some((manifest, tag))) if manifest.state == Life::Live => (manifest, tag),
@@ -64,19 +86,19 @@ impl Engine {
             Err(error) => return Err(error),
         };
         self.verify_marker(name, &mut report).await?;
-        let prefix = format!("{}log/", keys::incarnation(name, manifest.incarnation));
+        (report.garbage_objects, report.garbage_bytes) =
+            garbage_in(&self.context, &listing, &manifest).await?;
+        let foreign = listing.objects.iter().filter(|found| found.place == Place::Foreign);
+        report.foreign = foreign.map(|found| found.key.to_string()).collect();
         let segments = self.verify_segments(name, &manifest, &mut report).await?;
+        let (living, folded) = (manifest.incarnation, manifest.folded);
         let mut state = State::new(Arc::new(manifest), tag, segments, read_at);
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.context.store.list(&prefix, after.as_deref(), LIST_PAGE).await?;
-            for listed in &page {
-                self.verify_entry(listed, &mut state, &mut report).await?;
+        for (found, part) in listing.of_incarnation(living) {
+            if let Part::Entry(seq) = part
+                && *seq > folded
+            {
+                self.verify_entry(&found.key, *seq, &mut state, &mut report).await?;
                 progress(report.entries);
-            }
-            match page.last() {
-                Some(last) if page.len() == LIST_PAGE => after = Some(last.key.as_str().to_owned()),
-                _ => break,
             }
         }
         report.rows = state.contents.count(self.context.clock.now().wall);
@@ -106,6 +128,7 @@ impl Engine {
         let mut whole = Vec::new();
         let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
         for reference in &manifest.segments {
+            report.segments += 1;
             report.bytes += reference.bytes();
             match read_segment(&self.context, &home, reference).await {
                 Ok(view) => whole.push(view),
@@ -118,24 +141,27 @@ impl Engine {
 
     async fn verify_entry(
         &self,
-        listed: &Listed,
+        key: &Key,
+        seq: u64,
         state: &mut State,
         report: &mut VerifyReport,
     ) -> Result<()> {
-        let object = match self.context.store.get(&listed.key).await {
+        let object = match self.context.store.get(key).await {
             Ok(object) => object.bytes,
+            // Folded and collected since it was listed.
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         report.entries += 1;
         report.bytes += object.len() as u64;
         let applied = format::decode(&object)
-            .and_then(|entry| in_place(listed, entry))
+            .and_then(|entry| in_place(seq, entry))
             .map_err(Misfit::Entry)
             .and_then(|entry| state.apply(&Arc::new(entry)));
         match applied {
             Ok(()) => {}
             Err(Misfit::Entry(reason)) => {
-                report.problems.push(Problem { object: listed.key.to_string(), reason });
+                report.problems.push(Problem { object: key.to_string(), reason });
             }
             // The segment is reported already.
             Err(Misfit::Other(Error::Corrupt { .. })) => {}
@@ -154,9 +180,8 @@ async fn read_segment(context: &Context, home: &Owner, reference: &SegmentRef) -
     Ok(view)
 }
 
-fn in_place(listed: &Listed, entry: Entry) -> Result<Entry, String> {
-    let name = format!("{:020}", entry.header.seq);
-    if listed.key.as_str().ends_with(&name) {
+fn in_place(seq: u64, entry: Entry) -> Result<Entry, String> {
+    if entry.header.seq == seq {
         Ok(entry)
     } else {
         Err(format!("it says that its number is {}", entry.header.seq))

@@ -92,6 +92,11 @@ pub fn log(namespace: &NamespaceName, incarnation: Uuid, seq: u64) -> Key {
     Key(format!("namespaces/{namespace}/{incarnation}/log/{seq:020}").into())
 }
 
+/// The prefix of an incarnation's log.
+pub fn logs(namespace: &NamespaceName, incarnation: Uuid) -> String {
+    format!("namespaces/{namespace}/{incarnation}/log/")
+}
+
 /// The prefix of an incarnation's segments.
 pub fn segments(namespace: &NamespaceName, incarnation: Uuid) -> String {
     format!("namespaces/{namespace}/{incarnation}/segments/")

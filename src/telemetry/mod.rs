@@ -8,6 +8,7 @@ mod http;
 mod log;
 pub mod logging;
 mod store;
+mod usage;
 
 use prometheus_client::registry::Registry;
 
@@ -16,6 +17,7 @@ pub use self::{
     http::HttpMetrics,
     log::{CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
     store::StoreMetrics,
+    usage::{Usage, inherited, metered},
 };
 
 /// Every metric of one server.

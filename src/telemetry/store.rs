@@ -12,6 +12,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::usage;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     operation: &'static str,
@@ -86,6 +88,7 @@ impl StoreMetrics {
     /// Counts one request that was sent.
     pub fn count_request(&self, operation: &'static str, outcome: &'static str) {
         self.requests.get_or_create(&RequestLabels { operation, outcome }).inc();
+        usage::count_request();
     }
 
     /// Records how long one attempt took.
@@ -101,6 +104,7 @@ impl StoreMetrics {
     /// Counts bytes of objects that were read.
     pub fn count_read(&self, bytes: u64) {
         self.bytes_read.inc_by(bytes);
+        usage::count_read(bytes);
     }
 
     /// Counts bytes of objects that were sent.

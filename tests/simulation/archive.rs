@@ -9,7 +9,7 @@ use futures::FutureExt;
 use quiver::{
     engine::{
         format::{self, Entry},
-        manifest::Manifest,
+        manifest::{Manifest, State},
     },
     storage::{Key, Object, Store, StoreErrorKind, keys},
 };
@@ -94,10 +94,16 @@ impl Archive {
             Err(reason) => return self.damaged.push(format!("entry {seq} of {incarnation}: {reason}")),
         };
         let place = self.places.entry((incarnation, seq)).or_default();
-        let list = if place.emptied.is_some() { &mut place.ghosts } else { &mut place.entries };
-        if list.iter().all(|known| known.entry.hash != entry.hash) {
-            list.push(Seen { entry, at: now() });
+        if place.entries.iter().chain(&place.ghosts).any(|known| known.entry.hash == entry.hash) {
+            return;
         }
+        // Nobody saw the first one go if the request to delete it came late.
+        let is_over = |manifest: &Manifest| manifest.folded >= seq || manifest.state == State::Deleted;
+        let mut manifests = self.manifests.iter().filter(|(manifest, _)| manifest.incarnation == incarnation);
+        let replaced = !place.entries.is_empty() && manifests.any(|(manifest, _)| is_over(manifest));
+        let ghost = place.emptied.is_some() || replaced;
+        let list = if ghost { &mut place.ghosts } else { &mut place.entries };
+        list.push(Seen { entry, at: now() });
     }
 }
 

@@ -14,7 +14,7 @@ use quiver::storage::{Attempt, Hook, Stage, StoreErrorKind, Verdict};
 use rand::{RngExt, rngs::SmallRng};
 use tokio::{sync::Notify, time::sleep};
 
-use super::{archive::Archive, world::{TIMEOUT, World}};
+use super::{archive::Archive, world::{TIMEOUT, Weather, World}};
 
 /// What a node's machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Network {
     fn draw_request(&self, attempt: &Attempt) -> (Fate, Duration, Duration) {
         let weather = self.world.weather;
         let mut chance = self.chance.lock().expect("no panic while held");
-        let latency = latency(&mut chance, weather.slow);
+        let latency = self.latency(&mut chance);
         let patience = patience(&mut chance);
         if self.world.is_calm() {
             return (Fate::Arrives, latency, patience);
@@ -145,7 +145,7 @@ impl Network {
             Fate::Unavailable
         } else if chance.random_bool(weather.lost_request) {
             Fate::Lost
-        } else if attempt.operation.is_write() && !attempt.key.starts_with("catalog/") && chance.random_bool(weather.late) {
+        } else if attempt.operation.is_write() && chance.random_bool(weather.late) {
             let longest = weather.latest.as_millis() as u64;
             let bound = if chance.random_bool(0.5) { 2000 } else { longest };
             Fate::Late(Duration::from_millis(chance.random_range(0..bound)))
@@ -159,8 +159,19 @@ impl Network {
         let weather = self.world.weather;
         let mut chance = self.chance.lock().expect("no panic while held");
         let lost = !self.world.is_calm() && chance.random_bool(weather.lost_reply);
-        let wait = if lost { patience(&mut chance) } else { latency(&mut chance, weather.slow) };
+        let wait = if lost { patience(&mut chance) } else { self.latency(&mut chance) };
         (lost, wait)
+    }
+
+    /// A few milliseconds, rarely seconds; very rarely as long as anything may take. What happens
+    /// at other places meanwhile is what the protocol is about.
+    fn latency(&self, chance: &mut SmallRng) -> Duration {
+        let Weather { slow, stalled, .. } = self.world.weather;
+        if !self.world.is_calm() && chance.random_bool(stalled) {
+            return self.world.pause(chance);
+        }
+        let bound = if chance.random_bool(slow) { TIMEOUT.as_millis() as u64 } else { 20 };
+        Duration::from_millis(chance.random_range(1..bound))
     }
 
     fn note(&self, attempt: &Attempt, verdict: &Verdict) {
@@ -172,16 +183,10 @@ impl Network {
     }
 }
 
-/// A few milliseconds, rarely seconds.
-fn latency(chance: &mut SmallRng, slow: f64) -> Duration {
-    let bound = if chance.random_bool(slow) { TIMEOUT.as_millis() as u64 } else { 20 };
-    Duration::from_millis(chance.random_range(1..bound))
-}
-
 /// How long a node waits before it knows that no answer will come: the connection breaks, or the
 /// timeout strikes.
 fn patience(chance: &mut SmallRng) -> Duration {
-    if chance.random_bool(0.5) { latency(chance, 0.0) } else { TIMEOUT }
+    if chance.random_bool(0.5) { Duration::from_millis(chance.random_range(1..20)) } else { TIMEOUT }
 }
 
 fn no_answer(attempt: &Attempt) -> StoreErrorKind {

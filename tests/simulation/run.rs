@@ -124,9 +124,10 @@ async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> (Vec<String>, bo
     for (number, node) in nodes.iter().chain([&newcomer]).enumerate() {
         told.push((number, ask(world, node, Request::Page).await));
     }
-    let (unlisted, problems): (Vec<_>, Vec<_>) =
-        verify(&newcomer).await.into_iter().partition(|problem| problem.starts_with("catalog/"));
-    violations.extend(problems);
+    let repaired = newcomer.life().engine.repair_markers().await;
+    let unlisted = repaired.as_ref().is_ok_and(|markers| markers.restored > 0);
+    violations.extend(repaired.err().map(|error| format!("markers cannot be repaired: {error}")));
+    violations.extend(verify(&newcomer).await);
     Archive::look_at_all(world);
     let timeline = Timeline::new(&world.archive());
     let end = match &timeline.end().contents {
@@ -136,7 +137,7 @@ async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> (Vec<String>, bo
     for (number, reply) in told.into_iter().filter(|(_, reply)| *reply != end) {
         violations.push(format!("in the end node {number} tells {reply:?}, the log {end:?}"));
     }
-    (violations, !unlisted.is_empty())
+    (violations, unlisted)
 }
 
 /// What a node answers when nothing is in its way.

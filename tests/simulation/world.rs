@@ -50,6 +50,7 @@ pub struct Weather {
     pub lost_reply: f64,
     pub late: f64,
     pub slow: f64,
+    pub stalled: f64,
     /// How long a write may be under way.
     pub latest: Duration,
 }
@@ -63,7 +64,8 @@ impl Weather {
             Pace::Minutes => Duration::from_secs([60, 400][rng.random_range(0..2)]),
             Pace::Hours => 4 * HOUR,
         };
-        Self { unavailable, lost_request, lost_reply, late, slow, latest }
+        let stalled = [0.0, 0.003, 0.01, 0.03][rng.random_range(0..4)];
+        Self { unavailable, lost_request, lost_reply, late, slow, stalled, latest }
     }
 }
 

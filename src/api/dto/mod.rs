@@ -18,7 +18,7 @@ pub(super) use self::{
     indexes::{IndexBlob, IndexList},
     namespaces::{
         CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
-        PutNamespaceRequest, PutNamespaceResponse,
+        PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
     },
     object::Object,
     schema::Binary,

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::optional;
 use crate::{
     clock::Timestamp,
-    engine::{Compaction, NamespaceInfo, NamespaceSpec},
+    engine::{Compaction, NamespaceInfo, NamespaceSpec, Warmed},
     error::{Error, Result},
     types::Distance,
 };
@@ -224,6 +224,61 @@ pub(in crate::api) struct CompactResponse {
 impl From<Compaction> for CompactResponse {
     fn from(done: Compaction) -> Self {
         Self { folds: done.folds, merges: done.merges, rows_written: done.rows, bytes_written: done.bytes }
+    }
+}
+
+/// How to warm the cache. Everything may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct WarmRequest {
+    /// The namespace in the path; not looked at.
+    #[serde(default, rename = "namespace")]
+    pub _namespace: Option<String>,
+    /// Echoed; all warming has the same priority.
+    #[serde(default)]
+    pub priority: Option<String>,
+    /// Echoed; rows go to every tier that there is.
+    #[serde(default)]
+    pub target_tier: Option<String>,
+    /// Answer at once, and warm afterwards.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub background: bool,
+}
+
+/// What was warmed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct WarmResponse {
+    /// Always true; what fails is answered as an error.
+    pub success: bool,
+    /// Rows that were brought and checked.
+    pub entries_warmed: u64,
+    /// Rows that were there before.
+    pub entries_skipped: u64,
+    /// What happened, for people.
+    pub message: String,
+    /// As it was asked for.
+    pub target_tier: String,
+    /// As it was asked for.
+    pub priority: String,
+}
+
+impl WarmRequest {
+    /// The answer to it; `None` while it goes on.
+    pub fn answer(self, warmed: Option<Warmed>) -> WarmResponse {
+        let message = match warmed {
+            Some(_) => "the namespace is warm on this node",
+            None => "the namespace is being warmed on this node",
+        };
+        let warmed = warmed.unwrap_or_default();
+        WarmResponse {
+            success: true,
+            entries_warmed: warmed.rows,
+            entries_skipped: warmed.skipped,
+            message: message.to_owned(),
+            target_tier: self.target_tier.unwrap_or_else(|| "all".to_owned()),
+            priority: self.priority.unwrap_or_else(|| "normal".to_owned()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     engine::{self, Hit, Projection, Query, QueryResult},
     error::Result,
+    telemetry,
     types::Distance,
 };
 
@@ -177,11 +178,29 @@ pub(in crate::api) struct QueryResponse {
     pub results: Vec<Found>,
     /// Time spent searching.
     pub search_time_ms: f64,
+    /// What the answer cost at the object store.
+    pub usage: Usage,
 }
 
-impl From<QueryResult> for QueryResponse {
-    fn from(result: QueryResult) -> Self {
-        Self { results: found(result.hits), search_time_ms: millis(result.elapsed) }
+impl QueryResponse {
+    /// The response for an answer that cost this much.
+    pub fn new(result: QueryResult, usage: telemetry::Usage) -> Self {
+        Self { results: found(result.hits), search_time_ms: millis(result.elapsed), usage: usage.into() }
+    }
+}
+
+/// What an answer cost at the object store. What several requests share counts for the first of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Usage {
+    /// Requests that were sent to the store, retries included.
+    pub store_requests: u64,
+    /// Bytes that were read from it.
+    pub store_read_bytes: u64,
+}
+
+impl From<telemetry::Usage> for Usage {
+    fn from(usage: telemetry::Usage) -> Self {
+        Self { store_requests: usage.requests, store_read_bytes: usage.bytes_read }
     }
 }
 
@@ -203,18 +222,20 @@ pub(in crate::api) struct BatchQueryResponse {
     pub total_latency_ms: f64,
     /// Number of queries.
     pub query_count: usize,
+    /// What the answers cost at the object store together.
+    pub usage: Usage,
 }
 
 impl BatchQueryResponse {
     /// The response for answers that took `elapsed` together.
-    pub fn new(results: Vec<QueryResult>, elapsed: Duration) -> Self {
+    pub fn new(results: Vec<QueryResult>, elapsed: Duration, usage: telemetry::Usage) -> Self {
         let result = |result: QueryResult| BatchQueryResult {
             results: found(result.hits),
             latency_ms: millis(result.elapsed),
         };
         let query_count = results.len();
         let results = results.into_iter().map(result).collect();
-        Self { results, total_latency_ms: millis(elapsed), query_count }
+        Self { results, total_latency_ms: millis(elapsed), query_count, usage: usage.into() }
     }
 }
 

@@ -9,9 +9,9 @@ use crate::{
         cursor,
         dto::{
             CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace as Described,
-            NamespaceList, PutNamespaceRequest, PutNamespaceResponse,
+            NamespaceList, PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
         },
-        extract::{Json, Namespace, Params, Reply},
+        extract::{Json, Namespace, OptionalJson, Params, Reply},
     },
     engine::IfExists,
     error::Result,
@@ -105,6 +105,31 @@ pub(in crate::api) async fn compact(
     Namespace(name): Namespace,
 ) -> Result<Json<CompactResponse>> {
     Ok(Json(state.engine.compact(&name).await?.into()))
+}
+
+/// Warm the cache
+///
+/// Brings the namespace into the cache of the node that answers, so that the next query there waits
+/// for nothing. What is over the budgets of the cache does not stay.
+#[utoipa::path(post, path = "/namespaces/{ns}/cache/warm", operation_id = "warm_cache", tag = "namespaces",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])), request_body = WarmRequest,
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    responses((status = 200, description = "It is warm, or is being warmed.", body = WarmResponse)))]
+pub(in crate::api) async fn warm(
+    state: State,
+    Namespace(name): Namespace,
+    OptionalJson(request): OptionalJson<WarmRequest>,
+) -> Result<Json<WarmResponse>> {
+    if !request.background {
+        return Ok(Json(request.answer(Some(state.engine.warm(&name).await?))));
+    }
+    let engine = state.engine.clone();
+    tokio::spawn(async move {
+        if let Err(error) = engine.warm(&name).await {
+            tracing::warn!(namespace = %name, %error, "warming failed");
+        }
+    });
+    Ok(Json(request.answer(None)))
 }
 
 /// Copy a namespace

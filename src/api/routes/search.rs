@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     service::{check_queries, check_query},
+    telemetry::metered,
 };
 
 /// Search near a vector
@@ -30,9 +31,9 @@ pub(in crate::api) async fn query(
     let consistency = request.consistency();
     let query = request.into_query("")?;
     check_query(&state.limits, "", &query)?;
-    let mut results = state.engine.query(&name, vec![query], consistency).await?;
-    let result = results.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
-    Ok(Json(result.into()))
+    let (results, usage) = metered(state.engine.query(&name, vec![query], consistency)).await;
+    let result = results?.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
+    Ok(Json(QueryResponse::new(result, usage)))
 }
 
 /// Search near several vectors
@@ -52,6 +53,6 @@ pub(in crate::api) async fn batch_query(
     let queries = request.into_queries()?;
     check_queries(&state.limits, "queries", &queries)?;
     let start = Instant::now();
-    let results = state.engine.query(&name, queries, consistency).await?;
-    Ok(Json(BatchQueryResponse::new(results, start.elapsed())).respond().await)
+    let (results, usage) = metered(state.engine.query(&name, queries, consistency)).await;
+    Ok(Json(BatchQueryResponse::new(results?, start.elapsed(), usage)).respond().await)
 }

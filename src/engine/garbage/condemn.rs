@@ -59,7 +59,7 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
 }
 
 /// The pins of every incarnation from which a segment may go.
-async fn read_pins(
+pub(super) async fn read_pins(
     context: &Context,
     listing: &Listing,
     manifest: &Manifest,

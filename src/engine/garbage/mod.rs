@@ -10,18 +10,20 @@
 mod condemn;
 mod listing;
 mod mark;
+mod markers;
 mod pins;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+pub use self::markers::Markers;
 pub(in crate::engine) use self::{listing::Listing, pins::pin_key};
 use self::{
     listing::{Found, Pages, recognise},
     mark::Mark,
 };
-use super::{Engine, namespace::corrupt};
+use super::{Engine, context::Context, manifest::Manifest, namespace::corrupt};
 use crate::{
     clock::Timestamp,
     error::Result,
@@ -165,4 +167,18 @@ impl Engine {
         self.context.metrics.log.garbage_removed_bytes.inc_by(bytes);
         Ok(())
     }
+}
+
+/// What nothing refers to in a listing that was made before this manifest was read: objects and their
+/// bytes.
+pub(in crate::engine) async fn garbage_in(
+    context: &Context,
+    listing: &Listing,
+    manifest: &Manifest,
+) -> Result<(u64, u64)> {
+    // Nothing follows from it, so this node's clock is good enough.
+    let pins = condemn::read_pins(context, listing, manifest, context.clock.now().wall).await?;
+    let mark = condemn::judge(listing, manifest, &pins);
+    let garbage = listing.objects.iter().filter(|found| mark.condemns(&found.key, &found.place));
+    Ok(garbage.fold((0, 0), |(objects, bytes), found| (objects + 1, bytes + found.bytes)))
 }

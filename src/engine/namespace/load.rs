@@ -17,7 +17,7 @@ use super::{
     manifests::corrupt,
     manifests::read_manifest,
     queue::Queue,
-    refresh::{Refresh, Stop},
+    refresh::{Ahead, Refresh, Stop},
     state::State,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Namespace {
     /// Its log may turn out to be sealed.
     pub async fn load(context: Arc<Context>, name: NamespaceName) -> Result<Arc<Self>> {
         let not_found = || Error::NamespaceNotFound { namespace: name.to_string() };
-        let state = load_base(&context, &name, &Opened::new()).await?.ok_or_else(not_found)?;
+        let (state, ahead) = load_base(&context, &name, &Opened::new()).await?.ok_or_else(not_found)?;
         context.metrics.log.namespaces_loaded.inc();
         let namespace = Arc::new(Self {
             incarnation: state.manifest.incarnation,
@@ -56,7 +56,7 @@ impl Namespace {
             name,
             context,
         });
-        if let Err(error) = namespace.catch_up().await
+        if let Err(error) = namespace.catch_up_with(ahead).await
             && !matches!(error, Error::Corrupt { .. } | Error::NamespaceNotFound { .. })
         {
             return Err(error);
@@ -78,13 +78,14 @@ impl Namespace {
     async fn try_rebase(&self) -> Result<bool> {
         let opened = self.opened_segments();
         let base = load_base(&self.context, &self.name, &opened).await?;
-        let Some(mut newer) = base.filter(|state| state.manifest.incarnation == self.incarnation) else {
+        let alive = base.filter(|(state, _)| state.manifest.incarnation == self.incarnation);
+        let Some((mut newer, mut ahead)) = alive else {
             self.state_mut().lapsed = true;
             return Ok(true);
         };
         loop {
             let reading = RwLock::new(newer);
-            let stopped = self.read_on(&reading).await?;
+            let stopped = self.read_on(&reading, std::mem::take(&mut ahead)).await?;
             newer = reading.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
             if stopped == Stop::Folded || newer.behind {
                 return Ok(false);
@@ -109,8 +110,13 @@ impl Namespace {
     }
 }
 
-/// The state at the fold of the manifest that stands now; `None` if the namespace does not live.
-async fn load_base(context: &Context, name: &NamespaceName, opened: &Opened) -> Result<Option<State>> {
+/// The state at the fold of the manifest that stands now, and what the log holds after that; `None`
+/// if the namespace does not live.
+async fn load_base(
+    context: &Context,
+    name: &NamespaceName,
+    opened: &Opened,
+) -> Result<Option<(State, Ahead)>> {
     let mut rounds = 0;
     loop {
         let read_at = context.clock.now();
@@ -119,8 +125,13 @@ async fn load_base(context: &Context, name: &NamespaceName, opened: &Opened) -> 
             _ => return Ok(None),
         };
         rounds += 1;
-        match open_segments(context, name, &manifest, opened).await {
-            Ok(segments) => return Ok(Some(State::new(Arc::new(manifest), tag, segments, read_at))),
+        let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
+        let segments = open_segments(context, &home, &manifest, opened);
+        let ahead = Ahead::list(context, &home, manifest.folded);
+        match futures::future::try_join(segments, ahead).await {
+            Ok((segments, ahead)) => {
+                return Ok(Some((State::new(Arc::new(manifest), tag, segments, read_at), ahead)));
+            }
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
             Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && !planted(Bug::MissingIsDamage) && moved(context, name, &manifest).await? => {}
             Err(error) => return Err(error),
@@ -135,17 +146,16 @@ async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> 
 /// The segments of a manifest, with the rows that it knows to be live.
 async fn open_segments(
     context: &Context,
-    name: &NamespaceName,
+    home: &Owner,
     manifest: &Manifest,
     opened: &Opened,
 ) -> Result<Vec<SegmentView>> {
-    let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
     let views = manifest.segments.iter().map(async |reference| match opened.get(&reference.id) {
         Some(segment) => {
-            let deletes = read_deletes(context, &home, reference).await?;
+            let deletes = read_deletes(context, home, reference).await?;
             Ok(SegmentView::new(segment.clone(), &deletes))
         }
-        None => open_view(context, &home, reference).await,
+        None => open_view(context, home, reference).await,
     });
     futures::future::try_join_all(views).await
 }

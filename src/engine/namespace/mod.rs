@@ -121,6 +121,11 @@ impl Namespace {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of the rows that are not folded.
+    pub fn tail_bytes(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     fn log_key(&self, seq: u64) -> Key {
         keys::log(&self.name, self.incarnation, seq)
     }

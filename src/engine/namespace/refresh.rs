@@ -1,6 +1,7 @@
 //! Reading on: the entries that this node has not seen, and whether the manifest has moved.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -16,16 +17,22 @@ use super::{
     state::{Misfit, State},
 };
 use crate::{
-    engine::{context::offload, format},
+    engine::{
+        context::{Context, offload},
+        format,
+        segment::Owner,
+    },
     error::{Error, Result},
     planted::{Bug, planted},
-    storage::StoreErrorKind,
+    storage::{StoreErrorKind, keys},
 };
 
 /// Entries that are read at once while catching up on a long log.
 const MAX_WINDOW: u64 = 16;
 /// Bytes of entries that are aimed at to be in flight while catching up.
 const WINDOW_BYTES: u64 = 64 << 20;
+/// Entries that are listed before a namespace is loaded.
+const MAX_AHEAD: usize = 1000;
 
 /// Which refreshes have begun and ended, so that readers share one.
 #[derive(Debug, Default)]
@@ -44,6 +51,41 @@ struct Ended {
 impl Default for Ended {
     fn default() -> Self {
         Self { number: 0, result: Ok(()) }
+    }
+}
+
+/// Entries of the log that were listed, so that they can be read at once.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The bytes of each, in order.
+    sizes: VecDeque<u64>,
+}
+
+impl Ahead {
+    /// Lists what follows an entry, at most a page of it. A listing that is not complete costs time
+    /// and nothing else: the log ends where nothing is found.
+    pub async fn list(context: &Context, log: &Owner, folded: u64) -> Result<Self> {
+        let after = keys::log(&log.namespace, log.incarnation, folded);
+        let prefix = keys::logs(&log.namespace, log.incarnation);
+        let page = context.store.list(&prefix, Some(after.as_str()), MAX_AHEAD).await?;
+        Ok(Self { sizes: page.into_iter().map(|listed| listed.size).collect() })
+    }
+
+    /// How many entries to read next; `other` if it is not known. With the last ones goes the place
+    /// after them, at which nothing is expected.
+    fn window(&mut self, other: u64) -> u64 {
+        if self.sizes.is_empty() {
+            return other;
+        }
+        let (mut bytes, mut window) = (0, 0);
+        while let Some(size) = self.sizes.front()
+            && (window == 0 || bytes + size <= WINDOW_BYTES)
+        {
+            bytes += size;
+            window += 1;
+            self.sizes.pop_front();
+        }
+        if self.sizes.is_empty() { window + 1 } else { window }
     }
 }
 
@@ -97,8 +139,13 @@ impl Namespace {
     /// Reads entries up to the first that is missing, then makes sure that the manifest has not
     /// moved meanwhile.
     pub(super) async fn catch_up(&self) -> Result<()> {
+        self.catch_up_with(Ahead::default()).await
+    }
+
+    /// The same, when it is known what lies ahead.
+    pub(super) async fn catch_up_with(&self, ahead: Ahead) -> Result<()> {
         let began = self.context.clock.now();
-        let outcome = self.read_on_and_confirm().await;
+        let outcome = self.read_on_and_confirm(ahead).await;
         self.account();
         if let Err(error) = outcome {
             if matches!(error, Error::Corrupt { .. }) {
@@ -112,9 +159,9 @@ impl Namespace {
         if state.has_ended() { Err(self.not_found()) } else { Ok(()) }
     }
 
-    async fn read_on_and_confirm(&self) -> Result<()> {
+    async fn read_on_and_confirm(&self, mut ahead: Ahead) -> Result<()> {
         loop {
-            let stopped = self.read_on(&self.state).await?;
+            let stopped = self.read_on(&self.state, std::mem::take(&mut ahead)).await?;
             self.confirm_if_stale(&self.state).await?;
             let behind = {
                 let state = self.state();
@@ -131,8 +178,8 @@ impl Namespace {
     }
 
     /// Reads entries into a state up to the first that is missing.
-    pub(super) async fn read_on(&self, state: &RwLock<State>) -> Result<Stop> {
-        let mut window = 1;
+    pub(super) async fn read_on(&self, state: &RwLock<State>, mut ahead: Ahead) -> Result<Stop> {
+        let mut window = ahead.window(1);
         loop {
             let (next, view) = {
                 let state = read(state);
@@ -157,7 +204,7 @@ impl Namespace {
                     return Ok(Stop::Over);
                 }
             }
-            window = next_window(&read(state), window);
+            window = ahead.window(next_window(&read(state), window));
         }
     }
 

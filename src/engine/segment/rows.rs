@@ -138,6 +138,11 @@ impl Segment {
         Ok(self.batches[index].get_or_init(|| batch))
     }
 
+    /// Whether a record batch was touched before.
+    pub fn is_read(&self, index: usize) -> bool {
+        self.batches[index].get().is_some()
+    }
+
     /// The row of an id, dead or live.
     pub fn find(&self, id: &str) -> Result<Option<u32>> {
         for row in self.lookup.candidates(id_hash(id)) {
