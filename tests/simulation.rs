@@ -21,6 +21,7 @@ mod simulation {
     pub mod node;
     pub mod registers;
     pub mod run;
+    pub mod scenario;
     pub mod timeline;
     pub mod witness;
     pub mod workload;
@@ -37,14 +38,17 @@ use std::{
 };
 
 use quiver::planted::{Bug, plant};
-use simulation::run::{Outcome, simulate};
+use simulation::{
+    run::{Outcome, simulate},
+    scenario::Theme,
+};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
 /// Failures after which a run ends.
 const ENOUGH: usize = 3;
 /// Seeds within which a planted bug must be found.
-const PATIENCE: u64 = 300;
+const PATIENCE: usize = 200;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is no number")))
@@ -125,6 +129,28 @@ fn the_same_seed_gives_the_same_history() {
     }
 }
 
+/// In which seeds to look for a bug.
+#[cfg(debug_assertions)]
+fn theme(bug: Bug) -> Theme {
+    match bug {
+        Bug::FoldClaimsMore | Bug::FoldForgetsDeletes | Bug::MergeForgetsDeletes => Theme::Compaction,
+        Bug::TriedOnSuccessor | Bug::WritesAfterSeal | Bug::ReusesIncarnation | Bug::TombstoneForgets => {
+            Theme::Lives
+        }
+        Bug::OlderLookCounts => Theme::Lives,
+        Bug::GhostCounts
+        | Bug::FateIsNotJudged
+        | Bug::AnswerOfAnotherView
+        | Bug::LooksNeverAge
+        | Bug::NoFence
+        | Bug::ListsAfterManifest
+        | Bug::YoungMarks
+        | Bug::MissingIsDamage => Theme::Garbage,
+        Bug::NeverRefreshes => Theme::Idle,
+        _ => Theme::Rush,
+    }
+}
+
 /// A checker that finds nothing proves nothing: each rule that is taken away must be missed.
 #[cfg(debug_assertions)]
 #[test]
@@ -135,7 +161,8 @@ fn every_planted_bug_is_found() {
         while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
             plant(Some(*bug));
             let began = Instant::now();
-            match (0..PATIENCE).map(simulate).find(|outcome| !outcome.violations.is_empty()) {
+            let mut outcomes = theme(*bug).seeds().take(PATIENCE).map(simulate);
+            match outcomes.find(|outcome| !outcome.violations.is_empty()) {
                 Some(Outcome { seed, violations, .. }) => {
                     println!("{bug:?}: seed {seed} after {:?}: {}", began.elapsed(), violations[0]);
                 }

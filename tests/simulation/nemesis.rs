@@ -6,18 +6,14 @@ use std::{sync::Arc, time::Duration};
 use rand::{RngExt, rngs::SmallRng};
 use tokio::time::sleep;
 
-use super::{node::Node, world::{Pace, World}};
+use super::{node::Node, world::World};
 
 /// Troubles nodes until it is dropped. With no trouble in mind it only waits.
 pub async fn trouble(world: Arc<World>, nodes: Arc<Vec<Node>>) {
     let mut chance = world.chance(7);
-    let longest = match world.pace {
-        Pace::Seconds => [5, 20, 1 << 20][chance.random_range(0..3)],
-        Pace::Minutes => [10, 60, 300][chance.random_range(0..3)],
-        Pace::Hours => [20, 1 << 12, 1 << 14][chance.random_range(0..3)],
-    };
+    let longest = world.weather.trouble.as_millis() as u64;
     loop {
-        sleep(Duration::from_millis(chance.random_range(1..longest * 1000))).await;
+        sleep(Duration::from_millis(chance.random_range(1..longest))).await;
         let node = chance.random_range(0..nodes.len());
         match chance.random_range(0..4) {
             0 => nodes[node].pause(world.pause(&mut chance)).await,

@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use rand::RngExt;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -18,8 +17,9 @@ use super::{
     registers,
     timeline::Timeline,
     witness,
-    workload::{Client, Habits, send},
-    world::{Pace, World},
+    scenario::Scenario,
+    workload::{Client, send},
+    world::World,
 };
 
 /// How long a healthy cluster may take to answer; on its slowest clock.
@@ -58,27 +58,12 @@ pub fn simulate(seed: u64) -> Outcome {
 }
 
 async fn live(seed: u64) -> Outcome {
-    let world = Arc::new(World::new(seed));
-    let mut chance = world.chance(1);
-    let nodes: Vec<Node> = (0..chance.random_range(1..5)).map(|node| Node::start(&world, node)).collect();
-    let nodes = Arc::new(nodes);
-    let habits = Habits {
-        requests: chance.random_range(10..60),
-        ids: chance.random_range(2..7),
-        think: Duration::from_millis(match world.pace {
-            Pace::Seconds => [200, 1000, 3000][chance.random_range(0..3)],
-            Pace::Minutes | Pace::Hours => [5000, 20_000, 60_000][chance.random_range(0..3)],
-        }),
-        lives: [0, 3, 20][chance.random_range(0..3)],
-        eventual: [0.1, 0.3, 0.9][chance.random_range(0..3)],
-        compacts: [0, 4, 20][chance.random_range(0..3)],
-        collects: match world.pace {
-            Pace::Seconds => 0,
-            Pace::Minutes | Pace::Hours => [4, 15, 30][chance.random_range(0..3)],
-        },
-    };
+    let scenario = Scenario::of(seed);
+    let (count, clients, habits) = (scenario.nodes, scenario.clients, scenario.habits);
+    let world = Arc::new(World::new(seed, scenario));
+    let nodes: Arc<Vec<Node>> = Arc::new((0..count).map(|node| Node::start(&world, node)).collect());
     let values = Arc::new(AtomicU32::new(1));
-    let clients = (0..chance.random_range(2..7)).map(|number| {
+    let clients = (0..clients).map(|number| {
         let client = Client::new(number, world.clone(), nodes.clone(), values.clone(), habits);
         tokio::spawn(client.run())
     });

@@ -20,28 +20,11 @@ use super::{
     history::{Contents, Freshness, Record, Reply, Request},
     network::Machine,
     node::Node,
-    world::{Pace, World},
+    scenario::Habits,
+    world::World,
 };
 
 const VECTORS: Projection = Projection { vectors: true, metadata: false };
-
-/// What a client is like.
-#[derive(Debug, Clone, Copy)]
-pub struct Habits {
-    pub requests: usize,
-    /// Ids that there are.
-    pub ids: u8,
-    /// The longest pause between two requests.
-    pub think: Duration,
-    /// Out of a hundred requests, how many create or delete the namespace.
-    pub lives: u32,
-    /// How many of the reads that may be are eventual.
-    pub eventual: f64,
-    /// Out of a hundred of the others, how many compact it.
-    pub compacts: u32,
-    /// Out of a hundred of the others, how many collect garbage.
-    pub collects: u32,
-}
 
 /// A client. Only the first one clears the namespace, and no more after a clear of which it does not
 /// know the outcome, so that clears are found again in the log by their order.
@@ -77,7 +60,7 @@ impl Client {
     }
 
     async fn think(&mut self) {
-        let pause = match self.world.pace == Pace::Hours && self.chance.random_bool(0.2) {
+        let pause = match self.habits.patient && self.chance.random_bool(0.05) {
             true => self.world.pause(&mut self.chance),
             false => {
                 let longest = self.habits.think.as_millis() as u64;
@@ -137,7 +120,7 @@ impl Client {
         }
         let patience = match self.chance.random_range(0..20) {
             0 => 1,
-            1..10 if self.world.pace != Pace::Seconds => 1 << 16,
+            1..10 if self.habits.patient => 1 << 16,
             _ => 60,
         };
         let invoked = self.world.moment();
