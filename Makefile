@@ -1,8 +1,9 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash model fuzz-http openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash model sim fuzz-http openapi clean
 
+SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
 
@@ -44,6 +45,10 @@ crash: deps ## Kill the server with -9 at 200 random moments during ingest
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
+
+sim: ## Simulate SEEDS clusters (10,000) in virtual time; BUG=<name> plants a bug
+	QUIVER_SIM_SEEDS=$(SEEDS) $(if $(BUG),QUIVER_SIM_BUG=$(BUG)) \
+		cargo test --locked --test simulation -- every_seed --nocapture
 
 fuzz-http: deps ## Send 10,000 generated requests
 	cargo build --locked

@@ -41,24 +41,14 @@ pub enum Bug {
     MergeForgetsDeletes,
     /// Rule 2: an entry counts although its place was folded before it was read.
     GhostCounts,
-    /// Rule 2: a look at the manifest that was overtaken by a later one is believed.
-    OlderLookCounts,
     /// Rule 5: a PUT that took effect counts, whatever the manifest says of its place.
     FateIsNotJudged,
-    /// Rule 7: "nothing there" ends a refresh also if the state was replaced meanwhile.
-    AnswerOfAnotherView,
     /// Rule 8: a look at the manifest never gets too old.
     LooksNeverAge,
     /// Rule S: the tombstone folds nothing and remembers no entry.
     TombstoneForgets,
     /// Rule C: no fence keeps a merge that is under way from naming what was condemned.
     NoFence,
-    /// Rule C: objects are listed after the manifest that condemns them was read.
-    ListsAfterManifest,
-    /// Rule C: what is marked is removed when it is old itself, however young the mark.
-    YoungMarks,
-    /// Rule C: a segment that is missing is damage, without another look at the manifest.
-    MissingIsDamage,
 }
 
 impl Bug {
@@ -81,15 +71,10 @@ impl Bug {
         Self::FoldForgetsDeletes,
         Self::MergeForgetsDeletes,
         Self::GhostCounts,
-        Self::OlderLookCounts,
         Self::FateIsNotJudged,
-        Self::AnswerOfAnotherView,
         Self::LooksNeverAge,
         Self::TombstoneForgets,
         Self::NoFence,
-        Self::ListsAfterManifest,
-        Self::YoungMarks,
-        Self::MissingIsDamage,
     ];
 }
 

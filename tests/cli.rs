@@ -3,6 +3,8 @@
 #[path = "support/mod.rs"]
 mod shared;
 
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/classic.rs"]
 mod classic;
 #[path = "cli/commands.rs"]

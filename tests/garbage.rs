@@ -378,3 +378,79 @@ async fn collect_twice(world: &World, node: &Node) {
     }
     node.engine.collect_garbage().await.unwrap();
 }
+
+/// A namespace goes to another store whole, while that one is collecting garbage: nothing of what
+/// has no manifest yet is taken for garbage, then or later.
+#[tokio::test]
+async fn a_transfer_is_whole_and_safe_from_collections() {
+    let (world, other) = (World::new(), World::new());
+    let a = world.node(1);
+    for round in 0..5 {
+        upsert(&a, round * 10..round * 10 + 15, round as f32).await;
+        a.engine.compact(&name()).await.unwrap();
+    }
+    upsert(&a, 48..52, 7.0).await;
+    a.engine.put_index_blob(&name(), quiver::types::IndexType::ALL[0], "index".into()).await.unwrap();
+    let before = content(&a.engine).await.unwrap();
+    // Everything is there but the manifest: now somebody collects.
+    let collector = other.node(7);
+    let hook: quiver::storage::Hook = Arc::new({
+        let engine = collector.engine.clone();
+        move |attempt| {
+            let engine = engine.clone();
+            Box::pin(async move {
+                let publishes =
+                    attempt.operation == Operation::PutIfAbsent && attempt.key.ends_with("/manifest");
+                if publishes && attempt.stage == quiver::storage::Stage::Before {
+                    let done = engine.collect_garbage().await.unwrap();
+                    assert_eq!((done.namespaces, done.failed), (1, 0));
+                }
+                quiver::storage::Verdict::Proceed
+            })
+        }
+    });
+    let metrics = Arc::new(Metrics::default());
+    let store = other.store.as_seen_by(metrics.clone(), Some(hook));
+    let clock: SharedClock = other.clock.clone();
+    let target = Engine::with_random(store, clock, Random::seeded(9), &other.config, metrics).unwrap();
+    let to = NamespaceName::parse("restored", "name").unwrap();
+    let mut heard = Vec::new();
+    let done =
+        a.engine.transfer(&name(), &target, &to, |done, total| heard.push((done, total))).await.unwrap();
+    assert_eq!(done.rows, before.len() as u64);
+    assert_eq!(heard.last().map(|(done, _)| *done), Some(done.bytes));
+    assert!(heard.iter().all(|(done, total)| done <= total));
+    for _ in 0..3 {
+        other.clock.advance(GRACE + Duration::from_secs(2));
+        assert_eq!(collector.engine.collect_garbage().await.unwrap().failed, 0);
+    }
+    let fresh = other.node(8);
+    assert_eq!(content_of(&fresh.engine, &to).await.unwrap(), before);
+    let blob = fresh.engine.get_index_blob(&to, quiver::types::IndexType::ALL[0]).await.unwrap();
+    assert_eq!(blob, "index".as_bytes());
+    let report = fresh.engine.verify(&to, |_| {}).await.unwrap();
+    assert_eq!((report.rows, report.problems, report.garbage_objects), (before.len() as u64, vec![], 0));
+    assert!(!other.keys().await.iter().any(|key| key.contains("/pins/")), "pins end by themselves");
+    let again = a.engine.transfer(&name(), &target, &to, |_, _| {}).await;
+    assert!(matches!(again, Err(Error::NamespaceExists { .. })), "{again:?}");
+    // The source is as it was, and its pins end, too.
+    assert_eq!(content(&a.engine).await.unwrap(), before);
+    collect_twice(&world, &a).await;
+    collect_twice(&world, &a).await;
+    assert!(!world.keys().await.iter().any(|key| key.contains("/pins/")));
+    // Damage on the way is named, and nothing is visible.
+    let damaged = world.keys().await.into_iter().find(|key| key.ends_with("data.arrow")).unwrap();
+    let damaged = world.store.list(&damaged, None, 1).await.unwrap().remove(0).key;
+    let mut bytes = world.store.get(&damaged).await.unwrap().bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    world.store.put(&damaged, bytes.into()).await.unwrap();
+    let second = NamespaceName::parse("second", "name").unwrap();
+    let failed = a.engine.transfer(&name(), &target, &second, |_, _| {}).await;
+    assert!(
+        matches!(&failed, Err(Error::Corrupt { object, .. }) if *object == damaged.to_string()),
+        "{failed:?}"
+    );
+    let missing = content_of(&fresh.engine, &second).await;
+    assert!(matches!(missing, Err(Error::NamespaceNotFound { .. })), "{missing:?}");
+}

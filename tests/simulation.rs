@@ -14,6 +14,8 @@
 
 mod simulation {
     pub mod archive;
+    #[cfg(debug_assertions)]
+    pub mod bugs;
     pub mod clock;
     pub mod history;
     pub mod nemesis;
@@ -31,27 +33,22 @@ mod simulation {
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Instant,
 };
 
-use quiver::planted::{Bug, plant};
-use simulation::{
-    run::{Outcome, simulate},
-    scenario::Theme,
-};
+use simulation::run::{Outcome, simulate};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
 /// Failures after which a run ends.
 const ENOUGH: usize = 3;
-/// Seeds within which a planted bug must be found.
-const PATIENCE: usize = 200;
-
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is no number")))
 }
 
 /// Runs seeds on all cores until enough of them failed.
@@ -59,7 +56,8 @@ fn run_all(seeds: u64, each: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     let work = || {
-        plant_named();
+        #[cfg(debug_assertions)]
+        simulation::bugs::plant_named();
         while failures.lock().unwrap().len() < ENOUGH {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= seeds {
@@ -74,15 +72,6 @@ fn run_all(seeds: u64, each: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
     };
     on_all_cores(work);
     failures.into_inner().unwrap()
-}
-
-/// Plants the bug that `QUIVER_SIM_BUG` names, if it does, on this thread.
-fn plant_named() {
-    #[cfg(debug_assertions)]
-    if let Ok(name) = std::env::var("QUIVER_SIM_BUG") {
-        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == name);
-        plant(Some(*bug.unwrap_or_else(|| panic!("{name} is none of {:?}", Bug::ALL))));
-    }
 }
 
 fn on_all_cores(work: impl Fn() + Sync) {
@@ -114,9 +103,14 @@ fn every_seed_keeps_the_promises() {
     });
     let [requests, acknowledged, entries, collected, ghosts, unlisted] = totals.into_inner().unwrap();
     println!("{requests} requests, {acknowledged} answered, after {:?}", began.elapsed());
-    println!("{entries} entries, {collected} collected, {ghosts} ghosts, {unlisted} namespaces live unlisted");
+    println!(
+        "{entries} entries, {collected} collected, {ghosts} ghosts, {unlisted} namespaces live unlisted"
+    );
     assert!(failures.is_empty(), "{}", failures.iter().map(report).collect::<Vec<_>>().join("\n"));
-    assert!(acknowledged > requests / 2 && entries > requests / 8 && collected > entries / 50, "too little happened to prove anything");
+    assert!(
+        acknowledged > requests / 2 && entries > requests / 8 && collected > entries / 50,
+        "too little happened to prove anything"
+    );
 }
 
 #[test]
@@ -129,33 +123,13 @@ fn the_same_seed_gives_the_same_history() {
     }
 }
 
-/// In which seeds to look for a bug.
-#[cfg(debug_assertions)]
-fn theme(bug: Bug) -> Theme {
-    match bug {
-        Bug::FoldClaimsMore | Bug::FoldForgetsDeletes | Bug::MergeForgetsDeletes => Theme::Compaction,
-        Bug::TriedOnSuccessor | Bug::WritesAfterSeal | Bug::ReusesIncarnation | Bug::TombstoneForgets => {
-            Theme::Lives
-        }
-        Bug::OlderLookCounts => Theme::Lives,
-        Bug::GhostCounts
-        | Bug::FateIsNotJudged
-        | Bug::AnswerOfAnotherView
-        | Bug::LooksNeverAge
-        | Bug::NoFence
-        | Bug::ListsAfterManifest
-        | Bug::YoungMarks
-        | Bug::MissingIsDamage => Theme::Garbage,
-        Bug::NeverRefreshes => Theme::Idle,
-        _ => Theme::Rush,
-    }
-}
-
 /// A checker that finds nothing proves nothing: each rule that is taken away must be missed.
 #[cfg(debug_assertions)]
 #[test]
 fn every_planted_bug_is_found() {
-    let next = AtomicUsize::new(0);
+    use quiver::planted::{Bug, plant};
+    use simulation::bugs::{PATIENCE, theme};
+    let next = std::sync::atomic::AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());
     let work = || {
         while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
@@ -180,7 +154,8 @@ fn every_planted_bug_is_found() {
 #[test]
 fn replay() {
     let Some(seed) = setting("QUIVER_SIM_SEED") else { return };
-    plant_named();
+    #[cfg(debug_assertions)]
+    simulation::bugs::plant_named();
     let outcome = simulate(seed);
     println!("{}", outcome.history);
     assert!(outcome.violations.is_empty(), "{}", report(&outcome));

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything about how they came about (progress, logs, errors) to stderr.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod backup;
 mod config;
 mod export;
 mod failure;
@@ -53,6 +54,10 @@ enum Command {
     Import(Box<import::Import>),
     /// Write the rows of a namespace to a file (.jsonl, .arrow)
     Export(export::Export),
+    /// Write namespaces to another store
+    Backup(backup::Backup),
+    /// Read namespaces from another store
+    Restore(backup::Restore),
     /// Check that what the store holds is whole
     Verify(verify::Verify),
     /// Print the OpenAPI document of the HTTP API
@@ -71,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(&cli.config),
         Command::Import(import) => import.run(&cli.config),
         Command::Export(export) => export.run(&cli.config),
+        Command::Backup(backup) => backup.run(&cli.config),
+        Command::Restore(restore) => restore.run(&cli.config),
         Command::Verify(verify) => verify.run(&cli.config),
         Command::Openapi(openapi) => openapi.run(),
         Command::Config(print) => print.run(&cli.config),

@@ -118,7 +118,7 @@ impl Engine {
 }
 
 /// The incarnations that own what a manifest names.
-fn owners(manifest: &Manifest, namespace: &NamespaceName) -> BTreeSet<Owner> {
+pub(super) fn owners(manifest: &Manifest, namespace: &NamespaceName) -> BTreeSet<Owner> {
     let home = Owner { namespace: namespace.clone(), incarnation: manifest.incarnation };
     let objects = manifest.segments.iter().flat_map(|segment| segment.objects(&home));
     objects.map(|(owner, _)| owner).collect()

@@ -152,7 +152,9 @@ fn agree(existing: NamespaceInfo, spec: NamespaceSpec, if_exists: IfExists) -> R
 /// What is said if something fails after the deed: nobody may hear that nothing was done.
 fn too_late(error: Error) -> Error {
     match error {
-        Error::Unavailable { reason, .. } | Error::StoreRefused { reason } => Error::OutcomeUnknown { reason },
+        Error::Unavailable { reason, .. } | Error::StoreRefused { reason } => {
+            Error::OutcomeUnknown { reason }
+        }
         other => other,
     }
 }

@@ -25,6 +25,7 @@ mod registry;
 mod rows;
 mod search;
 pub mod segment;
+mod transfer;
 mod verify;
 mod warm;
 
@@ -35,6 +36,7 @@ pub use self::garbage::{Collected, Markers};
 pub use self::model::{
     Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
 };
+pub use self::transfer::Transferred;
 pub use self::verify::{Problem, VerifyReport};
 pub use self::warm::Warmed;
 use self::{

@@ -56,3 +56,33 @@ fn damage_is_named_and_others_are_not_affected() {
     let done = workdir.run(&["verify", "good"]).fails(1, &["1 of 1"]);
     assert!(done.stdout.contains("namespaces/good/manifest"), "{}", done.stdout);
 }
+
+#[test]
+fn what_nothing_refers_to_is_reported_and_repaired_away() {
+    let workdir = Workdir::new();
+    fill(&workdir, "one");
+    let namespace = workdir.path("data/namespaces/one");
+    let incarnation = names(&namespace).into_iter().find(|name| namespace.join(name).is_dir()).unwrap();
+    // Two objects of a fold that came to nothing, a file of somebody else, and a lost marker.
+    let id = "018f0000-0000-7000-8000-000000000001";
+    for object in ["data.arrow", "lookup"] {
+        workdir.write(&format!("data/namespaces/one/{incarnation}/segments/{id}/{object}"), "left");
+    }
+    workdir.write("data/namespaces/one/notes.txt", "mine");
+    std::fs::remove_file(workdir.path("data/catalog/one")).unwrap();
+    let report = workdir.run(&["verify", "one"]).fails(1, &["1 of 1"]).stdout;
+    for part in ["2 objects (8 B) wait to be collected", "notes.txt: not one of ours", "is missing"] {
+        assert!(report.contains(part), "no {part:?} in {report}");
+    }
+    workdir.run(&["verify", "one", "--repair"]).fails(2, &["--repair"]);
+    let short = ["--set", "garbage.grace=1s", "--set", "log.safe_age=100ms"];
+    let repair: Vec<_> = ["verify", "--repair"].into_iter().chain(short).collect();
+    let said = workdir.run(&repair).ok().stdout;
+    assert!(said.contains("removed 0 objects") && said.contains("1 namespaces were missing"), "{said}");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let said = workdir.run(&repair).ok().stdout;
+    assert!(said.contains("repair: removed 2 objects (8 B)"), "{said}");
+    assert!(workdir.path("data/namespaces/one/notes.txt").exists());
+    let report = workdir.run(&["verify"]).ok().stdout;
+    assert!(report.contains("one: whole") && !report.contains("wait"), "{report}");
+}

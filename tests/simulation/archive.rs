@@ -65,7 +65,8 @@ impl Archive {
     /// Looks at everything.
     pub fn look_at_all(world: &World) {
         let prefix = format!("namespaces/{}/", World::namespace());
-        let listed = at_once(world.store.list(&prefix, None, usize::MAX)).expect("the store itself never fails");
+        let listed =
+            at_once(world.store.list(&prefix, None, usize::MAX)).expect("the store itself never fails");
         let known: Vec<_> = world.archive().places.keys().copied().collect();
         let known = known.iter().map(|(incarnation, seq)| keys::log(&World::namespace(), *incarnation, *seq));
         for key in known.chain(listed.into_iter().map(|listed| listed.key)) {

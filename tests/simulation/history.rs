@@ -24,10 +24,20 @@ pub enum Freshness {
 /// again in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    Upsert { ids: Vec<u8>, value: u32, dimension: usize },
-    Delete { ids: Vec<u8>, marker: u32 },
+    Upsert {
+        ids: Vec<u8>,
+        value: u32,
+        dimension: usize,
+    },
+    Delete {
+        ids: Vec<u8>,
+        marker: u32,
+    },
     Clear,
-    Fetch { ids: Vec<u8>, freshness: Freshness },
+    Fetch {
+        ids: Vec<u8>,
+        freshness: Freshness,
+    },
     Page,
     Count(Freshness),
     Describe,
@@ -42,14 +52,21 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// A write is done: changes made, and rows that they met.
-    Written { changes: u64, found: u64 },
+    Written {
+        changes: u64,
+        found: u64,
+    },
     /// A namespace was created, or was there.
     Created(bool),
     /// Anything else is done.
     Done,
     Rows(Contents),
     Count(u64),
-    Described { count: u64, head: u64, folded: u64 },
+    Described {
+        count: u64,
+        head: u64,
+        folded: u64,
+    },
     /// There is no such namespace.
     NotFound,
     /// Nothing was done.
@@ -98,6 +115,9 @@ impl fmt::Display for Record {
         let Self { client, node, request, invoked, replied, reply } = self;
         let (from, to) = (invoked.millis, replied.millis);
         let (first, last) = (invoked.tick, replied.tick);
-        write!(f, "{from:>8}–{to:<8} ms  [{first}, {last}]  client {client} on node {node}: {request:?} -> {reply:?}")
+        write!(
+            f,
+            "{from:>8}–{to:<8} ms  [{first}, {last}]  client {client} on node {node}: {request:?} -> {reply:?}"
+        )
     }
 }

@@ -14,7 +14,11 @@ use quiver::storage::{Attempt, Hook, Stage, StoreErrorKind, Verdict};
 use rand::{RngExt, rngs::SmallRng};
 use tokio::{sync::Notify, time::sleep};
 
-use super::{archive::Archive, scenario::Weather, world::{TIMEOUT, World}};
+use super::{
+    archive::Archive,
+    scenario::Weather,
+    world::{TIMEOUT, World},
+};
 
 /// What a node's machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

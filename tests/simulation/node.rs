@@ -109,6 +109,7 @@ fn begin(world: &Arc<World>, number: usize, clock: &Arc<NodeClock>, life: u64) -
     let store = world.store.as_seen_by(metrics.clone(), Some(network.hook()));
     let clock: SharedClock = clock.clone();
     let random = Random::seeded(world.seed ^ ((number as u64) << 32) ^ (life << 48) ^ (1 << 63));
-    let engine = Engine::with_random(store, clock, random, &world.config, metrics).expect("threads to search with");
+    let engine =
+        Engine::with_random(store, clock, random, &world.config, metrics).expect("threads to search with");
     Life { engine, network }
 }

@@ -15,9 +15,9 @@ use super::{
     nemesis,
     node::Node,
     registers,
+    scenario::Scenario,
     timeline::Timeline,
     witness,
-    scenario::Scenario,
     workload::{Client, send},
     world::World,
 };
@@ -147,9 +147,11 @@ fn dimension(world: &World) -> usize {
 async fn verify(node: &Node) -> Vec<String> {
     let engine = node.life().engine;
     match engine.verify(&World::namespace(), |_| {}).await {
-        Ok(report) => {
-            report.problems.into_iter().map(|problem| format!("{}: {}", problem.object, problem.reason)).collect()
-        }
+        Ok(report) => report
+            .problems
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.object, problem.reason))
+            .collect(),
         Err(quiver::error::Error::NamespaceNotFound { .. }) => Vec::new(),
         Err(error) => vec![format!("the namespace cannot be verified: {error}")],
     }

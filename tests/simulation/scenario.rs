@@ -114,7 +114,7 @@ fn habits(theme: Theme, chance: &mut SmallRng) -> Habits {
         }),
         lives: match theme {
             Theme::Compaction => 0,
-            Theme::Lives => 20,
+            Theme::Lives => 30,
             _ => one(chance, &[0, 3]),
         },
         compacts: match theme {
@@ -142,7 +142,7 @@ fn weather(theme: Theme, chance: &mut SmallRng) -> Weather {
         late,
         slow,
         stalled: match theme {
-            Theme::Compaction | Theme::Garbage => one(chance, &[0.003, 0.01, 0.03]),
+            Theme::Compaction | Theme::Lives | Theme::Garbage => one(chance, &[0.003, 0.01, 0.03]),
             _ => one(chance, &[0.0, 0.003, 0.01]),
         },
         latest: match theme {

@@ -100,7 +100,10 @@ impl Timeline {
                 (header.incarnation != incarnation, "it belongs to another incarnation"),
                 (header.previous != previous, "it was validated on another prefix"),
                 (sealed, "it follows a SEAL"),
-                (entry.changes.dimension != 0 && fixed != entry.changes.dimension, "its dimension is another"),
+                (
+                    entry.changes.dimension != 0 && fixed != entry.changes.dimension,
+                    "its dimension is another",
+                ),
             ];
             let wrong = wrong.iter().filter(|(wrong, _)| *wrong);
             self.violations.extend(wrong.map(|(_, what)| format!("entry {seq} of {incarnation}: {what}")));
@@ -164,17 +167,21 @@ impl Timeline {
             }
         }
         for (manifest, _) in &archive.manifests {
-            let entry = |seq| archive.places.get(&(manifest.incarnation, seq)).and_then(|place| place.entries.first());
+            let entry = |seq| {
+                archive.places.get(&(manifest.incarnation, seq)).and_then(|place| place.entries.first())
+            };
             let (version, folded) = (manifest.version, manifest.folded);
             if manifest.state == State::Live
                 && folded > 0
                 && entry(folded).is_none_or(|seen| seen.entry.hash != manifest.folded_hash)
             {
-                self.violations.push(format!("manifest {version} folds another log than the one up to {folded}"));
+                self.violations
+                    .push(format!("manifest {version} folds another log than the one up to {folded}"));
             }
             for ring in &manifest.ring {
                 if entry(ring.seq).is_none_or(|seen| seen.entry.header.entry_id != ring.entry_id) {
-                    self.violations.push(format!("the ring of manifest {version} is wrong about {}", ring.seq));
+                    self.violations
+                        .push(format!("the ring of manifest {version} is wrong about {}", ring.seq));
                 }
             }
         }

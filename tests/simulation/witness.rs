@@ -54,7 +54,12 @@ impl<'a> Witness<'a> {
             (Request::Clear, Reply::Written { changes, found }) => {
                 let effect = self.timeline.clears.get(self.clears).copied();
                 self.clears += 1;
-                self.written(record, effect.ok_or("an acknowledged clear is not in the log")?, *changes, *found)?
+                self.written(
+                    record,
+                    effect.ok_or("an acknowledged clear is not in the log")?,
+                    *changes,
+                    *found,
+                )?
             }
             (Request::Drop, Reply::Done) => self.one_of(&self.timeline.seals, record, from)?,
             (Request::Create, Reply::Created(true)) => self.one_of(&self.timeline.births, record, from)?,
@@ -82,7 +87,8 @@ impl<'a> Witness<'a> {
     /// Where the log has an upsert or delete: once if it was acknowledged, at most once if its
     /// outcome is unknown, nowhere if it was refused.
     fn effect_of(&self, record: &Record) -> Result<Option<Effect>, String> {
-        let (Request::Upsert { value: mark, .. } | Request::Delete { marker: mark, .. }) = &record.request else {
+        let (Request::Upsert { value: mark, .. } | Request::Delete { marker: mark, .. }) = &record.request
+        else {
             return Ok(None);
         };
         let effects = self.timeline.effects.get(mark).map_or(&[] as &[Effect], Vec::as_slice);

@@ -66,7 +66,8 @@ impl World {
         let mut storage = config.storage.clone();
         (storage.retry.min_delay, storage.retry.max_delay) = (Duration::ZERO, Duration::ZERO);
         let beneath = Beneath { clock: Some(clock), ..Beneath::default() };
-        let store = Store::open_over(&storage, std::sync::Arc::default(), &beneath).expect("memory always opens");
+        let store =
+            Store::open_over(&storage, std::sync::Arc::default(), &beneath).expect("memory always opens");
         Self {
             seed,
             time,

@@ -36,10 +36,6 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
         let Some((manifest, tag)) = read_manifest(context, &listing.namespace).await? else {
             return Ok(None);
         };
-        let listing = match planted(Bug::ListsAfterManifest) {
-            true => &Listing::of(&context.store, &listing.namespace).await?,
-            false => listing,
-        };
         let pins = read_pins(context, listing, &manifest, now).await?;
         let mark = judge(listing, &manifest, &pins);
         if mark.is_empty() {

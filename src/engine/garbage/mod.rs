@@ -27,7 +27,6 @@ use super::{Engine, context::Context, manifest::Manifest, namespace::corrupt};
 use crate::{
     clock::Timestamp,
     error::Result,
-    planted::{Bug, planted},
     storage::{Key, StoreErrorKind, keys},
 };
 
@@ -120,13 +119,6 @@ impl Engine {
         let grace = self.context.garbage.grace;
         let (ripe, unripe): (Vec<_>, Vec<_>) =
             listing.marks().cloned().partition(|mark| mark.is_older(grace, now));
-        if planted(Bug::YoungMarks)
-            && let Some(mark) = condemn::condemn(&self.context, listing, now).await?
-        {
-            let condemned = |found: &Found| mark.condemns(&found.key, &found.place);
-            let old = |found: &&Found| condemned(found) && found.is_older(grace, now);
-            self.remove(listing.objects.iter().filter(old).cloned().collect(), done).await?;
-        }
         for mark in ripe {
             self.sweep(listing, &mark, done).await?;
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use super::{Namespace, manifests::swap_manifest, state::State};
+use super::{Namespace, load::moved, manifests::swap_manifest, state::State};
 use crate::{
     clock::{Instant, Timestamp},
     engine::{
@@ -47,6 +47,18 @@ pub(in crate::engine) enum Outcome {
     Conflict,
 }
 
+/// A namespace as it is at one moment.
+#[derive(Debug)]
+pub(in crate::engine) struct Frozen {
+    /// The manifest that names the segments of the snapshot.
+    pub base: Arc<Manifest>,
+    pub snapshot: Arc<Snapshot>,
+    pub dimension: Option<usize>,
+    pub updated_at: Timestamp,
+    /// What the tail takes in memory.
+    pub tail_bytes: u64,
+}
+
 /// The state that is folded.
 struct Job {
     base: Arc<Manifest>,
@@ -71,10 +83,26 @@ impl Namespace {
         let Some(job) = self.begin_fold() else {
             return Ok(Outcome::Idle);
         };
+        let base = job.base.clone();
         let outcome = self.run_fold(job).await;
         // What was kept for a fold that came to nothing is not needed.
         self.state_mut().stop_keeping();
-        outcome
+        self.unless_overtaken(&base, outcome).await
+    }
+
+    /// How a fold or merge ended that began on this manifest. What it wrote or wanted to read may be
+    /// missing because others were faster and collected it: that is no damage.
+    pub(super) async fn unless_overtaken(
+        &self,
+        base: &Manifest,
+        outcome: Result<Outcome>,
+    ) -> Result<Outcome> {
+        match outcome {
+            Err(Error::Corrupt { .. }) if moved(&self.context, &self.name, base).await? => {
+                Ok(Outcome::Conflict)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Afterwards the segments are those of the manifest that stands now.
@@ -84,6 +112,26 @@ impl Namespace {
             self.rebase().await?;
         }
         if self.has_ended() { Err(self.not_found()) } else { Ok(()) }
+    }
+
+    /// Everything as it is now, on the manifest that stands now.
+    pub async fn freeze(&self) -> Result<Frozen> {
+        loop {
+            {
+                let _alone = self.compacting.lock().await;
+                self.settle_on_newest_manifest().await?;
+            }
+            let mut state = self.state_mut();
+            if !state.is_outdated() {
+                return Ok(Frozen {
+                    base: state.base.clone(),
+                    snapshot: state.contents.snapshot(),
+                    dimension: state.dimension,
+                    updated_at: state.updated_at,
+                    tail_bytes: state.contents.tail().bytes(),
+                });
+            }
+        }
     }
 
     fn begin_fold(&self) -> Option<Job> {
@@ -146,7 +194,7 @@ impl Namespace {
     async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
         let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
         let (data, written) =
-            offload(job.tail_bytes, move || encode(&snapshot, now)).await?.map_err(Error::internal)?;
+            offload(job.tail_bytes, move || encode_tail(&snapshot, now)).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
@@ -214,8 +262,9 @@ impl Namespace {
                 kept
             };
             let bytes = kept.iter().map(|entry| entry.bytes as u64).sum();
-            let applied =
-                offload(bytes, move || kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded));
+            let applied = offload(bytes, move || {
+                kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded)
+            });
             folded = match applied.await? {
                 Ok(folded) => folded,
                 // The fold stands; whoever reads next finds what is wrong and says it.
@@ -227,7 +276,11 @@ impl Namespace {
     }
 }
 
-fn encode(snapshot: &Snapshot, now: Timestamp) -> Result<(Bytes, Written), ArrowError> {
+/// The visible rows of the tail as a segment's data, and what else there is to it.
+pub(in crate::engine) fn encode_tail(
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<(Bytes, Written), ArrowError> {
     let mut writer = SegmentWriter::new(snapshot.dimension.max(1))?;
     let mut data = Vec::new();
     for row in snapshot.tail_rows(now) {

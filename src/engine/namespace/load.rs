@@ -27,7 +27,6 @@ use crate::{
         segment::{Blob, Owner, Segment, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
-    planted::{Bug, planted},
     storage::Key,
     types::NamespaceName,
 };
@@ -133,13 +132,13 @@ async fn load_base(
                 return Ok(Some((State::new(Arc::new(manifest), tag, segments, read_at), ahead)));
             }
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
-            Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && !planted(Bug::MissingIsDamage) && moved(context, name, &manifest).await? => {}
+            Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && moved(context, name, &manifest).await? => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
+pub(super) async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
     Ok(read_manifest(context, name).await?.is_none_or(|(newest, _)| newest.version != manifest.version))
 }
 

@@ -46,6 +46,12 @@ impl Namespace {
     pub async fn merge(&self) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
+        let base = self.state().base.clone();
+        let outcome = self.try_merge().await;
+        self.unless_overtaken(&base, outcome).await
+    }
+
+    async fn try_merge(&self) -> Result<Outcome> {
         let Some(job) = self.choose_merge().await? else {
             return Ok(Outcome::Idle);
         };

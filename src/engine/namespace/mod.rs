@@ -24,7 +24,7 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    fold::Outcome,
+    fold::{Frozen, Outcome, encode_tail},
     load::open_view,
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},

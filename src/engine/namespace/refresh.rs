@@ -104,8 +104,7 @@ impl Stop {
     /// Whether it means that the state is complete. It does not if the state was replaced since, or
     /// the place was folded and perhaps collected before it was asked for.
     fn is_answer_for(self, state: &State) -> bool {
-        let Self::Nothing { seq, view } = self else { return false };
-        planted(Bug::AnswerOfAnotherView) || view == state.view && state.manifest.folded < seq
+        matches!(self, Self::Nothing { seq, view } if view == state.view && state.manifest.folded < seq)
     }
 }
 
