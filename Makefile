@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash model sim fuzz-http openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash scale model sim fuzz-http soak fuzz openapi clean
 
 SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
@@ -33,6 +33,7 @@ deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, dupli
 
 deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
 	@scripts/install-test-deps.sh
+	@scripts/install-haproxy.sh
 
 bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked
@@ -43,12 +44,21 @@ bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
 
+scale: deps ## Send a million rows through the whole life of a namespace, on files and S3
+	QUIVER_SCALE_ROWS=1000000 cargo test --locked --test at_scale -- --nocapture --test-threads 1
+
+soak: deps ## Kill and pause three nodes on a failing store for a minute, and check the whole history
+	QUIVER_CHAOS_SECONDS=60 cargo test --locked --test chaos -- --nocapture
+
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
 
 sim: ## Simulate SEEDS clusters (10,000) in virtual time; BUG=<name> plants a bug
 	QUIVER_SIM_SEEDS=$(SEEDS) $(if $(BUG),QUIVER_SIM_BUG=$(BUG)) \
 		cargo test --locked --test simulation -- every_seed --nocapture
+
+fuzz: ## Try a million mutated objects on every decoder
+	QUIVER_FUZZ_CASES=1000000 cargo test --locked --test fuzz -- --nocapture
 
 fuzz-http: deps ## Send 10,000 generated requests
 	cargo build --locked

@@ -13,6 +13,8 @@ mod commands;
 mod export;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/health.rs"]
+mod health;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/serve.rs"]

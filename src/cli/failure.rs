@@ -27,6 +27,16 @@ impl Failure {
         Self { is_usage: true, ..Self::new(message) }
     }
 
+    /// A server that did not answer.
+    pub fn unreachable(url: &str, error: &reqwest::Error) -> Self {
+        // reqwest keeps the reason, such as "connection refused", at the bottom.
+        let mut reason: &dyn std::error::Error = error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        Self::new(format!("cannot reach {url}: {reason}"))
+    }
+
     /// The other side cannot now: whatever is asked of it next would fail as well.
     pub fn passing(self) -> Self {
         Self { is_passing: true, ..self }

@@ -7,6 +7,7 @@ mod backup;
 mod config;
 mod export;
 mod failure;
+mod health;
 mod import;
 mod keygen;
 mod node;
@@ -14,6 +15,7 @@ mod openapi;
 mod options;
 mod progress;
 mod serve;
+mod signals;
 mod verify;
 
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ struct Cli {
 enum Command {
     /// Serve the HTTP API
     Serve(serve::Serve),
+    /// Ask the server on this machine whether it should get requests
+    Health(health::Health),
     /// Write the rows of a file (.npy, .jsonl, .parquet, .arrow), or of a bucket in another layout
     Import(Box<import::Import>),
     /// Write the rows of a namespace to a file (.jsonl, .arrow)
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Serve(serve) => serve.run(&cli.config),
+        Command::Health(health) => health.run(&cli.config),
         Command::Import(import) => import.run(&cli.config),
         Command::Export(export) => export.run(&cli.config),
         Command::Backup(backup) => backup.run(&cli.config),

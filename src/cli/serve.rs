@@ -1,14 +1,18 @@
 //! `quiver serve`
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use clap::Args;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
 use super::{
     ConfigOptions, Failure, block_on, node,
     node::{Access, Node},
     print,
+    signals::{Signals, Stop},
 };
 use crate::{
     api::{
@@ -24,8 +28,10 @@ const AFTER: &str = "\x1b[1;4mExamples:\x1b[0m
   quiver serve --data /var/lib/quiver --listen 0.0.0.0:7700     (needs a key: see `quiver keygen`)
   quiver serve --config config/s3.toml          a bucket; any number of nodes may serve the same one
 
-SIGTERM or SIGINT: readiness says no, open requests are finished (server.shutdown_grace), then the
-process ends. A second signal ends it at once. Nothing acknowledged is ever lost, not even by SIGKILL.";
+SIGTERM: readiness says no, while requests are served on (server.drain_delay), so that load balancers
+notice; then no connection is accepted and open requests are finished (server.shutdown_grace).
+SIGINT (Ctrl-C): the same without the delay. A second signal ends the process at once. Nothing
+acknowledged is ever lost, not even by SIGKILL.";
 
 /// Serves the HTTP API.
 #[derive(Debug, Args)]
@@ -50,11 +56,12 @@ impl Serve {
         check_bind(&loaded.config)?;
         node::start_logging(&loaded, "info")?;
         block_on(async {
-            let signals = watch_signals()?;
+            let signals =
+                Signals::watch().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
             let server = tokio::select! {
                 server = Server::start(&loaded) => server?,
                 // Before there are requests one signal is enough.
-                () = received(signals.clone(), 1) => return Ok(()),
+                () = signals.reached(Stop::Draining) => return Ok(()),
             };
             print(&server.banner(&loaded.config))?;
             server.run(&loaded.config, signals).await
@@ -103,7 +110,8 @@ impl Server {
 
     /// What to know and to try first.
     fn banner(&self, config: &Config) -> String {
-        let (version, address, location) = (env!("CARGO_PKG_VERSION"), self.reachable(), &self.location);
+        let (version, address, location) =
+            (env!("CARGO_PKG_VERSION"), reachable(self.address), &self.location);
         let key =
             if config.auth.keys.is_empty() { "" } else { " -H \"Authorization: Bearer $QUIVER_API_KEY\"" };
         format!(
@@ -113,33 +121,23 @@ impl Server {
         )
     }
 
-    /// The address as a client on this machine writes it.
-    fn reachable(&self) -> SocketAddr {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            });
-        }
-        address
-    }
-
-    async fn run(self, config: &Config, signals: watch::Receiver<u32>) -> Result<(), Failure> {
+    async fn run(self, config: &Config, signals: Signals) -> Result<(), Failure> {
         tracing::info!(address = %self.address, store = self.location, "serving");
         let drain = async {
-            received(signals.clone(), 1).await;
-            tracing::info!(grace = ?config.server.shutdown_grace, "finishing open requests");
+            signals.reached(Stop::Draining).await;
             self.state.start_draining();
+            let (delay, grace) = (config.server.drain_delay, config.server.shutdown_grace);
+            tracing::info!(?delay, "not ready any more; serving on until balancers have noticed");
+            // It is over when the delay is, or as soon as a signal asks for more.
+            let _ = tokio::time::timeout(delay, signals.reached(Stop::Closing)).await;
+            tracing::info!(?grace, "finishing open requests");
         };
         tokio::spawn(self.engine.clone().unload_in_background());
         if config.garbage.background {
             tokio::spawn(self.engine.collect_in_background());
         }
         let router = api::router(Arc::clone(&self.state));
-        match server::serve(self.listener, router, &config.server, drain, received(signals.clone(), 2)).await
-        {
+        match server::serve(self.listener, router, &config.server, drain, signals.reached(Stop::Now)).await {
             Ended::Drained => {
                 tracing::info!("stopped");
                 Ok(())
@@ -152,59 +150,14 @@ impl Server {
     }
 }
 
-/// Completes when `count` signals were received; never, if none can be.
-async fn received(mut signals: watch::Receiver<u32>, count: u32) {
-    if signals.wait_for(|received| *received >= count).await.is_err() {
-        std::future::pending::<()>().await;
+/// A listening address as a client on this machine writes it.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
     }
-}
-
-/// Counts SIGTERM and SIGINT from now on.
-fn watch_signals() -> Result<watch::Receiver<u32>, Failure> {
-    let (sender, receiver) = watch::channel(0);
-    let mut signals =
-        Signals::new().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
-    tokio::spawn(async move {
-        while signals.next().await {
-            sender.send_modify(|received| *received += 1);
-        }
-    });
-    Ok(receiver)
-}
-
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one; false if there will be none.
-    async fn next(&mut self) -> bool {
-        tokio::select! {
-            signal = self.terminate.recv() => signal.is_some(),
-            signal = self.interrupt.recv() => signal.is_some(),
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Waits for the next one; false if there will be none.
-    async fn next(&mut self) -> bool {
-        tokio::signal::ctrl_c().await.is_ok()
-    }
+    address
 }

@@ -73,7 +73,11 @@ pub struct ServerConfig {
     /// A request is answered within this time (a write whose fate is open says so).
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
-    /// How long open requests may go on after SIGTERM.
+    /// How long a node serves on after SIGTERM while readiness says no, so that load balancers
+    /// notice before it accepts no more. Longer than the checks that they need for that.
+    #[serde(with = "humantime_serde")]
+    pub drain_delay: Duration,
+    /// How long open requests may go on after that.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
     /// Requests worked on at once; more are answered 503 with Retry-After.
@@ -91,6 +95,7 @@ impl Default for ServerConfig {
             header_read_timeout: Duration::from_secs(10),
             body_read_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
+            drain_delay: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(30),
             max_concurrent_requests: 1024,
         }

@@ -17,6 +17,10 @@ use crate::{
     types::NamespaceName,
 };
 
+/// Passes of which the last is believed. What was read may be folded, merged and collected meanwhile,
+/// and looks like damage then: problems count if the manifest did not change while they were found.
+const PASSES: usize = 3;
+
 /// What a walk through a namespace found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifyReport {
@@ -73,6 +77,31 @@ impl Engine {
     /// # Errors
     /// Only if the store cannot be read or the namespace does not exist; damage is in the report.
     pub async fn verify(&self, name: &NamespaceName, mut progress: impl FnMut(u64)) -> Result<VerifyReport> {
+        let mut passes = 1;
+        loop {
+            let (report, version) = self.verify_once(name, &mut progress).await?;
+            let settled = report.problems.is_empty() || passes == PASSES;
+            if settled || version.is_none() || version == self.manifest_version(name).await? {
+                return Ok(report);
+            }
+            passes += 1;
+        }
+    }
+
+    async fn manifest_version(&self, name: &NamespaceName) -> Result<Option<u64>> {
+        match read_manifest(&self.context, name).await {
+            Ok(found) => Ok(found.map(|(manifest, _)| manifest.version)),
+            Err(Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One pass, and the version of the manifest that it was made by.
+    async fn verify_once(
+        &self,
+        name: &NamespaceName,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(VerifyReport, Option<u64>)> {
         let mut report = VerifyReport::of(name);
         let listing = Listing::of(&self.context.store, name).await?;
         let read_at = self.context.clock.now();
@@ -81,10 +110,11 @@ impl Engine {
             Ok(_) => return Err(Error::NamespaceNotFound { namespace: name.to_string() }),
             Err(Error::Corrupt { object, reason }) => {
                 report.problems.push(Problem { object, reason });
-                return Ok(report);
+                return Ok((report, None));
             }
             Err(error) => return Err(error),
         };
+        let version = Some(manifest.version);
         self.verify_marker(name, &mut report).await?;
         (report.garbage_objects, report.garbage_bytes) =
             garbage_in(&self.context, &listing, &manifest).await?;
@@ -102,7 +132,7 @@ impl Engine {
             }
         }
         report.rows = state.contents.count(self.context.clock.now().wall);
-        Ok(report)
+        Ok((report, version))
     }
 
     async fn verify_marker(&self, name: &NamespaceName, report: &mut VerifyReport) -> Result<()> {

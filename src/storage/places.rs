@@ -51,7 +51,8 @@ fn inside(words: &[&str]) -> Option<Place> {
 
 fn part(words: &[&str]) -> Option<Part> {
     match words {
-        ["log", seq] if seq.len() == 20 => Some(Part::Entry(seq.parse().ok()?)),
+        // A number can be written with a sign, and no key of ours is.
+        ["log", seq] if seq.len() == 20 && !seq.starts_with('+') => Some(Part::Entry(seq.parse().ok()?)),
         ["segments", segment, "data.arrow" | "lookup"] => uuid(segment).map(|_| Part::Segment),
         ["segments", segment, deletes] => {
             uuid(segment)?;
@@ -104,6 +105,7 @@ mod tests {
             "garbage/x",
             &format!("{id}/log/1"),
             &format!("{id}/log/0000000000000000001x"),
+            &format!("{id}/log/+0000000000000000001"),
             &format!("{id}/segments/{id}/other"),
             &format!("{id}/segments/{id}/deletes-7"),
             &format!("{}/log/00000000000000000001", id.to_uppercase()),

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::shared::program::Workdir;
 
-const COMMANDS: [&str; 7] = ["serve", "import", "export", "verify", "openapi", "config", "keygen"];
+const COMMANDS: [&str; 8] = ["serve", "health", "import", "export", "verify", "openapi", "config", "keygen"];
 
 #[test]
 fn help_tells_commands_examples_defaults_and_environment() {

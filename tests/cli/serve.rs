@@ -95,7 +95,7 @@ fn half_a_request(address: &str) -> (TcpStream, &'static str) {
 fn sigterm_finishes_open_requests_and_nothing_else() {
     for signal in ["TERM", "INT"] {
         let workdir = Workdir::new();
-        let mut server = workdir.serve(&[]);
+        let mut server = workdir.serve(&["--set", "server.drain_delay=300ms"]);
         let (mut stream, rest) = half_a_request(&server.address);
         server.signal(signal);
         until("the port closes", || TcpStream::connect(&server.address).is_err().then_some(()));
@@ -115,7 +115,7 @@ fn sigterm_finishes_open_requests_and_nothing_else() {
 #[test]
 fn a_second_signal_and_the_grace_end_it_at_once() {
     let workdir = Workdir::new();
-    let mut server = workdir.serve(&[]);
+    let mut server = workdir.serve(&["--set", "server.drain_delay=0s"]);
     let (_stream, _) = half_a_request(&server.address);
     server.signal("TERM");
     until("the port closes", || TcpStream::connect(&server.address).is_err().then_some(()));
@@ -125,12 +125,53 @@ fn a_second_signal_and_the_grace_end_it_at_once() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert!(server.output().contains("1 connections cut off"), "{}", server.output());
 
-    let mut server = workdir.serve(&["--set", "server.shutdown_grace=300ms"]);
+    let mut server =
+        workdir.serve(&["--set", "server.drain_delay=0s", "--set", "server.shutdown_grace=300ms"]);
     let (_stream, _) = half_a_request(&server.address);
     let start = Instant::now();
     server.signal("TERM");
     assert_eq!(server.exit_code(), 1);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// Status and header of a GET, and whether the server keeps the connection open.
+fn get(address: &str, path: &str) -> (String, bool) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = vec![0; 16 * 1024];
+    let read = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8(answer[..read].to_vec()).unwrap().to_lowercase();
+    let closes = answer.contains("connection: close");
+    if closes {
+        stream.read_to_end(&mut Vec::new()).expect("the end of the connection");
+    }
+    (answer.lines().next().unwrap().to_owned(), !closes)
+}
+
+#[test]
+fn a_node_serves_on_while_balancers_notice_that_it_is_not_ready() {
+    let workdir = Workdir::new();
+    let mut server = workdir.serve(&["--set", "server.drain_delay=5m"]);
+    assert_eq!(get(&server.address, "/health/ready"), ("http/1.1 200 ok".into(), true));
+    server.signal("TERM");
+    let unready = ("http/1.1 503 service unavailable".to_owned(), false);
+    until("readiness says no", || (get(&server.address, "/health/ready") == unready).then_some(()));
+    // New connections get answers, and each is told to come back elsewhere.
+    assert_eq!(get(&server.address, "/v1/namespaces"), ("http/1.1 200 ok".into(), false));
+    assert_eq!(get(&server.address, "/health/live"), ("http/1.1 200 ok".into(), false));
+    server.post("/v1/namespaces/n/vectors", &json!({"vectors": [{"id": "a", "values": [1, 2]}]}));
+    // Somebody cannot wait.
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), 0, "{}", server.output());
+}
+
+#[test]
+fn an_interrupt_has_no_balancer_to_wait_for() {
+    let workdir = Workdir::new();
+    let mut server = workdir.serve(&["--set", "server.drain_delay=5m"]);
+    server.signal("INT");
+    assert_eq!(server.exit_code(), 0, "{}", server.output());
 }
 
 #[test]

@@ -43,21 +43,29 @@ class Server:
             raise
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def start(directory: Path, *flags: str) -> Server:
-    """Starts a server in `directory` and waits until it is ready."""
+def environment() -> dict[str, str]:
+    """Ours, without settings: those of whoever runs the tests must not leak into them."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("QUIVER_")}
+
+
+def start(directory: Path, *flags: str, config: Path | None = None) -> Server:
+    """Starts a server in `directory` and waits until it is ready. Its data are there, too, unless a
+    configuration file says where."""
     assert BINARY.exists(), f"{BINARY} does not exist: run `cargo build`, or set QUIVER_BIN"
-    port, log, data = _free_port(), directory / "server.log", directory / "data"
-    # The settings of whoever runs the tests must not leak into them.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUIVER_")}
-    command = [str(BINARY), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data), *flags]
+    port, log, data = free_port(), directory / "server.log", directory / "data"
+    where = ["--config", str(config)] if config else ["--data", str(data)]
+    command = [str(BINARY), "serve", "--listen", f"127.0.0.1:{port}", *where, *flags]
+    # No balancer has to notice that a server ends.
+    command += ["--set", "server.drain_delay=0s"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=directory, env=environment(), stdout=output, stderr=output)
     server = Server(f"http://127.0.0.1:{port}", data, process, log)
     try:
         _wait_ready(server)
@@ -81,9 +89,9 @@ def _wait_ready(server: Server) -> None:
     raise AssertionError(f"not ready after {START_SECONDS} s:\n{server.log.read_text()}")
 
 
-def serve(directory: Path, *flags: str):
+def serve(directory: Path, *flags: str, config: Path | None = None):
     """A server for a fixture to yield: stopped, and its exit code checked, afterwards."""
-    server = start(directory, *flags)
+    server = start(directory, *flags, config=config)
     try:
         yield server
     finally:

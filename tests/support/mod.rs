@@ -1,8 +1,10 @@
 //! What several test binaries share. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod balancer;
 pub mod faults;
 pub mod gcs_server;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod program;

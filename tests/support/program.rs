@@ -118,22 +118,40 @@ pub struct Server {
 
 impl Server {
     pub fn start(workdir: &Workdir, command: Command) -> Self {
+        Self::try_start(workdir, command).unwrap_or_else(|output| panic!("{output}"))
+    }
+
+    /// A server that listens, or what it said before it ended.
+    pub fn try_start(workdir: &Workdir, command: Command) -> Result<Self, String> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let log =
             workdir.path(&format!("serve-{}.log", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
         let mut process = Process::start("quiver serve", command, &log);
         let address = until("the server listens", || {
-            assert!(process.exited().is_none(), "{}", process.output());
+            if process.exited().is_some() {
+                return Some(Err(process.output()));
+            }
             let output = std::fs::read_to_string(&log).unwrap_or_default();
             // The whole banner, so that the rest of it can be read as well.
             output.contains("  try  ").then_some(())?;
-            Some(output.split_once("listening  http://")?.1.split_whitespace().next()?.to_owned())
-        });
-        Self { process, log, address }
+            Some(Ok(output.split_once("listening  http://")?.1.split_whitespace().next()?.to_owned()))
+        })?;
+        Ok(Self { process, log, address })
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The body of a GET, whatever it is.
+    pub fn text(&self, path: &str) -> String {
+        let curl = Command::new("curl").args(["-s", "--max-time", "20", &self.url(path)]).output().unwrap();
+        String::from_utf8(curl.stdout).unwrap()
     }
 
     pub fn output(&self) -> String {

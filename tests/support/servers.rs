@@ -60,8 +60,8 @@ pub struct Seaweed {
 }
 
 impl Seaweed {
-    const ACCESS_KEY: &str = "test";
-    const SECRET_KEY: &str = "testtest";
+    pub const ACCESS_KEY: &str = "test";
+    pub const SECRET_KEY: &str = "testtest";
 
     /// A server with an empty bucket.
     pub async fn start() -> Self {
@@ -402,7 +402,7 @@ fn http_client() -> reqwest::Client {
 }
 
 /// A file that `make deps` installs.
-fn installed(path: &str) -> PathBuf {
+pub fn installed(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     assert!(path.exists(), "{} is missing: run `make deps` first", path.display());
     path

@@ -1,9 +1,9 @@
 //! An Arrow IPC stream as rows: columns `id`, `values` (or `vector`), `metadata`?, `ttl_seconds`?.
 //!
 //! The bytes come from anyone, and an IPC stream is full of lengths that its reader believes. They
-//! are read with arrow's validating, incremental decoder, which reserves nothing that did not
-//! arrive. It does allocate what a *compressed* buffer claims to become, so these are refused
-//! (`Content-Encoding` compresses as well, within limits), and a panic in there is caught.
+//! are checked first, then read with arrow's validating decoder, and a panic in there is caught.
+//! Compressed buffers are refused, since what they become has no bound (`Content-Encoding`
+//! compresses as well, within limits).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,6 +24,7 @@ use bytes::Bytes;
 use super::shorten;
 use crate::{
     config::LimitsConfig,
+    engine::format::{Unreadable, check_stream},
     error::{Error, Result},
     service::{RowsBuilder, check_batch, compact_metadata, ttl},
     types::Rows,
@@ -36,7 +37,7 @@ pub(super) fn parse(limits: &LimitsConfig, body: &Bytes) -> Result<Rows> {
 }
 
 fn parse_unguarded(limits: &LimitsConfig, body: &Bytes) -> Result<Rows> {
-    check_messages(body)?;
+    check_stream(body).map_err(unreadable)?;
     let mut rows = RowsBuilder::new(limits, "rows");
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(body.clone());
@@ -58,49 +59,14 @@ fn malformed(reason: impl std::fmt::Display) -> Error {
     Error::invalid("body", shorten(format!("not a readable Arrow IPC stream: {reason}")))
 }
 
-/// Walks the messages of the stream and refuses what the decoder would trust: compressed buffers,
-/// and buffers that reach out of their message.
-fn check_messages(body: &[u8]) -> Result<()> {
-    const CONTINUATION: &[u8] = &[0xff; 4];
-    let mut rest = body;
-    loop {
-        rest = rest.strip_prefix(CONTINUATION).unwrap_or(rest);
-        let Some((length, after)) = rest.split_first_chunk::<4>() else { return Ok(()) };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length == 0 {
-            return Ok(());
-        }
-        // A stream that ends early is for the decoder to report.
-        let Some((message, after)) = after.split_at_checked(length) else { return Ok(()) };
-        let message = arrow_ipc::root_as_message(message).map_err(malformed)?;
-        let dictionary = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
-        if let Some(batch) = message.header_as_record_batch().or(dictionary) {
-            check_batch_header(&batch, message.bodyLength())?;
-        }
-        let body_length = usize::try_from(message.bodyLength()).map_err(malformed)?;
-        let Some((_, after)) = after.split_at_checked(body_length) else { return Ok(()) };
-        rest = after;
+fn unreadable(why: Unreadable) -> Error {
+    match why {
+        Unreadable::Compressed => Error::invalid(
+            "body",
+            "compressed Arrow buffers are not taken; compress the body with Content-Encoding",
+        ),
+        Unreadable::Malformed(reason) => malformed(reason),
     }
-}
-
-fn check_batch_header(batch: &arrow_ipc::RecordBatch<'_>, body_length: i64) -> Result<()> {
-    if batch.compression().is_some() {
-        let reason = "compressed Arrow buffers are not taken; compress the body with Content-Encoding";
-        return Err(Error::invalid("body", reason));
-    }
-    let inside = |buffer: &arrow_ipc::Buffer| {
-        let end = buffer.offset().checked_add(buffer.length());
-        buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= body_length)
-    };
-    if !batch.buffers().into_iter().flatten().all(inside) {
-        return Err(malformed("a buffer reaches out of its message"));
-    }
-    let possible =
-        |node: &arrow_ipc::FieldNode| node.length() >= 0 && (0..=node.length()).contains(&node.null_count());
-    if batch.length() < 0 || !batch.nodes().into_iter().flatten().all(possible) {
-        return Err(malformed("a length is not possible"));
-    }
-    Ok(())
 }
 
 fn read_batch(rows: &mut RowsBuilder<'_>, batch: &RecordBatch) -> Result<()> {

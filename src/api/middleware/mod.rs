@@ -1,7 +1,9 @@
-//! What every request passes on its way to a handler, outermost first: observation, panics,
-//! response compression, authorisation, admission, request encodings, the deadline.
+//! What every request passes on its way to a handler, outermost first: observation, the end of
+//! connections while draining, panics, response compression, authorisation, admission, request
+//! encodings, the deadline.
 
 mod admit;
+mod close;
 mod deadline;
 mod encoding;
 mod observe;
@@ -43,6 +45,7 @@ pub(super) fn around(router: Router, gate: &Arc<Gate>) -> Router {
         .layer(from_fn_with_state(Arc::clone(gate), auth::authorize))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_compressing))
         .layer(CatchPanicLayer::custom(panic::answer))
+        .layer(from_fn_with_state(Arc::clone(gate), close::close_when_draining))
         .layer(from_fn_with_state(Arc::clone(gate), observe::observe))
 }
 

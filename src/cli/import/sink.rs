@@ -198,7 +198,7 @@ impl Server {
                         self.was_reached.store(true, Ordering::Relaxed);
                         return Ok(answer);
                     }
-                    Err(error) => (unreachable(&url, &error), None),
+                    Err(error) => (Failure::unreachable(&url, &error), None),
                 },
                 Ok(response) => {
                     self.was_reached.store(true, Ordering::Relaxed);
@@ -209,7 +209,7 @@ impl Server {
                     }
                     (failure, pause)
                 }
-                Err(error) => (unreachable(&url, &error), None),
+                Err(error) => (Failure::unreachable(&url, &error), None),
             };
             let limit = if self.was_reached.load(Ordering::Relaxed) { PATIENCE } else { FIRST_PATIENCE };
             patience.wait(limit, pause, failure).await?;
@@ -232,15 +232,6 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         StatusCode::FORBIDDEN => failure.hint("use a key with the scope write that covers this namespace"),
         _ => failure,
     }
-}
-
-fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
-    // reqwest keeps the reason, such as "connection refused", at the bottom.
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    Failure::new(format!("cannot reach {url}: {reason}"))
 }
 
 /// Pauses that grow, until patience ends.

@@ -25,12 +25,13 @@ use arrow_array::{
 };
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_ipc::{reader::StreamDecoder, writer::StreamWriter};
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
     changes::{Change, Changes},
+    ipc,
     trailer::{self, Hash, Kind},
 };
 use crate::{clock::Timestamp, types::VectorId};
@@ -105,6 +106,12 @@ pub fn encode(header: &Header, changes: &Changes) -> Result<Bytes, ArrowError> {
 /// checked for; that it is in its right place is up to the reader of the log.
 pub fn decode(object: &Bytes) -> Result<Entry, String> {
     let content = trailer::open(Kind::Entry, object)?;
+    ipc::check_stream(&content).map_err(|error| error.to_string())?;
+    let schema = ipc::schema_of(&content).map_err(|error| error.to_string())?;
+    let header = header(schema.metadata())?;
+    if *schema.fields() != fields() {
+        return Err("its columns are not those of a log entry".into());
+    }
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(content);
     let mut changes = Changes::default();
@@ -112,24 +119,21 @@ pub fn decode(object: &Bytes) -> Result<Entry, String> {
         append_batch(&mut changes, &batch)?;
     }
     decoder.finish().map_err(|error| error.to_string())?;
-    let schema = decoder.schema().ok_or("it has no Arrow schema")?;
-    Ok(Entry {
-        header: header(schema.metadata())?,
-        changes,
-        hash: trailer::hash(object),
-        bytes: object.len(),
-    })
+    Ok(Entry { header, changes, hash: trailer::hash(object), bytes: object.len() })
 }
 
-fn schema(header: &Header) -> Schema {
+fn fields() -> Fields {
     let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let fields = vec![
+    Fields::from(vec![
         Field::new("op", DataType::UInt8, false),
         Field::new("id", DataType::Utf8, false),
         Field::new("vector", DataType::List(vector_item()), true),
         Field::new("metadata", DataType::Utf8, true),
         Field::new("expires_at", timestamp, true),
-    ];
+    ])
+}
+
+fn schema(header: &Header) -> Schema {
     let mut metadata = HashMap::from([
         ("quiver.format".to_owned(), FORMAT.to_owned()),
         ("quiver.namespace".to_owned(), header.namespace.clone()),
@@ -143,7 +147,7 @@ fn schema(header: &Header) -> Schema {
     if let Some(dimension) = header.dimension {
         metadata.insert("quiver.dimension".to_owned(), dimension.to_string());
     }
-    Schema::new_with_metadata(fields, metadata)
+    Schema::new_with_metadata(fields(), metadata)
 }
 
 fn vector_item() -> Arc<Field> {
@@ -242,6 +246,7 @@ fn append_batch(changes: &mut Changes, batch: &RecordBatch) -> Result<(), String
 mod tests {
     use std::time::Duration;
 
+    use arrow_ipc::{CompressionType, writer::IpcWriteOptions};
     use proptest::prelude::*;
 
     use super::*;
@@ -307,6 +312,28 @@ mod tests {
         let entry = decode(&encode(&header, &Changes::default()).unwrap()).unwrap();
         assert_eq!(entry.header, header);
         assert!(entry.changes.is_empty());
+    }
+
+    /// Whoever can write objects can write checksums that match, too.
+    #[test]
+    fn other_columns_and_compressed_ones_are_refused() {
+        let schema = Arc::new(schema(&a_header()));
+        let batch = to_batch(schema.clone(), &Changes::default()).unwrap();
+        let written = |batch: &RecordBatch, options| {
+            let mut content = Vec::new();
+            let schema = batch.schema();
+            let mut writer = StreamWriter::try_new_with_options(&mut content, &schema, options).unwrap();
+            writer.write(batch).unwrap();
+            writer.finish().unwrap();
+            drop(writer);
+            decode(&trailer::seal(Kind::Entry, content))
+        };
+        let plain = IpcWriteOptions::default();
+        assert!(written(&batch, plain.clone()).is_ok());
+        let lz4 = plain.clone().try_with_compression(Some(CompressionType::LZ4_FRAME)).unwrap();
+        assert!(written(&batch, lz4).unwrap_err().contains("compressed"));
+        let fewer = batch.project(&[0, 1, 2, 3]).unwrap();
+        assert!(written(&fewer, plain).unwrap_err().contains("columns"));
     }
 
     #[test]

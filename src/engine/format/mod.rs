@@ -7,10 +7,12 @@
 mod changes;
 pub mod checked_json;
 mod entry;
+mod ipc;
 mod trailer;
 
 pub use self::{
     changes::{Change, Changes},
     entry::{Entry, EntryKind, Header, decode, encode},
+    ipc::{Unreadable, check_batch, check_stream},
     trailer::{Hash, Kind, hash, open, seal},
 };

@@ -45,10 +45,15 @@ impl Namespace {
             self.settle_on_newest_manifest().await?;
         }
         while self.fold_is_due() {
-            if !matches!(self.compact(CompactionKind::fold).await?, Outcome::Done(_)) {
-                break;
+            match self.compact(CompactionKind::fold).await? {
+                Outcome::Idle => break,
+                Outcome::Done(_) => {
+                    while matches!(self.compact(CompactionKind::merge).await?, Outcome::Done(_)) {}
+                }
+                // Somebody else changed the manifest. If that was no fold, this one is still due, and
+                // with the log full no write would come to start it again.
+                Outcome::Conflict => {}
             }
-            while matches!(self.compact(CompactionKind::merge).await?, Outcome::Done(_)) {}
             tokio::time::sleep(self.context.compaction.fold_interval).await;
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
 /// When to come back after too much was waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// When to come back while the log waits to be folded.
-const RETRY_AFTER_FOLD: Duration = Duration::from_secs(10);
+const RETRY_AFTER_FOLD: Duration = Duration::from_secs(1);
 
 /// What a request wants to write. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -96,7 +96,10 @@ impl Namespace {
     pub async fn write(self: &Arc<Self>, write: Write) -> Result<Written> {
         let (reply, answer) = oneshot::channel();
         let pending = Pending { bytes: write.bytes(), write, reply };
-        self.check_backlog(&pending)?;
+        if let Err(full) = self.check_backlog(&pending) {
+            self.maintain_if_due();
+            return Err(full);
+        }
         if self.enqueue(pending)? {
             tokio::spawn(self.clone().commit_until_idle());
         }

@@ -65,12 +65,14 @@ pub struct Owner {
 impl SegmentRef {
     /// Rows that the manifest does not know to be dead.
     pub fn live(&self) -> u64 {
-        self.rows - self.deletes.as_ref().map_or(0, |deletes| deletes.rows)
+        // A manifest can say anything; that it is true is seen when the segment is opened.
+        self.rows.saturating_sub(self.deletes.as_ref().map_or(0, |deletes| deletes.rows))
     }
 
     /// Bytes of all its objects.
     pub fn bytes(&self) -> u64 {
-        self.data.bytes + self.lookup.bytes + self.deletes.as_ref().map_or(0, |deletes| deletes.blob.bytes)
+        let deletes = self.deletes.as_ref().map_or(0, |deletes| deletes.blob.bytes);
+        self.data.bytes.saturating_add(self.lookup.bytes).saturating_add(deletes)
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cache::Cache,
     clock::Timestamp,
-    engine::format::hash,
+    engine::format::{check_batch, hash},
     error::{Error, Result},
 };
 
@@ -196,10 +196,12 @@ impl Segment {
         if hash(&bytes) != place.hash {
             return Err(format!("its rows at byte {} do not match their hash", range.start));
         }
+        let schema = schema(self.dimension());
+        check_batch(&bytes, place.metadata as usize, &schema).map_err(|error| error.to_string())?;
         let metadata = i32::try_from(place.metadata).map_err(|error| error.to_string())?;
         let body = i64::try_from(place.body).map_err(|error| error.to_string())?;
         let block = Block::new(0, metadata, body);
-        let decoder = FileDecoder::new(schema(self.dimension()), MetadataVersion::V5);
+        let decoder = FileDecoder::new(schema, MetadataVersion::V5);
         let batch = decoder.read_record_batch(&block, &bytes).map_err(|error| error.to_string())?;
         Batch::new(&batch.ok_or("it has no rows where they should be")?, place, self.dimension())
     }
