@@ -1,8 +1,9 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash scale model fuzz-http soak fuzz openapi clean
+.PHONY: help run build test lint deny deps bench bench-data crash scale model sim fuzz-http soak fuzz openapi clean
 
+SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
 CARGO_DENY_VERSION := 0.20.2
 
@@ -51,6 +52,10 @@ soak: deps ## Kill and pause three nodes on a failing store for a minute, and ch
 
 model: ## Search larger systems in the model of the protocol (minutes, gigabytes)
 	QUIVER_MODEL_LARGE=1 cargo test --locked --test protocol_model -- --nocapture
+
+sim: ## Simulate SEEDS clusters (10,000) in virtual time; BUG=<name> plants a bug
+	QUIVER_SIM_SEEDS=$(SEEDS) $(if $(BUG),QUIVER_SIM_BUG=$(BUG)) \
+		cargo test --locked --test simulation -- every_seed --nocapture
 
 fuzz: ## Try a million mutated objects on every decoder
 	QUIVER_FUZZ_CASES=1000000 cargo test --locked --test fuzz -- --nocapture

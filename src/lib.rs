@@ -6,6 +6,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`error`], [`clock`], [`random`], [`telemetry`] | the error enum, time and chance as values passed in, logs and metrics |
+//! | [`planted`] | bugs that a test plants; none in a release |
 //! | [`types`] | namespace names, vector ids, rows, distances: validated on construction |
 //! | [`config`] | every setting, its default, and where it may come from |
 //! | [`storage`] | one `Store` over five object stores, with conditional writes that hold |
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod planted;
 pub mod random;
 pub mod service;
 pub mod storage;

@@ -15,7 +15,7 @@ use std::{
 /// Lowest first. A module may use those in the rows above its own; those in one row do not see each
 /// other. `engine` stands for what lies in `engine/` and is not named on its own.
 const ORDER: &[&[&str]] = &[
-    &["error", "clock", "random", "telemetry"],
+    &["error", "clock", "planted", "random", "telemetry"],
     &["types"],
     &["config"],
     &["storage"],

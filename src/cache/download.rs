@@ -15,6 +15,8 @@ use crate::storage::{Key, Store, StoreError};
 const PART: u64 = 8 << 20;
 /// Requests for one object at once.
 const CONCURRENT_PARTS: u64 = 4;
+/// What is hashed and copied at once: handing it to another thread would take longer.
+const SMALL: usize = 128 << 10;
 /// Bytes of parts in memory, of all downloads together.
 const IN_FLIGHT: u64 = 128 << 20;
 /// The unit of permits, because a semaphore has few.
@@ -85,10 +87,14 @@ impl Downloads {
         }
         let mut parts = Box::pin(parts(store, key, content));
         while let Some(part) = parts.try_next().await? {
-            sink = spawn_blocking(move || sink.append(&part))
-                .await
-                .map_err(|error| CacheError::unavailable(key, error))?
-                .map_err(Failed::Destination)?;
+            let small = part.len() <= SMALL && matches!(sink.destination, Destination::Memory(_));
+            let appended = match small {
+                true => sink.append(&part),
+                false => spawn_blocking(move || sink.append(&part))
+                    .await
+                    .map_err(|error| CacheError::unavailable(key, error))?,
+            };
+            sink = appended.map_err(Failed::Destination)?;
         }
         if sink.written != content.length {
             return Err(CacheError::wrong_length(key, content.length, sink.written).into());

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// The longest pause between two looks at a write whose fate is open: its requests wait for it.
 const MAX_SETTLE_PAUSE: Duration = Duration::from_secs(2);
 
+/// Work on more bytes than this leaves the async workers.
+const HEAVY_BYTES: u64 = 128 << 10;
+
 /// The store, the clock and the settings.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -44,12 +47,13 @@ impl Context {
     }
 }
 
-/// Runs work on the blocking pool if it is heavy enough to delay other requests, else at once.
+/// Runs work on so many bytes on the blocking pool if they are enough to delay other requests, else
+/// at once: handing little work over takes longer than doing it.
 pub(super) async fn offload<T: Send + 'static>(
-    heavy: bool,
+    bytes: u64,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> crate::error::Result<T> {
-    if !heavy {
+    if bytes <= HEAVY_BYTES {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(crate::error::Error::internal)

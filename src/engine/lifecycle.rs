@@ -40,7 +40,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
             if self.try_create(name, config).await? {
-                return Ok((self.describe(name).await?, true));
+                return Ok((self.describe(name).await.map_err(too_late)?, true));
             }
         }
         Err(contended(name))
@@ -49,7 +49,7 @@ impl Engine {
     /// Deletes a namespace with everything in it.
     pub async fn delete_namespace(&self, name: &NamespaceName) -> Result<()> {
         let (sealed, _) = self.write_to(name, Write::Seal).await?;
-        self.finish_delete(name, &sealed).await
+        self.finish_delete(name, &sealed).await.map_err(too_late)
     }
 
     /// Names in order, after `after` and at most `limit`; and whether more follow.
@@ -85,7 +85,13 @@ impl Engine {
         let random = &self.context.random;
         let (previous, tag) = previous.unzip();
         let manifest = Manifest::create(previous.as_ref(), config, now, || random.uuid());
-        Ok(swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_some())
+        if swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_none() {
+            return Ok(false);
+        }
+        // Whoever deleted the one before may have removed the marker since, and looked for a
+        // successor before this one stood.
+        self.put_marker(name).await.map_err(too_late)?;
+        Ok(true)
     }
 
     /// Puts the tombstone behind an incarnation whose log is sealed, and takes it off the list.
@@ -140,6 +146,16 @@ fn agree(existing: NamespaceInfo, spec: NamespaceSpec, if_exists: IfExists) -> R
             Err(exists(format!(" with distance {}, not {}", existing.distance.as_str(), asked.as_str())))
         }
         _ => Ok(existing),
+    }
+}
+
+/// What is said if something fails after the deed: nobody may hear that nothing was done.
+fn too_late(error: Error) -> Error {
+    match error {
+        Error::Unavailable { reason, .. } | Error::StoreRefused { reason } => {
+            Error::OutcomeUnknown { reason }
+        }
+        other => other,
     }
 }
 

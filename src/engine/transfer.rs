@@ -203,7 +203,7 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
     /// The rows of the log as a segment.
     async fn tail(&mut self, frozen: &Frozen) -> Result<Option<SegmentRef>> {
         let (snapshot, now) = (frozen.snapshot.clone(), frozen.updated_at);
-        let encoded = offload(true, move || encode_tail(&snapshot, now)).await?;
+        let encoded = offload(frozen.tail_bytes, move || encode_tail(&snapshot, now)).await?;
         let (data, written) = encoded.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);

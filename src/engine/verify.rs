@@ -205,8 +205,10 @@ impl Engine {
 async fn read_segment(context: &Context, home: &Owner, reference: &SegmentRef) -> Result<SegmentView> {
     let view = open_view(context, home, reference).await?;
     let segment = view.segment().clone();
-    offload(true, move || (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop)))
-        .await??;
+    offload(reference.bytes(), move || {
+        (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop))
+    })
+    .await??;
     Ok(view)
 }
 

@@ -21,7 +21,7 @@ impl Engine {
         let mut warmed = Warmed::default();
         for view in &snapshot.segments {
             let segment = view.segment().clone();
-            let (rows, skipped) = offload(true, move || {
+            let (rows, skipped) = offload(segment.reference().bytes(), move || {
                 let (mut rows, mut skipped) = (0, 0);
                 for batch in 0..segment.batch_count() {
                     let counter = if segment.is_read(batch) { &mut skipped } else { &mut rows };

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use opendal::{Metadata, MetadataBuilder};
 use tokio::sync::Mutex;
 
+use crate::planted::{Bug, planted};
+
 use super::{
     Tag, TagKind,
     error::{Failure, StoreErrorKind},
@@ -90,7 +92,8 @@ pub(super) struct MemoryWriter {
 impl MemoryWriter {
     pub async fn put_if_absent(&self, session: &Session, key: &str, bytes: Bytes) -> Result<Tag, Failure> {
         let tag = Tag(TagKind::Content(content_hash(&bytes)));
-        match session.operator.write_with(key, bytes).if_not_exists(true).await {
+        let absent = !planted(Bug::PutOverwrites);
+        match session.operator.write_with(key, bytes).if_not_exists(absent).await {
             Ok(_) => Ok(tag),
             Err(error) => Err(session.failure(&error)),
         }
@@ -110,7 +113,7 @@ impl MemoryWriter {
             Err(failure) if failure.kind == StoreErrorKind::NotFound => None,
             Err(failure) => return Err(failure),
         };
-        if current != Some(expected) {
+        if current != Some(expected) && !planted(Bug::SwapIgnoresTag) {
             return Err(Failure::new(StoreErrorKind::Conflict, "the condition does not hold"));
         }
         let tag = Tag(TagKind::Content(content_hash(&bytes)));

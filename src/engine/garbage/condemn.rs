@@ -22,6 +22,7 @@ use crate::{
         segment::Owner,
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::{Key, Part, keys},
 };
 
@@ -40,7 +41,7 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
         if mark.is_empty() {
             return Ok(None);
         }
-        if names_segments_of_the_living(&mark, listing, &manifest) {
+        if names_segments_of_the_living(&mark, listing, &manifest) && !planted(Bug::NoFence) {
             let fenced = manifest.fenced(context.random.uuid());
             if swap_manifest(context, &listing.namespace, Some(&tag), &fenced).await?.is_none() {
                 continue;

@@ -14,6 +14,7 @@ use crate::{
         format::{Hash, checked_json},
         segment::{SegmentRef, hash_as_hex},
     },
+    planted::{Bug, planted},
     types::Distance,
 };
 
@@ -110,7 +111,9 @@ impl Manifest {
             format: FORMAT,
             version: previous.map_or(1, |previous| previous.version + 1),
             nonce: uuid(),
-            incarnation: uuid(),
+            incarnation: previous
+                .filter(|_| planted(Bug::ReusesIncarnation))
+                .map_or_else(&mut uuid, |previous| previous.incarnation),
             state: State::Live,
             config,
             created_at: now,
@@ -126,6 +129,9 @@ impl Manifest {
     /// The tombstone that follows this manifest. It is a fold up to the SEAL, the last entry of
     /// `ring`: writers judge their entries by it as after any fold.
     pub fn tombstone(&self, nonce: Uuid, ring: Vec<RingEntry>) -> Self {
+        if planted(Bug::TombstoneForgets) {
+            return Self { version: self.version + 1, nonce, state: State::Deleted, ..self.clone() };
+        }
         let folded = ring.last().map_or(self.folded, |seal| seal.seq);
         Self { version: self.version + 1, nonce, state: State::Deleted, folded, ring, ..self.clone() }
     }

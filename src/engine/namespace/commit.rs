@@ -20,11 +20,9 @@ use crate::{
         format::{self, Changes, Entry, EntryKind, Header},
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     telemetry::CommitOutcome,
 };
-
-/// Values in a group above which it is encoded and applied off the async workers.
-const HEAVY_VALUES: usize = 32 << 10;
 
 /// An entry that is ready to be put.
 #[derive(Debug, Clone)]
@@ -70,6 +68,9 @@ impl Namespace {
     async fn try_commit(&self, group: &[Pending], began: Instant) -> Result<Option<Vec<u64>>> {
         let attempt = self.prepare(group).await?;
         self.state_mut().await_entry(attempt.entry.clone());
+        if planted(Bug::ApplyBeforePut) {
+            let _ = self.state_mut().apply(&attempt.entry);
+        }
         match self.settle(&attempt, began).await? {
             Settled::Mine => self.apply_own(attempt).await.map(Some),
             Settled::Another => match self.catch_up().await {
@@ -84,7 +85,8 @@ impl Namespace {
     fn admit(&self, group: Vec<Pending>) -> Vec<Pending> {
         let (mut dimension, refusal) = {
             let state = self.state();
-            let ended = state.has_ended().then(|| self.not_found());
+            let ended = state.has_ended() && !planted(Bug::WritesAfterSeal);
+            let ended = ended.then(|| self.not_found());
             let read_only = state.fault.as_ref().map(|fault| self.read_only(fault));
             (state.dimension, ended.or(read_only))
         };
@@ -144,7 +146,7 @@ impl Namespace {
                 dimension: fixes_dimension.then_some(changes.dimension),
             }
         };
-        offload(changes.vectors.len() > HEAVY_VALUES, move || {
+        offload(size_of_val(&*changes.vectors) as u64, move || {
             let bytes = format::encode(&header, &changes).map_err(Error::internal)?;
             let hash = format::hash(&bytes);
             let entry = Arc::new(Entry { header, changes, hash, bytes: bytes.len() });

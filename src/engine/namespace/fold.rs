@@ -12,7 +12,7 @@ use bytes::Bytes;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use super::{Namespace, manifests::swap_manifest, state::State};
+use super::{Namespace, load::moved, manifests::swap_manifest, state::State};
 use crate::{
     clock::{Instant, Timestamp},
     engine::{
@@ -23,6 +23,7 @@ use crate::{
         segment::{Blob, Deletes, SegmentRef, SegmentView, SegmentWriter, Written, encode_deletes},
     },
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::Tag,
 };
 
@@ -63,6 +64,8 @@ struct Job {
     base: Arc<Manifest>,
     tag: Tag,
     snapshot: Arc<Snapshot>,
+    /// What the tail of the snapshot takes in memory.
+    tail_bytes: u64,
     seq: u64,
     hash: Hash,
     committed_at: Timestamp,
@@ -80,10 +83,26 @@ impl Namespace {
         let Some(job) = self.begin_fold() else {
             return Ok(Outcome::Idle);
         };
+        let base = job.base.clone();
         let outcome = self.run_fold(job).await;
         // What was kept for a fold that came to nothing is not needed.
         self.state_mut().stop_keeping();
-        outcome
+        self.unless_overtaken(&base, outcome).await
+    }
+
+    /// How a fold or merge ended that began on this manifest. What it wrote or wanted to read may be
+    /// missing because others were faster and collected it: that is no damage.
+    pub(super) async fn unless_overtaken(
+        &self,
+        base: &Manifest,
+        outcome: Result<Outcome>,
+    ) -> Result<Outcome> {
+        match outcome {
+            Err(Error::Corrupt { .. }) if moved(&self.context, &self.name, base).await? => {
+                Ok(Outcome::Conflict)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Afterwards the segments are those of the manifest that stands now.
@@ -126,6 +145,7 @@ impl Namespace {
             base: state.base.clone(),
             tag: state.manifest_tag.clone(),
             snapshot: state.contents.snapshot(),
+            tail_bytes: state.contents.tail().bytes(),
             seq: state.seq,
             hash: state.hash,
             committed_at: state.updated_at,
@@ -149,9 +169,13 @@ impl Namespace {
             segments.push(reference);
             views.push(view);
         }
+        let (folded, folded_hash) = match planted(Bug::FoldClaimsMore) {
+            true => (self.state().seq, self.state().hash),
+            false => (job.seq, job.hash),
+        };
         let manifest = Manifest {
-            folded: job.seq,
-            folded_hash: job.hash,
+            folded,
+            folded_hash,
             folded_at: Some(job.committed_at),
             config: NamespaceConfig { dimension: job.dimension, ..job.base.config },
             ring: job.ring,
@@ -170,7 +194,7 @@ impl Namespace {
     async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
         let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
         let (data, written) =
-            offload(true, move || encode_tail(&snapshot, now)).await?.map_err(Error::internal)?;
+            offload(job.tail_bytes, move || encode_tail(&snapshot, now)).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
@@ -193,7 +217,7 @@ impl Namespace {
         view: &SegmentView,
         done: &mut Compacted,
     ) -> Result<SegmentRef> {
-        if reference.live() == view.live_rows() {
+        if reference.live() == view.live_rows() || planted(Bug::FoldForgetsDeletes) {
             return Ok(reference.clone());
         }
         let deletes = self.write_deletes(reference.id, job.seq, &view.deletes()).await?;
@@ -237,8 +261,10 @@ impl Namespace {
                 }
                 kept
             };
-            let applied =
-                offload(true, move || kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded));
+            let bytes = kept.iter().map(|entry| entry.bytes as u64).sum();
+            let applied = offload(bytes, move || {
+                kept.iter().try_for_each(|entry| folded.apply(entry)).map(|()| folded)
+            });
             folded = match applied.await? {
                 Ok(folded) => folded,
                 // The fold stands; whoever reads next finds what is wrong and says it.

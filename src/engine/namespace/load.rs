@@ -138,7 +138,7 @@ async fn load_base(
     }
 }
 
-async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
+pub(super) async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
     Ok(read_manifest(context, name).await?.is_none_or(|(newest, _)| newest.version != manifest.version))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     clock::Instant,
     engine::{format, manifest::Fate},
     error::{Error, Result},
+    planted::{Bug, planted},
     storage::{StoreError, StoreErrorKind},
 };
 
@@ -43,9 +44,16 @@ impl Namespace {
             tracing::debug!(%key, %error, tries, "put of a log entry failed");
             let harmless = matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Refused);
             maybe_sent |= !harmless;
+            if planted(Bug::LostReplyIsSuccess) && error.kind == StoreErrorKind::Unknown {
+                return Ok(Settled::Mine);
+            }
+            if planted(Bug::ConflictIsAnothers) && error.kind == StoreErrorKind::Conflict {
+                return Ok(Settled::Another);
+            }
             if maybe_sent {
                 match self.look(attempt).await {
                     Ok(Look::Known(settled)) => return Ok(settled),
+                    Ok(Look::Nothing) if planted(Bug::BatchMoves) => return Ok(Settled::Another),
                     Ok(Look::Nothing) => {}
                     Err(error @ (Error::OutcomeUnknown { .. } | Error::Corrupt { .. })) => {
                         return Err(unknown(&error));
@@ -63,6 +71,9 @@ impl Namespace {
 
     /// Rule 5: our PUT took effect; does the place still count?
     async fn after_put(&self, attempt: &Attempt) -> Result<Settled> {
+        if planted(Bug::FateIsNotJudged) {
+            return Ok(Settled::Mine);
+        }
         if let Err(error) = self.confirm_manifest_if_stale().await {
             return Err(unknown(&error));
         }
@@ -103,6 +114,9 @@ impl Namespace {
         let header = &attempt.entry.header;
         let state = self.state();
         if state.manifest.incarnation != header.incarnation {
+            if planted(Bug::TriedOnSuccessor) {
+                return Ok(Some(Settled::Another));
+            }
             // The entry may have counted in the life that is over; trying it on the next would be
             // a second time.
             return Err(Error::OutcomeUnknown {
@@ -123,6 +137,10 @@ impl Namespace {
     fn check_time(&self, began: Instant, last: &StoreError) -> Result<()> {
         if began.age(self.context.clock.now()) < self.context.log.settle_timeout {
             return Ok(());
+        }
+        if planted(Bug::UnknownIsUnavailable) {
+            let retry_after = std::time::Duration::from_secs(1);
+            return Err(Error::Unavailable { reason: "the store did not say".into(), retry_after });
         }
         Err(Error::OutcomeUnknown { reason: format!("the store did not say in time: {last}") })
     }

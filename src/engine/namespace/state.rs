@@ -14,6 +14,7 @@ use crate::{
         segment::SegmentView,
     },
     error::Error,
+    planted::{Bug, planted},
     storage::Tag,
 };
 
@@ -171,7 +172,7 @@ impl State {
         if manifest.version < self.manifest.version {
             return;
         }
-        let continues = manifest.state == Life::Live && manifest.incarnation == self.manifest.incarnation;
+        let continues = manifest.state == Life::Live && manifest.incarnation == self.base.incarnation;
         if continues {
             self.confirmed_at = read_at;
         } else {
@@ -234,10 +235,11 @@ impl State {
     }
 
     fn check_place(&self, header: &Header) -> Result<(), String> {
-        if self.sealed {
+        if self.sealed && !planted(Bug::WritesAfterSeal) {
             return Err(format!("it follows the entry {} that seals the log", self.seq));
         }
-        if header.incarnation != self.manifest.incarnation {
+        // The newest manifest may be that of a successor already.
+        if header.incarnation != self.base.incarnation {
             return Err(format!("it belongs to incarnation {}", header.incarnation));
         }
         if header.seq != self.seq + 1 {

@@ -1,0 +1,122 @@
+//! Every log entry and manifest that was ever in the store, also those that were replaced or deleted.
+//!
+//! The network looks at an object whenever an operation on it ends, in the same step of the
+//! simulation, so nothing that anybody ever read or wrote is missing here.
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use quiver::{
+    engine::{
+        format::{self, Entry},
+        manifest::{Manifest, State},
+    },
+    storage::{Key, Object, Store, StoreErrorKind, keys},
+};
+use tokio::task::coop::unconstrained;
+use uuid::Uuid;
+
+use super::{history::Moment, world::World};
+
+/// An entry that stood at a place, and since when at the latest.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub entry: Entry,
+    pub at: Moment,
+}
+
+/// What stood at one place of the log: more than one only if somebody broke the rules, or if the
+/// first was folded and deleted.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    pub entries: Vec<Seen>,
+    /// Since when the place is empty again.
+    pub emptied: Option<Moment>,
+    /// What stood there after it was emptied: writes that came too late to count.
+    pub ghosts: Vec<Seen>,
+}
+
+#[derive(Debug, Default)]
+pub struct Archive {
+    /// By incarnation and number.
+    pub places: BTreeMap<(Uuid, u64), Place>,
+    /// Manifests in the order of their appearance.
+    pub manifests: Vec<(Manifest, Moment)>,
+    /// Objects that no one can read.
+    pub damaged: Vec<String>,
+}
+
+impl Archive {
+    /// Looks at what stands under a key now.
+    pub fn look(world: &World, key: &str) {
+        let namespace = World::namespace();
+        let Some(rest) = key.strip_prefix(&format!("namespaces/{namespace}/")) else { return };
+        if rest == "manifest" {
+            let found = get(&world.store, &keys::manifest(&namespace));
+            world.archive().manifest(found, || world.moment());
+        } else if let Some((incarnation, number)) = rest.split_once("/log/")
+            && let (Ok(incarnation), Ok(seq)) = (incarnation.parse(), number.parse())
+        {
+            let found = get(&world.store, &keys::log(&namespace, incarnation, seq));
+            world.archive().entry(incarnation, seq, found, || world.moment());
+        }
+    }
+
+    /// Looks at everything.
+    pub fn look_at_all(world: &World) {
+        let prefix = format!("namespaces/{}/", World::namespace());
+        let listed =
+            at_once(world.store.list(&prefix, None, usize::MAX)).expect("the store itself never fails");
+        let known: Vec<_> = world.archive().places.keys().copied().collect();
+        let known = known.iter().map(|(incarnation, seq)| keys::log(&World::namespace(), *incarnation, *seq));
+        for key in known.chain(listed.into_iter().map(|listed| listed.key)) {
+            Self::look(world, key.as_str());
+        }
+    }
+
+    fn manifest(&mut self, found: Option<Object>, now: impl FnOnce() -> Moment) {
+        let Some(object) = found else { return };
+        match Manifest::decode(&object.bytes) {
+            Ok(manifest) if self.manifests.last().is_some_and(|(last, _)| *last == manifest) => {}
+            Ok(manifest) => self.manifests.push((manifest, now())),
+            Err(reason) => self.damaged.push(format!("the manifest: {reason}")),
+        }
+    }
+
+    fn entry(&mut self, incarnation: Uuid, seq: u64, found: Option<Object>, now: impl FnOnce() -> Moment) {
+        let Some(object) = found else {
+            if let Some(place) = self.places.get_mut(&(incarnation, seq)) {
+                place.emptied.get_or_insert_with(now);
+            }
+            return;
+        };
+        let entry = match format::decode(&object.bytes) {
+            Ok(entry) => entry,
+            Err(reason) => return self.damaged.push(format!("entry {seq} of {incarnation}: {reason}")),
+        };
+        let place = self.places.entry((incarnation, seq)).or_default();
+        if place.entries.iter().chain(&place.ghosts).any(|known| known.entry.hash == entry.hash) {
+            return;
+        }
+        // Nobody saw the first one go if the request to delete it came late.
+        let is_over = |manifest: &Manifest| manifest.folded >= seq || manifest.state == State::Deleted;
+        let mut manifests = self.manifests.iter().filter(|(manifest, _)| manifest.incarnation == incarnation);
+        let replaced = !place.entries.is_empty() && manifests.any(|(manifest, _)| is_over(manifest));
+        let ghost = place.emptied.is_some() || replaced;
+        let list = if ghost { &mut place.ghosts } else { &mut place.entries };
+        list.push(Seen { entry, at: now() });
+    }
+}
+
+fn get(store: &Store, key: &Key) -> Option<Object> {
+    match at_once(store.get(key)) {
+        Ok(object) => Some(object),
+        Err(error) if error.kind == StoreErrorKind::NotFound => None,
+        Err(error) => panic!("the store itself never fails: {error}"),
+    }
+}
+
+/// The memory store answers without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    unconstrained(future).now_or_never().expect("an answer at once")
+}
