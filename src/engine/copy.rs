@@ -14,7 +14,7 @@ use super::{
     Consistency, Engine, NamespaceInfo,
     garbage::pin_key,
     manifest::{Manifest, State as Life},
-    namespace::{Outcome, read_manifest, swap_manifest},
+    namespace::{Outcome, read_manifest},
     segment::Owner,
 };
 use crate::{
@@ -97,7 +97,6 @@ impl Engine {
         if previous.as_ref().is_some_and(|(manifest, _)| manifest.state == Life::Live) {
             return Err(exists(to));
         }
-        self.put_marker(to).await?;
         let (previous, tag) = previous.unzip();
         let home = Owner { namespace: from.clone(), incarnation: origin.incarnation };
         let (now, random) = (self.context.clock.now(), &self.context.random);
@@ -110,10 +109,15 @@ impl Engine {
         if began.age(now) > self.context.garbage.grace / 2 {
             return Err(contended(from));
         }
-        match swap_manifest(&self.context, to, tag.as_ref(), &copy).await? {
-            Some(_) => Ok(()),
-            None => Err(exists(to)),
+        if !self.publish(to, tag.as_ref(), &copy).await? {
+            return Err(exists(to));
         }
+        // A store that took that long to answer may have let go of what the copy names.
+        if began.age(self.context.clock.now()) > self.context.garbage.grace {
+            self.delete_namespace(to).await?;
+            return Err(contended(from));
+        }
+        Ok(())
     }
 }
 

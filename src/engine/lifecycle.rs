@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    storage::keys,
+    storage::{Tag, keys},
     types::NamespaceName,
 };
 
@@ -79,13 +79,23 @@ impl Engine {
         if previous.as_ref().is_some_and(|(manifest, _)| manifest.state == Life::Live) {
             return Ok(false);
         }
-        // Before the manifest, so that there is no moment in which a namespace lives unlisted.
-        self.put_marker(name).await?;
         let now = self.context.clock.now().wall;
         let random = &self.context.random;
         let (previous, tag) = previous.unzip();
         let manifest = Manifest::create(previous.as_ref(), config, now, || random.uuid());
-        if swap_manifest(&self.context, name, tag.as_ref(), &manifest).await?.is_none() {
+        self.publish(name, tag.as_ref(), &manifest).await
+    }
+
+    /// Swaps in the first manifest of an incarnation and lists it, unless another writer was faster.
+    pub(super) async fn publish(
+        &self,
+        name: &NamespaceName,
+        expected: Option<&Tag>,
+        manifest: &Manifest,
+    ) -> Result<bool> {
+        // Before the manifest, so that there is no moment in which a namespace lives unlisted.
+        self.put_marker(name).await?;
+        if swap_manifest(&self.context, name, expected, manifest).await?.is_none() {
             return Ok(false);
         }
         // Whoever deleted the one before may have removed the marker since, and looked for a

@@ -19,7 +19,7 @@ use super::{
     copy::owners,
     garbage::pin_key,
     manifest::{Manifest, State as Life},
-    namespace::{Frozen, corrupt, encode_tail, read_manifest, swap_manifest},
+    namespace::{Frozen, corrupt, encode_tail, read_manifest},
     segment::{Blob, Deletes, Owner, SegmentRef, encode_deletes},
 };
 use crate::{
@@ -119,10 +119,14 @@ impl Engine {
                 }
             }
         }
-        Err(Error::Unavailable {
-            reason: format!("namespace {:?} changed too often to be read", name.as_str()),
-            retry_after: std::time::Duration::from_secs(1),
-        })
+        Err(changed_too_often(name))
+    }
+}
+
+fn changed_too_often(name: &NamespaceName) -> Error {
+    Error::Unavailable {
+        reason: format!("namespace {:?} changed too often, or the store was too slow", name.as_str()),
+        retry_after: std::time::Duration::from_secs(1),
     }
 }
 
@@ -257,7 +261,6 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
         let context = &self.target.context;
         let name = &self.home.namespace;
         self.target.check_absent(name).await?;
-        self.target.put_marker(name).await?;
         let (previous, tag) = read_manifest(context, name).await?.unzip();
         let config =
             crate::engine::manifest::NamespaceConfig { dimension: frozen.dimension, ..frozen.base.config };
@@ -268,10 +271,15 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
         if self.pins[0].age() > context.garbage.grace / 2 {
             self.pins[0].renew().await?;
         }
-        match swap_manifest(context, name, tag.as_ref(), &manifest).await? {
-            Some(_) => Ok(()),
-            None => Err(Error::NamespaceExists { namespace: name.to_string(), detail: String::new() }),
+        if !self.target.publish(name, tag.as_ref(), &manifest).await? {
+            return Err(Error::NamespaceExists { namespace: name.to_string(), detail: String::new() });
         }
+        // A store that took that long to answer may have let go of what was written.
+        if self.pins[0].age() > context.garbage.grace {
+            self.target.delete_namespace(name).await?;
+            return Err(changed_too_often(name));
+        }
+        Ok(())
     }
 
     async fn blob(&mut self, origin: &Owner, index: IndexType, bytes: u64) -> Result<()> {

@@ -6,7 +6,7 @@ use super::listing::{Found, Pages, recognise};
 use crate::{
     engine::{Engine, manifest::State as Life, namespace::read_manifest},
     error::Result,
-    storage::{Listed, Place, keys},
+    storage::{Listed, Place, Store, keys},
     types::NamespaceName,
 };
 
@@ -27,11 +27,7 @@ impl Engine {
     pub async fn repair_markers(&self) -> Result<Markers> {
         let store = &self.context.store;
         let now = store.now().await?;
-        let mut markers = BTreeMap::new();
-        let mut pages = Pages::new(store.clone(), keys::CATALOG);
-        while let Some(page) = pages.next().await? {
-            markers.extend(page.into_iter().filter_map(marker));
-        }
+        let mut markers = listed(store).await?;
         let mut done = Markers::default();
         for name in self.names_with_objects().await? {
             let marker = markers.remove(&name);
@@ -53,6 +49,15 @@ impl Engine {
         Ok(done)
     }
 
+    /// Puts the marker of a namespace that lives: whoever removed that of its predecessor may have been
+    /// late.
+    pub(super) async fn list_if_alive(&self, name: &NamespaceName) -> Result<()> {
+        match read_manifest(&self.context, name).await? {
+            Some((manifest, _)) if manifest.state == Life::Live => self.put_marker(name).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn names_with_objects(&self) -> Result<BTreeSet<NamespaceName>> {
         let mut names = BTreeSet::new();
         let mut pages = Pages::new(self.context.store.clone(), keys::NAMESPACES);
@@ -61,6 +66,16 @@ impl Engine {
         }
         Ok(names)
     }
+}
+
+/// Every marker.
+pub(super) async fn listed(store: &Store) -> Result<BTreeMap<NamespaceName, Found>> {
+    let mut markers = BTreeMap::new();
+    let mut pages = Pages::new(store.clone(), keys::CATALOG);
+    while let Some(page) = pages.next().await? {
+        markers.extend(page.into_iter().filter_map(marker));
+    }
+    Ok(markers)
 }
 
 /// A listed marker and its age.

@@ -15,7 +15,7 @@ mod pins;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use self::markers::Markers;
 pub(in crate::engine) use self::{listing::Listing, pins::pin_key};
@@ -28,6 +28,7 @@ use crate::{
     clock::Timestamp,
     error::Result,
     storage::{Key, StoreErrorKind, keys},
+    types::NamespaceName,
 };
 
 /// What a collection did.
@@ -88,6 +89,7 @@ impl Engine {
         let now = store.now().await?;
         self.context.metrics.log.garbage_collections.inc();
         let mut done = Collected::default();
+        let listed = markers::listed(store).await?;
         let mut current: Option<Listing> = None;
         let mut pages = Pages::new(store.clone(), keys::NAMESPACES);
         while let Some(page) = pages.next().await? {
@@ -96,19 +98,30 @@ impl Engine {
                     Some(listing) if listing.namespace == namespace => listing.objects.push(found),
                     _ => {
                         let next = Listing { namespace, objects: vec![found] };
-                        self.collect_listed(current.replace(next), now, &mut done).await;
+                        self.collect_listed(current.replace(next), &listed, now, &mut done).await;
                     }
                 }
             }
         }
-        self.collect_listed(current, now, &mut done).await;
+        self.collect_listed(current, &listed, now, &mut done).await;
         Ok(done)
     }
 
-    async fn collect_listed(&self, listing: Option<Listing>, now: Timestamp, done: &mut Collected) {
+    async fn collect_listed(
+        &self,
+        listing: Option<Listing>,
+        listed: &BTreeMap<NamespaceName, Found>,
+        now: Timestamp,
+        done: &mut Collected,
+    ) {
         let Some(mut listing) = listing else { return };
         done.namespaces += 1;
-        if let Err(error) = self.collect_one(&mut listing, now, done).await {
+        let collected = self.collect_one(&mut listing, now, done).await;
+        let mended = match listed.contains_key(&listing.namespace) {
+            true => Ok(()),
+            false => self.list_if_alive(&listing.namespace).await,
+        };
+        if let Err(error) = collected.and(mended) {
             done.failed += 1;
             tracing::warn!(namespace = %listing.namespace, %error, "garbage could not be collected");
         }
