@@ -230,6 +230,7 @@ impl From<Compaction> for CompactResponse {
 /// How to warm the cache. Everything may be left out.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"background": true})))]
 pub(in crate::api) struct WarmRequest {
     /// The namespace in the path; not looked at.
     #[serde(default, rename = "namespace")]
