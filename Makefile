@@ -37,6 +37,7 @@ deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must b
 
 bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked
+	$(MAKE) scale
 
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 	@scripts/make_dataset.sh
@@ -45,7 +46,9 @@ crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
 
 scale: deps ## Send a million rows through the whole life of a namespace, on files and S3
-	QUIVER_SCALE_ROWS=1000000 cargo test --locked --test at_scale -- --nocapture --test-threads 1
+	QUIVER_SCALE_ROWS=1000000 cargo test --release --locked --test at_scale -- --nocapture --test-threads 1
+	QUIVER_SCALE_ROWS=200000 QUIVER_SCALE_DIMENSION=1024 \
+		cargo test --release --locked --test at_scale on_ -- --nocapture --test-threads 1
 
 soak: deps ## Kill and pause three nodes on a failing store for a minute, and check the whole history
 	QUIVER_CHAOS_SECONDS=60 cargo test --locked --test chaos -- --nocapture
