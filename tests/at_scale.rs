@@ -50,14 +50,15 @@ impl Scale {
         Self {
             rows,
             dimension: number("QUIVER_SCALE_DIMENSION", 384),
-            cache: if large { 256 * MIB } else { 16 * MIB },
-            constant: if large { 512 * MIB } else { 256 * MIB },
+            cache: if large { 128 * MIB } else { 16 * MIB },
+            constant: 256 * MIB,
         }
     }
 
-    /// Segments and the log's tail each have the cache's budget.
+    /// Segments and rows that are not folded each have the cache's budget; as much again goes into what
+    /// folds and merges read and write, and what the allocator keeps.
     fn budget(&self) -> u64 {
-        2 * self.cache + self.constant
+        4 * self.cache + self.constant
     }
 
     fn settings(&self) -> String {
