@@ -392,18 +392,23 @@ async fn a_transfer_is_whole_and_safe_from_collections() {
     upsert(&a, 48..52, 7.0).await;
     a.engine.put_index_blob(&name(), quiver::types::IndexType::ALL[0], "index".into()).await.unwrap();
     let before = content(&a.engine).await.unwrap();
-    // Everything is there but the manifest: now somebody collects.
+    // The name was in use before, so what its manifest does not name can be judged. Everything is there
+    // but the new manifest: now somebody collects.
+    let to = NamespaceName::parse("restored", "name").unwrap();
     let collector = other.node(7);
+    collector.engine.create_namespace(&to, Default::default(), quiver::engine::IfExists::Fail).await.unwrap();
+    collector.engine.delete_namespace(&to).await.unwrap();
+    let collected = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let hook: quiver::storage::Hook = Arc::new({
-        let engine = collector.engine.clone();
+        let (engine, collected) = (collector.engine.clone(), collected.clone());
         move |attempt| {
-            let engine = engine.clone();
+            let (engine, collected) = (engine.clone(), collected.clone());
             Box::pin(async move {
-                let publishes =
-                    attempt.operation == Operation::PutIfAbsent && attempt.key.ends_with("/manifest");
+                let publishes = attempt.operation == Operation::Cas && attempt.key.ends_with("/manifest");
                 if publishes && attempt.stage == quiver::storage::Stage::Before {
                     let done = engine.collect_garbage().await.unwrap();
                     assert_eq!((done.namespaces, done.failed), (1, 0));
+                    collected.store(true, std::sync::atomic::Ordering::SeqCst);
                 }
                 quiver::storage::Verdict::Proceed
             })
@@ -413,10 +418,10 @@ async fn a_transfer_is_whole_and_safe_from_collections() {
     let store = other.store.as_seen_by(metrics.clone(), Some(hook));
     let clock: SharedClock = other.clock.clone();
     let target = Engine::with_random(store, clock, Random::seeded(9), &other.config, metrics).unwrap();
-    let to = NamespaceName::parse("restored", "name").unwrap();
     let mut heard = Vec::new();
     let done =
         a.engine.transfer(&name(), &target, &to, |done, total| heard.push((done, total))).await.unwrap();
+    assert!(collected.load(std::sync::atomic::Ordering::SeqCst), "nobody collected meanwhile");
     assert_eq!(done.rows, before.len() as u64);
     assert_eq!(heard.last().map(|(done, _)| *done), Some(done.bytes));
     assert!(heard.iter().all(|(done, total)| done <= total));

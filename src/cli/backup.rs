@@ -102,7 +102,7 @@ fn other(here: &Loaded, place: &Path) -> Result<Loaded, Failure> {
         storage.backend = BackendConfig::Fs { root: place.to_owned() };
         storage
     };
-    // One folder serves one process.
+    // Nothing is read twice there.
     there.config.cache.disk_path = None;
     Ok(there)
 }

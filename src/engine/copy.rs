@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Consistency, Engine, NamespaceInfo,
     garbage::pin_key,
+    lifecycle::exists,
     manifest::{Manifest, State as Life},
     namespace::{Outcome, read_manifest},
     segment::Owner,
@@ -38,11 +39,7 @@ impl Engine {
         if from == to {
             return Err(Error::invalid("to", "must be another namespace than the one that is copied"));
         }
-        if let Some((manifest, _)) = read_manifest(&self.context, to).await?
-            && manifest.state == Life::Live
-        {
-            return Err(exists(to));
-        }
+        self.check_absent(to).await?;
         self.fold_all(from).await?;
         let began = self.context.clock.now();
         let incarnation = self.context.random.uuid();
@@ -126,10 +123,6 @@ pub(super) fn owners(manifest: &Manifest, namespace: &NamespaceName) -> BTreeSet
     let home = Owner { namespace: namespace.clone(), incarnation: manifest.incarnation };
     let objects = manifest.segments.iter().flat_map(|segment| segment.objects(&home));
     objects.map(|(owner, _)| owner).collect()
-}
-
-fn exists(namespace: &NamespaceName) -> Error {
-    Error::NamespaceExists { namespace: namespace.to_string(), detail: String::new() }
 }
 
 fn contended(name: &NamespaceName) -> Error {

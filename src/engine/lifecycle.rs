@@ -86,6 +86,14 @@ impl Engine {
         self.publish(name, tag.as_ref(), &manifest).await
     }
 
+    /// [`Error::NamespaceExists`] unless there is room for a namespace of that name.
+    pub(super) async fn check_absent(&self, name: &NamespaceName) -> Result<()> {
+        match read_manifest(&self.context, name).await? {
+            Some((manifest, _)) if manifest.state == Life::Live => Err(exists(name)),
+            _ => Ok(()),
+        }
+    }
+
     /// Swaps in the first manifest of an incarnation and lists it, unless another writer was faster.
     pub(super) async fn publish(
         &self,
@@ -167,6 +175,11 @@ fn too_late(error: Error) -> Error {
         }
         other => other,
     }
+}
+
+/// The name is taken.
+pub(super) fn exists(name: &NamespaceName) -> Error {
+    Error::NamespaceExists { namespace: name.to_string(), detail: String::new() }
 }
 
 fn contended(name: &NamespaceName) -> Error {

@@ -18,7 +18,8 @@ use super::{
     context::offload,
     copy::owners,
     garbage::pin_key,
-    manifest::{Manifest, State as Life},
+    lifecycle::exists,
+    manifest::Manifest,
     namespace::{Frozen, corrupt, encode_tail, read_manifest},
     segment::{Blob, Deletes, Owner, SegmentRef, encode_deletes},
 };
@@ -48,7 +49,8 @@ impl Engine {
     /// indexes included. `progress` hears how many bytes were written and how many there are in all.
     ///
     /// # Errors
-    /// [`Error::NamespaceExists`] if `to` exists there. Nothing is visible there after an error.
+    /// [`Error::NamespaceExists`] if `to` exists there. Nothing is visible there after an error, unless it came
+    /// while uploaded indexes were copied, which is last: then `to` exists, and lacks some of them.
     pub async fn transfer(
         &self,
         from: &NamespaceName,
@@ -83,15 +85,6 @@ impl Engine {
             carrier.blob(&origin, index, bytes).await?;
         }
         Ok(Transferred { rows, bytes: carrier.done })
-    }
-
-    async fn check_absent(&self, name: &NamespaceName) -> Result<()> {
-        match read_manifest(&self.context, name).await? {
-            Some((manifest, _)) if manifest.state == Life::Live => {
-                Err(Error::NamespaceExists { namespace: name.to_string(), detail: String::new() })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The namespace as it is now, and pins that keep what it refers to. A store that may only be read
@@ -272,7 +265,7 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
             self.pins[0].renew().await?;
         }
         if !self.target.publish(name, tag.as_ref(), &manifest).await? {
-            return Err(Error::NamespaceExists { namespace: name.to_string(), detail: String::new() });
+            return Err(exists(name));
         }
         // A store that took that long to answer may have let go of what was written.
         if self.pins[0].age() > context.garbage.grace {
