@@ -13,11 +13,18 @@
 //! the mask admits it; full effort finds what an exact search finds; no bytes make it panic or read
 //! out of bounds.
 
+mod codes;
 pub mod flat;
 pub mod kernel;
+mod lists;
+mod random;
+mod rotation;
 mod search;
+mod shortlist;
 mod source;
+pub mod spfresh;
 pub mod top;
+mod truth;
 
 use crate::error::Result;
 
