@@ -13,10 +13,13 @@
 //! the mask admits it; full effort finds what an exact search finds; no bytes make it panic or read
 //! out of bounds.
 
+mod calibration;
 mod codes;
 pub mod flat;
 pub mod kernel;
+pub mod ivf;
 mod lists;
+pub mod pq;
 mod random;
 mod rotation;
 mod search;

@@ -6,7 +6,10 @@ use super::{
     VectorSource, flat,
     top::{Scored, Tie, TopK},
 };
-use crate::{error::Result, types::Distance};
+use crate::{
+    error::{Error, Result},
+    types::Distance,
+};
 
 /// Rows that are scored before the search asks whether it should stop.
 const ROWS_BETWEEN_STOPS: u32 = 1024;
@@ -184,13 +187,21 @@ impl<'a> Best<'a> {
     /// Scores a row exactly, to the bit as an exact search does, and adds it.
     ///
     /// # Errors
-    /// [`crate::error::Error::Corrupt`] if the row is damaged.
+    /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
     pub fn score(&mut self, request: &Request<'_>, row: u32) -> Result<f32> {
+        if row as usize >= request.rows.rows() {
+            return Err(no_such_row(row));
+        }
         let (vector, inverse_norm) = request.rows.row(row)?;
         let score = flat::score(request.query, vector, inverse_norm);
         self.push(row, score);
         Ok(score)
     }
+}
+
+#[cold]
+fn no_such_row(row: u32) -> Error {
+    Error::Corrupt { object: "an index".into(), reason: format!("it has row {row}, its segment has not") }
 }
 
 /// What a search looked at.

@@ -55,6 +55,9 @@ impl CodeType {
     }
 }
 
+/// Bytes of the factors of a code.
+pub(super) const FACTOR_BYTES: usize = 8;
+
 /// Numbers that go with a code.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Factors {
@@ -62,6 +65,30 @@ pub(super) struct Factors {
     pub scale: f32,
     /// What is added to it.
     pub add: f32,
+}
+
+impl Factors {
+    /// What makes a code an estimate, given the values that it stands for; `offset` is added to the
+    /// score.
+    pub(super) fn new(
+        residual: &[f32],
+        centroid: &[f32],
+        code: impl Iterator<Item = f64>,
+        offset: f32,
+    ) -> Self {
+        let mut square = 0.0_f64;
+        let (mut with_residual, mut with_centroid, mut exact) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for ((value, centroid), level) in residual.iter().zip(centroid).zip(code) {
+            let (value, centroid) = (f64::from(*value), f64::from(*centroid));
+            square += value * value;
+            with_residual += level * value;
+            with_centroid += level * centroid;
+            exact += value * centroid;
+        }
+        let scale = if with_residual > 0.0 { square / with_residual } else { 0.0 };
+        let add = exact - scale * with_centroid + f64::from(offset);
+        Self { scale: scale as f32, add: add as f32 }
+    }
 }
 
 /// A row on its way into a list: the code, one integer per value, and what goes with it.
@@ -82,18 +109,8 @@ impl Coded {
             CodeType::FourBit => levels(&residual, 7.0, 0.8),
             CodeType::EightBit => levels(&residual, 127.0, 1.0),
         };
-        let mut square = 0.0_f64;
-        let (mut with_residual, mut with_centroid, mut exact) = (0.0_f64, 0.0_f64, 0.0_f64);
-        for ((value, centroid), level) in residual.iter().zip(centroid).zip(&code) {
-            let (value, centroid, level) = (f64::from(*value), f64::from(*centroid), f64::from(*level));
-            square += value * value;
-            with_residual += level * value;
-            with_centroid += level * centroid;
-            exact += value * centroid;
-        }
-        let scale = if with_residual > 0.0 { square / with_residual } else { 0.0 };
-        let add = exact - scale * with_centroid + f64::from(offset);
-        Self { code, factors: Factors { scale: scale as f32, add: add as f32 } }
+        let factors = Factors::new(&residual, centroid, code.iter().map(|level| f64::from(*level)), offset);
+        Self { code, factors }
     }
 }
 
@@ -116,6 +133,16 @@ pub(super) fn pack(code_type: CodeType, rows: &[Coded]) -> Vec<u8> {
     }
 }
 
+/// A query that is prepared for codes.
+pub(super) trait Estimate {
+    /// Estimates the scores of the rows of a list, `base` being `⟨centroid, query⟩`, and returns the
+    /// largest (negative infinity, if there are none).
+    ///
+    /// # Panics
+    /// If there is not a code, a scale and a summand for each estimate.
+    fn estimate(&self, list: &Codes<'_>, base: f32, estimates: &mut [f32]) -> f32;
+}
+
 /// A rotated query, prepared for codes of one type.
 #[derive(Debug, Clone)]
 pub(super) enum CodeQuery {
@@ -133,13 +160,10 @@ impl CodeQuery {
             CodeType::EightBit => Self::EightBit(bytes::Query::new(rotated)),
         }
     }
+}
 
-    /// Estimates the scores of the rows of a list, `base` being `⟨centroid, query⟩`, and returns the
-    /// largest (negative infinity, if there are none).
-    ///
-    /// # Panics
-    /// If there is not a code, a scale and a summand for each estimate.
-    pub(super) fn estimate(&self, list: &Codes<'_>, base: f32, estimates: &mut [f32]) -> f32 {
+impl Estimate for CodeQuery {
+    fn estimate(&self, list: &Codes<'_>, base: f32, estimates: &mut [f32]) -> f32 {
         assert!(list.scales.len() == estimates.len() && list.adds.len() == estimates.len());
         match self {
             Self::OneBit(query) => return query.estimate(list, base, estimates),
@@ -160,7 +184,23 @@ pub(super) struct Codes<'a> {
     pub adds: &'a [[u8; 4]],
 }
 
-impl Codes<'_> {
+impl<'a> Codes<'a> {
+    /// The scales, the summands and the codes of so many rows, one after the other.
+    pub(super) fn of_list(bytes: &'a [u8], rows: usize) -> Self {
+        let (scales, rest) = bytes.split_at(rows * 4);
+        let (adds, codes) = rest.split_at(rows * 4);
+        Self { codes, scales: scales.as_chunks().0, adds: adds.as_chunks().0 }
+    }
+
+    /// The bytes that [`Codes::of_list`] reads.
+    pub(super) fn list(factors: impl Iterator<Item = Factors> + Clone, codes: Vec<u8>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(codes.len() + factors.size_hint().0 * FACTOR_BYTES);
+        factors.clone().for_each(|row| bytes.extend_from_slice(&row.scale.to_le_bytes()));
+        factors.for_each(|row| bytes.extend_from_slice(&row.add.to_le_bytes()));
+        bytes.extend(codes);
+        bytes
+    }
+
     /// Makes estimates of inner products of the codes and the query.
     #[inline]
     fn finish(&self, base: f32, sums: &mut [f32]) -> f32 {

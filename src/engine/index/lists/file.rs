@@ -6,6 +6,7 @@
 //! scales      f32 per centroid: the value of a step
 //! offsets     f32 per centroid: what is added to its inner product with a query to rank the list
 //! starts      u32 per list and one more: its first entry among all entries
+//! shared      what the type of index keeps once for all lists
 //! lists       per entry of a list its row (u32), then what the type of index keeps of each row
 //! ```
 //!
@@ -13,17 +14,22 @@
 //! A centroid *is* what its bytes say; what was trained is forgotten, so that residuals are exact.
 //!
 //! Invariant: an opened file has every section in full and starts that ascend, so no list lies
-//! outside of it; row numbers are compared with the number of rows when a list is read.
+//! outside of it; row numbers are compared with the number of rows when a row is scored.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{clusters::Clusters, partition::Partition, space::Space};
+use super::{
+    clusters::Clusters,
+    partition::{Division, Partition},
+    space::Space,
+};
 use crate::{
     engine::index::{
-        codes::{CodeQuery, CodeType, Codes},
+        VectorSource,
+        codes::{CodeQuery, CodeType, Codes, Estimate},
         rotation::rotated_dimension,
         shortlist::descending,
     },
@@ -34,6 +40,8 @@ const MAGIC: &[u8; 8] = b"QVLISTS1";
 const ALIGNMENT: usize = 64;
 /// A header is a few hundred bytes.
 const MAX_HEADER: usize = 64 << 10;
+/// More than any vector has.
+const MAX_DIMENSION: usize = 1 << 16;
 
 /// What an index of lists says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,9 +61,15 @@ pub struct Header {
     pub entries: usize,
     /// Bytes that each row has in a list, besides its number.
     pub entry_bytes: usize,
-    /// Bits per value of the codes; none if there are no codes.
+    /// Bytes of what all lists share.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shared_bytes: usize,
+    /// Bits per value of the codes; none if there are no such codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_bits: Option<u8>,
+    /// Subspaces of product quantisation; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subquantizers: Option<usize>,
     /// How far estimates are off that matter: a row is not worth a look whose estimate is so much
     /// below the worst score that is kept.
     #[serde(default)]
@@ -69,6 +83,41 @@ pub struct Header {
     pub closure: f32,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+impl Header {
+    /// Of the lists of a partition, before anything was measured; `entry_bytes` is what each row has
+    /// besides its number.
+    pub fn new(
+        index: &str,
+        source: &dyn VectorSource,
+        distance: Distance,
+        division: &Division,
+        partition: &Partition,
+        entry_bytes: usize,
+    ) -> Self {
+        Self {
+            index: index.into(),
+            dimension: source.dimension(),
+            distance,
+            rows: source.rows(),
+            lists: partition.lists.len(),
+            entries: partition.lists.iter().map(Vec::len).sum(),
+            entry_bytes,
+            shared_bytes: 0,
+            code_bits: None,
+            subquantizers: None,
+            margin: f32::MAX,
+            calibration: Vec::new(),
+            list_rows: division.list_rows,
+            closure: division.closure,
+        }
+    }
+}
+
 /// Lists in bytes.
 #[derive(Debug, Clone)]
 pub struct Lists {
@@ -78,7 +127,9 @@ pub struct Lists {
     scales: Range<usize>,
     offsets: Range<usize>,
     starts: Range<usize>,
+    shared: Range<usize>,
     entries: usize,
+    longest: usize,
 }
 
 /// A list.
@@ -121,8 +172,15 @@ impl Quantized {
     }
 }
 
-/// Writes a file: `rest` is what there is of the rows of each list besides their numbers.
-pub fn encode(header: &Header, partition: &Partition, centroids: &Quantized, rest: &[Vec<u8>]) -> Vec<u8> {
+/// Writes a file: `shared` is what all lists share, and `rest` what there is of the rows of each list
+/// besides their numbers.
+pub fn encode(
+    header: &Header,
+    partition: &Partition,
+    centroids: &Quantized,
+    shared: &[u8],
+    rest: &[Vec<u8>],
+) -> Vec<u8> {
     let json = serde_json::to_vec(header).unwrap_or_default();
     let mut file = Vec::new();
     file.extend_from_slice(MAGIC);
@@ -142,6 +200,7 @@ pub fn encode(header: &Header, partition: &Partition, centroids: &Quantized, res
         start += list.len() as u32;
         file.extend_from_slice(&start.to_le_bytes());
     }
+    file.extend_from_slice(shared);
     for (rows, rest) in partition.lists.iter().zip(rest) {
         rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
         file.extend_from_slice(rest);
@@ -157,6 +216,9 @@ impl Lists {
         let length = u32::from_le_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]) as usize;
         let json = bytes.get(12..12 + length.min(MAX_HEADER)).ok_or("its header is cut off")?;
         let header: Header = serde_json::from_slice(json).map_err(|error| format!("its header: {error}"))?;
+        if !(1..=MAX_DIMENSION).contains(&header.dimension) || header.rows > u32::MAX as usize {
+            return Err("its header is beyond all bounds".into());
+        }
         let values = rotated_dimension(header.dimension);
         let entry_bytes = header.entry_bytes.checked_add(4);
         let sizes = [
@@ -164,20 +226,23 @@ impl Lists {
             header.lists.checked_mul(4),
             header.lists.checked_mul(4),
             header.lists.checked_add(1).and_then(|starts| starts.checked_mul(4)),
+            Some(header.shared_bytes),
             entry_bytes.and_then(|bytes| header.entries.checked_mul(bytes)),
         ];
         let mut end = (12 + length).next_multiple_of(ALIGNMENT);
-        let mut sections = [const { 0..0 }; 5];
+        let mut sections = [const { 0..0 }; 6];
         for (section, size) in sections.iter_mut().zip(sizes) {
             let start = end;
             end = size.and_then(|size| start.checked_add(size)).ok_or("its header is beyond all bounds")?;
             *section = start..end;
         }
-        if end != bytes.len() || header.dimension == 0 || header.rows > u32::MAX as usize {
+        if end != bytes.len() {
             return Err(format!("it has {} bytes, its header says {end}", bytes.len()));
         }
-        let [centroids, scales, offsets, starts, entries] = sections;
-        let lists = Self { header, bytes, centroids, scales, offsets, starts, entries: entries.start };
+        let [centroids, scales, offsets, starts, shared, entries] = sections;
+        let entries = entries.start;
+        let mut lists =
+            Self { header, bytes, centroids, scales, offsets, starts, shared, entries, longest: 0 };
         let starts = words(&lists.bytes[lists.starts.clone()]);
         let ends = [starts.first(), starts.last()]
             .map(|start| start.map(|start| u32::from_le_bytes(*start) as usize));
@@ -185,6 +250,8 @@ impl Lists {
         if !ascend || ends != [Some(0), Some(lists.header.entries)] {
             return Err("its lists overlap".into());
         }
+        let length = |pair: &[[u8; 4]]| u32::from_le_bytes(pair[1]) - u32::from_le_bytes(pair[0]);
+        lists.longest = starts.windows(2).map(length).max().unwrap_or(0) as usize;
         Ok(lists)
     }
 
@@ -208,12 +275,19 @@ impl Lists {
         List { rows: words(rows), rest }
     }
 
-    /// The longest list.
+    /// The number of rows in the longest list.
     pub fn longest(&self) -> usize {
-        let starts = words(&self.bytes[self.starts.clone()]);
-        let length =
-            |pair: &[[u8; 4]]| u32::from_le_bytes(pair[1]).saturating_sub(u32::from_le_bytes(pair[0]));
-        starts.windows(2).map(length).max().unwrap_or(0) as usize
+        self.longest
+    }
+
+    /// What all lists share.
+    pub fn shared(&self) -> &[u8] {
+        &self.bytes[self.shared.clone()]
+    }
+
+    /// Replaces [`Header::margin`], of an index that is being measured.
+    pub fn set_margin(&mut self, margin: f32) {
+        self.header.margin = margin;
     }
 
     /// The centroids of all lists.

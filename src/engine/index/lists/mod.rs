@@ -8,10 +8,12 @@ mod clusters;
 mod file;
 mod groups;
 mod partition;
+mod probe;
 mod space;
 
 pub use self::{
     file::{Header, Lists, Quantized, encode, words},
     partition::{Division, Partition},
+    probe::{Breadth, candidates, probe, rerank},
     space::Space,
 };

@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::{FACTOR_BYTES, calibrate};
+use super::{Spfresh, choice};
 use crate::{
     engine::index::{
-        VectorSource,
-        codes::{CodeType, Coded, pack},
-        lists::{Division, Header, Partition, Quantized, Space, encode},
+        Cost, VectorSource, calibration,
+        codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack},
+        lists::{Breadth, Division, Header, Partition, Quantized, Space, encode},
     },
-    error::Result,
+    error::{Error, Result},
     types::Distance,
 };
 
@@ -53,27 +53,23 @@ pub(super) fn finish(
     let coder = Coder { source, space, centroids: &centroids, partition };
     let code_type = match code_bits.and_then(CodeType::of_bits) {
         Some(code_type) => code_type,
-        None => calibrate::choose(&coder, division.seed)?,
+        None => choice::choose(&coder, division.seed)?,
     };
     let lists = 0..partition.lists.len();
     let rest = lists.into_par_iter().map(|list| coder.list(code_type, list)).collect::<Result<Vec<_>>>()?;
-    let mut header = Header {
-        index: "spfresh".into(),
-        dimension: source.dimension(),
-        distance: space.distance(),
-        rows: source.rows(),
-        lists: partition.lists.len(),
-        entries: partition.lists.iter().map(Vec::len).sum(),
-        entry_bytes: code_type.bytes(space.dimension()) + FACTOR_BYTES,
-        code_bits: Some(code_type.bits() as u8),
-        margin: f32::MAX,
-        calibration: Vec::new(),
-        list_rows: division.list_rows,
-        closure: division.closure,
-    };
-    let draft = encode(&header, partition, &centroids, &rest);
-    calibrate::measure(source, draft, division.seed, &mut header)?;
-    Ok(encode(&header, partition, &centroids, &rest))
+    let entry_bytes = code_type.bytes(space.dimension()) + FACTOR_BYTES;
+    let mut header = Header::new("spfresh", source, space.distance(), division, partition, entry_bytes);
+    header.code_bits = Some(code_type.bits() as u8);
+    let draft = encode(&header, partition, &centroids, &[], &rest);
+    let mut index = Spfresh::open(draft.into()).map_err(Error::internal)?;
+    let sampled = calibration::sample(source, space.distance(), division.seed)?;
+    let everything = Breadth::to_measure(&index.lists);
+    header.margin = calibration::margin(source, &sampled, |request| {
+        index.candidates(request, everything, &mut Cost::default()).unwrap_or_default()
+    });
+    index.lists.set_margin(header.margin);
+    header.calibration = calibration::recalls(&index, source, &sampled)?;
+    Ok(encode(&header, partition, &centroids, &[], &rest))
 }
 
 /// Codes the rows of lists.
@@ -88,12 +84,7 @@ impl Coder<'_> {
     /// Scales, summands and codes of the rows of a list.
     fn list(&self, code_type: CodeType, list: usize) -> Result<Vec<u8>> {
         let rows = self.rows(code_type, list)?;
-        let mut bytes =
-            Vec::with_capacity(rows.len() * (FACTOR_BYTES + code_type.bytes(self.space.dimension())));
-        rows.iter().for_each(|row| bytes.extend_from_slice(&row.factors.scale.to_le_bytes()));
-        rows.iter().for_each(|row| bytes.extend_from_slice(&row.factors.add.to_le_bytes()));
-        bytes.extend(pack(code_type, &rows));
-        Ok(bytes)
+        Ok(Codes::list(rows.iter().map(|row| row.factors), pack(code_type, &rows)))
     }
 
     /// The codes of the rows of a list.

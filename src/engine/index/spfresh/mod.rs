@@ -8,22 +8,18 @@
 //! 2024) for the codes.
 
 mod build;
-mod calibrate;
+mod choice;
 
 use bytes::Bytes;
 
 pub use self::build::{Params, build};
 use super::{
-    Best, Cost, Effort, Request, VectorIndex,
-    codes::{CodeQuery, CodeType, Codes},
-    lists::{Lists, Space, words},
+    Best, Cost, Effort, Request, VectorIndex, calibration,
+    codes::{CodeQuery, CodeType, FACTOR_BYTES},
+    lists::{Breadth, Lists, Space, candidates, rerank},
     rotation::rotated_dimension,
-    shortlist::Shortlist,
 };
 use crate::error::Result;
-
-/// Factors of a code, in bytes.
-const FACTOR_BYTES: usize = 8;
 
 /// An opened index.
 #[derive(Debug)]
@@ -31,15 +27,6 @@ pub struct Spfresh {
     lists: Lists,
     space: Space,
     code_type: CodeType,
-    longest: usize,
-    margin: f32,
-}
-
-/// How much is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Breadth {
-    lists: usize,
-    scored: usize,
 }
 
 impl Spfresh {
@@ -53,42 +40,19 @@ impl Spfresh {
         if header.index != "spfresh" || header.entry_bytes != entry_bytes {
             return Err("its lists are of another index".into());
         }
-        Ok(Self { space: lists.space(), code_type, longest: lists.longest(), margin: header.margin, lists })
+        Ok(Self { space: lists.space(), code_type, lists })
     }
 
-    /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are.
-    fn breadth(&self, effort: Effort, limit: usize) -> Breadth {
-        let effort = effort.value();
-        let lists = (self.lists.len() as f32).powf(effort).ceil() as usize;
-        let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 5.0 * effort) as usize).saturating_add(16);
-        Breadth { lists: lists.clamp(1, self.lists.len().max(1)), scored }
-    }
-
-    /// The rows whose estimates are best, at most `breadth.scored`, the best first.
-    fn candidates(&self, request: &Request<'_>, breadth: Breadth, cost: &mut Cost) -> Vec<(f32, u32)> {
+    /// The rows whose estimates are best, the best first.
+    fn candidates(
+        &self,
+        request: &Request<'_>,
+        breadth: Breadth,
+        cost: &mut Cost,
+    ) -> Result<Vec<(f32, u32)>> {
         let placed = self.space.query(request.query.vector());
         let query = CodeQuery::new(self.code_type, &placed);
-        let products = self.lists.products(&placed);
-        let mut shortlist = Shortlist::new(breadth.scored);
-        let mut estimates = vec![0.0; self.longest];
-        for list in self.lists.nearest(&products, breadth.lists) {
-            if (request.stop)() {
-                cost.stopped = true;
-                break;
-            }
-            let view = self.lists.list(list as usize);
-            let count = view.rows.len();
-            let (factors, codes) = view.rest.split_at(count * FACTOR_BYTES);
-            let (scales, adds) = words(factors).split_at(count);
-            let estimates = &mut estimates[..count];
-            let largest = query.estimate(&Codes { codes, scales, adds }, products[list as usize], estimates);
-            cost.visited += 1;
-            cost.estimated += count as u64;
-            if largest >= shortlist.threshold() {
-                shortlist.offer(&request.mask, estimates, view.rows);
-            }
-        }
-        shortlist.finish()
+        candidates(&self.lists, request, &placed, &query, breadth, cost)
     }
 }
 
@@ -101,20 +65,14 @@ impl VectorIndex for Spfresh {
         if request.effort.is_full() {
             return best.score_all(request);
         }
-        let breadth = self.breadth(request.effort, best.limit());
-        let candidates = self.candidates(request, breadth, &mut cost);
-        for (estimate, row) in candidates {
-            if request.query.score_of(estimate + self.margin) < best.threshold() {
-                break;
-            }
-            best.score(request, row)?;
-            cost.scored += 1;
-        }
+        let breadth = Breadth::new(&self.lists, request.effort, best.limit());
+        let candidates = self.candidates(request, breadth, &mut cost)?;
+        rerank(request, candidates, self.lists.header().margin, best, &mut cost)?;
         Ok(cost)
     }
 
     fn effort_for(&self, recall: f32) -> Effort {
-        calibrate::effort_for(&self.lists.header().calibration, recall)
+        calibration::effort_for(&self.lists.header().calibration, recall)
     }
 
     fn resident_bytes(&self) -> u64 {

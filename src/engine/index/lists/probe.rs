@@ -1,0 +1,109 @@
+//! Searching lists: those of the nearest centroids are looked at, rows with codes are estimated, and
+//! the best of them are scored exactly.
+
+use super::file::{List, Lists};
+use crate::{
+    engine::index::{
+        Best, Cost, Effort, Request,
+        codes::{Codes, Estimate},
+        shortlist::Shortlist,
+    },
+    error::Result,
+};
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breadth {
+    /// Lists, of those with the nearest centroids.
+    pub lists: usize,
+    /// Rows that are scored exactly at most, if there are codes.
+    pub scored: usize,
+}
+
+impl Breadth {
+    /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are.
+    pub fn new(lists: &Lists, effort: Effort, limit: usize) -> Self {
+        let effort = effort.value();
+        let count = (lists.len() as f32).powf(effort).ceil() as usize;
+        let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 5.0 * effort) as usize).saturating_add(16);
+        Self { lists: count.clamp(1, lists.len().max(1)), scored }
+    }
+
+    /// All lists, and as many rows as it takes to see how good estimates are.
+    pub fn to_measure(lists: &Lists) -> Self {
+        Self { lists: lists.len(), scored: 4096 }
+    }
+}
+
+/// Looks at the `count` lists with the nearest centroids, the nearest first: `look` gets each with
+/// the inner product of its centroid and the query, which is `placed`.
+///
+/// # Errors
+/// Those of `look`.
+pub fn probe(
+    lists: &Lists,
+    request: &Request<'_>,
+    placed: &[f32],
+    count: usize,
+    cost: &mut Cost,
+    mut look: impl FnMut(List<'_>, f32, &mut Cost) -> Result<()>,
+) -> Result<()> {
+    let products = lists.products(placed);
+    for list in lists.nearest(&products, count) {
+        if (request.stop)() {
+            cost.stopped = true;
+            break;
+        }
+        cost.visited += 1;
+        look(lists.list(list as usize), products[list as usize], cost)?;
+    }
+    Ok(())
+}
+
+/// The rows of the nearest lists whose estimates are best, at most `breadth.scored`, the best first.
+///
+/// # Errors
+/// None of its own.
+pub fn candidates(
+    lists: &Lists,
+    request: &Request<'_>,
+    placed: &[f32],
+    query: &impl Estimate,
+    breadth: Breadth,
+    cost: &mut Cost,
+) -> Result<Vec<(f32, u32)>> {
+    let mut shortlist = Shortlist::new(breadth.scored);
+    let mut estimates = vec![0.0; lists.longest()];
+    probe(lists, request, placed, breadth.lists, cost, |list, base, cost| {
+        let estimates = &mut estimates[..list.rows.len()];
+        cost.estimated += estimates.len() as u64;
+        let codes = Codes::of_list(list.rest, list.rows.len());
+        if query.estimate(&codes, base, estimates) >= shortlist.threshold() {
+            shortlist.offer(&request.mask, estimates, list.rows);
+        }
+        Ok(())
+    })?;
+    Ok(shortlist.finish())
+}
+
+/// Scores candidates exactly, the best estimate first, until they are by more than `margin` below
+/// the scores that are kept.
+///
+/// # Errors
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
+pub fn rerank(
+    request: &Request<'_>,
+    candidates: Vec<(f32, u32)>,
+    margin: f32,
+    best: &mut Best<'_>,
+    cost: &mut Cost,
+) -> Result<()> {
+    for (estimate, row) in candidates {
+        if request.query.score_of(estimate + margin) < best.threshold() {
+            break;
+        }
+        best.score(request, row)?;
+        cost.scored += 1;
+    }
+    Ok(())
+}

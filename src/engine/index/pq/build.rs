@@ -1,0 +1,145 @@
+//! Building the index of a segment.
+
+use rayon::prelude::*;
+
+use super::{
+    Pq,
+    codebooks::{Codebooks, Shape},
+    scan::pack,
+};
+use crate::{
+    engine::index::{
+        Cost, VectorSource, calibration,
+        codes::{Codes, FACTOR_BYTES, Factors},
+        lists::{Breadth, Division, Header, Partition, Quantized, Space, encode},
+        random::Numbers,
+    },
+    error::{Error, Result},
+    types::Distance,
+};
+
+/// Residuals that codebooks are trained on: a few hundred for each of the sixteen centroids.
+const SAMPLED: usize = 8 << 10;
+/// Values of a subspace, if nobody says how many subspaces there are.
+const WIDTH: usize = 4;
+
+/// What can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Params {
+    /// Rows per list, on average.
+    pub list_rows: usize,
+    /// Subspaces, each half a byte of a code; none: a fourth of the dimension. Rounded down to a
+    /// multiple of 4 that divides the dimension (itself rounded up to a multiple of 64), from 4 to
+    /// 1024.
+    pub subquantizers: Option<usize>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { list_rows: 128, subquantizers: None }
+    }
+}
+
+/// Builds an index over all rows.
+///
+/// # Errors
+/// [`Error::Corrupt`] if a row is damaged.
+pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+    let space = Space::new(distance, source.dimension());
+    let division = Division { list_rows: params.list_rows.max(1), closure: 0.0, seed };
+    let partition = Partition::build(source, &space, &division)?;
+    let centroids = Quantized::new(&partition.clusters);
+    let subspaces = params.subquantizers.unwrap_or(space.dimension() / WIDTH);
+    let shape = Shape::nearest(space.dimension(), subspaces);
+    let coder = Coder::train(source, &space, shape, &centroids, &partition, seed)?;
+    let rest = (0..partition.lists.len())
+        .into_par_iter()
+        .map(|list| coder.list(list))
+        .collect::<Result<Vec<_>>>()?;
+    let codebooks = coder.codebooks.encode();
+    let entry_bytes = shape.code_bytes() + FACTOR_BYTES;
+    let mut header = Header::new("pq", source, distance, &division, &partition, entry_bytes);
+    header.subquantizers = Some(shape.subspaces);
+    header.shared_bytes = codebooks.len();
+    let draft = encode(&header, &partition, &centroids, &codebooks, &rest);
+    let mut index = Pq::open(draft.into()).map_err(Error::internal)?;
+    let sampled = calibration::sample(source, distance, seed)?;
+    let everything = Breadth::to_measure(&index.lists);
+    header.margin = calibration::margin(source, &sampled, |request| {
+        index.candidates(request, everything, &mut Cost::default()).unwrap_or_default()
+    });
+    index.lists.set_margin(header.margin);
+    header.calibration = calibration::recalls(&index, source, &sampled)?;
+    Ok(encode(&header, &partition, &centroids, &codebooks, &rest))
+}
+
+/// Codes the rows of lists.
+struct Coder<'a> {
+    source: &'a dyn VectorSource,
+    space: &'a Space,
+    centroids: &'a Quantized,
+    partition: &'a Partition,
+    codebooks: Codebooks,
+}
+
+impl<'a> Coder<'a> {
+    /// Trains codebooks on the residuals of some rows.
+    fn train(
+        source: &'a dyn VectorSource,
+        space: &'a Space,
+        shape: Shape,
+        centroids: &'a Quantized,
+        partition: &'a Partition,
+        seed: u64,
+    ) -> Result<Self> {
+        let rows: Vec<(usize, u32)> = partition
+            .lists
+            .iter()
+            .enumerate()
+            .flat_map(|(list, rows)| rows.iter().map(move |row| (list, *row)))
+            .collect();
+        let sample = Numbers::new(seed ^ 0x636f_6465).sample(SAMPLED, rows.len());
+        let values = space.dimension();
+        let mut residuals = vec![0.0; sample.len() * values];
+        residuals.par_chunks_mut(values).zip(&sample).try_for_each(|(residual, sampled)| {
+            let (list, row) = rows[*sampled];
+            let (vector, inverse_norm) = source.row(row)?;
+            space.place(vector, inverse_norm, residual);
+            subtract(residual, centroids.clusters.centroid(list));
+            normalise(residual);
+            Ok::<_, Error>(())
+        })?;
+        let codebooks = Codebooks::train(shape, &residuals);
+        Ok(Self { source, space, centroids, partition, codebooks })
+    }
+
+    /// Scales, summands and codes of the rows of a list.
+    fn list(&self, list: usize) -> Result<Vec<u8>> {
+        let centroid = self.centroids.clusters.centroid(list);
+        let mut residual = vec![0.0; self.space.dimension()];
+        let (mut factors, mut codes) = (Vec::new(), Vec::new());
+        for row in &self.partition.lists[list] {
+            let (vector, inverse_norm) = self.source.row(*row)?;
+            self.space.place(vector, inverse_norm, &mut residual);
+            let offset = self.space.offset(&residual);
+            subtract(&mut residual, centroid);
+            let mut direction = residual.clone();
+            normalise(&mut direction);
+            let code = self.codebooks.code(&direction);
+            factors.push(Factors::new(&residual, centroid, self.codebooks.values(&code), offset));
+            codes.push(code);
+        }
+        Ok(Codes::list(factors.into_iter(), pack(&codes)))
+    }
+}
+
+fn subtract(row: &mut [f32], centroid: &[f32]) {
+    row.iter_mut().zip(centroid).for_each(|(value, centroid)| *value -= centroid);
+}
+
+/// Brings a vector to length 1; one without a length becomes zero.
+fn normalise(vector: &mut [f32]) {
+    let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    let factor = if norm > 0.0 && norm.is_finite() { 1.0 / norm } else { 0.0 };
+    vector.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+}

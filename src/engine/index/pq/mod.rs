@@ -1,0 +1,89 @@
+//! Product quantisation: the residual of a row in pieces, each replaced by the nearest of sixteen
+//! centroids of its subspace.
+//!
+//! Rows are divided into lists ([`super::lists`]). A code is half a byte per subspace, and a query
+//! looks the inner products of its own pieces with all centroids up in tables that fit a register
+//! ([`scan`]); then the best rows are scored exactly. Unlike the rounded values of
+//! [`super::codes`], centroids are trained, and the query loses next to nothing.
+//!
+//! Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011; the
+//! factors that make estimates unbiased are those of [`super::codes`].
+
+mod build;
+mod codebooks;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+pub use self::build::{Params, build};
+use self::{codebooks::Shape, scan::Tables};
+use super::{
+    Best, Cost, Effort, Request, VectorIndex, calibration,
+    codes::FACTOR_BYTES,
+    lists::{Breadth, Lists, Space, candidates, rerank, words},
+    rotation::rotated_dimension,
+};
+use crate::error::Result;
+
+/// An opened index.
+#[derive(Debug)]
+pub struct Pq {
+    lists: Lists,
+    space: Space,
+    shape: Shape,
+}
+
+impl Pq {
+    /// Opens an index, or says what is wrong with its bytes.
+    pub fn open(bytes: Bytes) -> Result<Self, String> {
+        let lists = Lists::open(bytes)?;
+        let header = lists.header();
+        let shape = header
+            .subquantizers
+            .and_then(|subspaces| Shape::new(rotated_dimension(header.dimension), subspaces))
+            .ok_or("it has no codebooks that are known")?;
+        let expected = (shape.code_bytes() + FACTOR_BYTES, shape.codebook_bytes());
+        if header.index != "pq" || (header.entry_bytes, header.shared_bytes) != expected {
+            return Err("its lists are of another index".into());
+        }
+        Ok(Self { space: lists.space(), shape, lists })
+    }
+
+    /// The rows whose estimates are best, the best first.
+    fn candidates(
+        &self,
+        request: &Request<'_>,
+        breadth: Breadth,
+        cost: &mut Cost,
+    ) -> Result<Vec<(f32, u32)>> {
+        let placed = self.space.query(request.query.vector());
+        let tables = Tables::new(self.shape, words(self.lists.shared()), &placed);
+        candidates(&self.lists, request, &placed, &tables, breadth, cost)
+    }
+}
+
+impl VectorIndex for Pq {
+    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
+        let mut cost = Cost::default();
+        if best.limit() == 0 || self.lists.len() == 0 {
+            return Ok(cost);
+        }
+        if request.effort.is_full() {
+            return best.score_all(request);
+        }
+        let breadth = Breadth::new(&self.lists, request.effort, best.limit());
+        let candidates = self.candidates(request, breadth, &mut cost)?;
+        rerank(request, candidates, self.lists.header().margin, best, &mut cost)?;
+        Ok(cost)
+    }
+
+    fn effort_for(&self, recall: f32) -> Effort {
+        calibration::effort_for(&self.lists.header().calibration, recall)
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        self.lists.resident_bytes()
+    }
+}
