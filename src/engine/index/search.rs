@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     VectorSource, flat,
+    kernel::prefetch,
     top::{Scored, Tie, TopK},
 };
 use crate::{
@@ -131,6 +132,17 @@ pub struct Request<'a> {
     pub effort: Effort,
     /// Asked now and then; once it is true, the search ends with what it has.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Request<'_> {
+    /// Asks memory for a row that is going to be scored.
+    pub fn prefetch(&self, row: u32) {
+        if (row as usize) < self.rows.rows()
+            && let Ok((vector, _)) = self.rows.row(row)
+        {
+            prefetch(vector);
+        }
+    }
 }
 
 /// Collects the best rows of one or more searches, with their exact scores.

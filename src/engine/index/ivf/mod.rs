@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     Best, Cost, Effort, Request, VectorIndex, VectorSource, calibration,
-    lists::{Breadth, Division, Header, Lists, Partition, Quantized, Space, encode, probe},
+    lists::{AHEAD, Breadth, Division, Header, Lists, Partition, Quantized, Space, encode, probe},
 };
 use crate::{
     error::{Error, Result},
@@ -83,7 +83,10 @@ impl VectorIndex for Ivf {
         let placed = self.space.query(request.query.vector());
         let breadth = Breadth::new(&self.lists, request.effort, best.limit());
         probe(&self.lists, request, &placed, breadth.lists, &mut cost, |list, _, cost| {
-            for row in list.rows.iter().map(|row| u32::from_le_bytes(*row)) {
+            for (place, row) in list.rows.iter().map(|row| u32::from_le_bytes(*row)).enumerate() {
+                if let Some(ahead) = list.rows.get(place + AHEAD) {
+                    request.prefetch(u32::from_le_bytes(*ahead));
+                }
                 if request.mask.admits(row) {
                     best.score(request, row)?;
                     cost.scored += 1;

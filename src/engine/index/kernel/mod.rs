@@ -26,6 +26,7 @@ mod avx512;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod prefetch;
 mod rows;
 mod scalar;
 #[cfg(test)]
@@ -33,7 +34,10 @@ mod tests;
 
 use std::sync::OnceLock;
 
-pub use self::rows::{Rows, Selection};
+pub use self::{
+    prefetch::prefetch,
+    rows::{Rows, Selection},
+};
 
 /// An implementation that this processor can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,6 +30,7 @@ use crate::{
     engine::index::{
         VectorSource,
         codes::{CodeQuery, CodeType, Codes, Estimate},
+        kernel::prefetch,
         rotation::rotated_dimension,
         shortlist::descending,
     },
@@ -263,6 +264,13 @@ impl Lists {
     /// How many lists there are.
     pub fn len(&self) -> usize {
         self.header.lists
+    }
+
+    /// Asks memory for a list.
+    pub fn prefetch(&self, list: usize) {
+        let list = self.list(list);
+        prefetch(list.rows);
+        prefetch(list.rest);
     }
 
     /// A list.

@@ -14,6 +14,6 @@ mod space;
 pub use self::{
     file::{Header, Lists, Quantized, encode, words},
     partition::{Division, Partition},
-    probe::{Breadth, candidates, probe, rerank},
+    probe::{AHEAD, Breadth, candidates, probe, rerank},
     space::Space,
 };

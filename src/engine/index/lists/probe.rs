@@ -11,6 +11,9 @@ use crate::{
     error::Result,
 };
 
+/// Rows that memory is asked for ahead of the one that is scored.
+pub const AHEAD: usize = 3;
+
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breadth {
@@ -49,13 +52,17 @@ pub fn probe(
     mut look: impl FnMut(List<'_>, f32, &mut Cost) -> Result<()>,
 ) -> Result<()> {
     let products = lists.products(placed);
-    for list in lists.nearest(&products, count) {
+    let nearest = lists.nearest(&products, count);
+    for (place, list) in nearest.iter().enumerate() {
         if (request.stop)() {
             cost.stopped = true;
             break;
         }
         cost.visited += 1;
-        look(lists.list(list as usize), products[list as usize], cost)?;
+        if let Some(next) = nearest.get(place + 1) {
+            lists.prefetch(*next as usize);
+        }
+        look(lists.list(*list as usize), products[*list as usize], cost)?;
     }
     Ok(())
 }
@@ -93,12 +100,15 @@ pub fn candidates(
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
 pub fn rerank(
     request: &Request<'_>,
-    candidates: Vec<(f32, u32)>,
+    candidates: &[(f32, u32)],
     margin: f32,
     best: &mut Best<'_>,
     cost: &mut Cost,
 ) -> Result<()> {
-    for (estimate, row) in candidates {
+    for (place, (estimate, row)) in candidates.iter().copied().enumerate() {
+        if let Some((_, ahead)) = candidates.get(place + AHEAD) {
+            request.prefetch(*ahead);
+        }
         if request.query.score_of(estimate + margin) < best.threshold() {
             break;
         }

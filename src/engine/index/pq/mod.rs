@@ -75,7 +75,7 @@ impl VectorIndex for Pq {
         }
         let breadth = Breadth::new(&self.lists, request.effort, best.limit());
         let candidates = self.candidates(request, breadth, &mut cost)?;
-        rerank(request, candidates, self.lists.header().margin, best, &mut cost)?;
+        rerank(request, &candidates, self.lists.header().margin, best, &mut cost)?;
         Ok(cost)
     }
 

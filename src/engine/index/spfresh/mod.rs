@@ -67,7 +67,7 @@ impl VectorIndex for Spfresh {
         }
         let breadth = Breadth::new(&self.lists, request.effort, best.limit());
         let candidates = self.candidates(request, breadth, &mut cost)?;
-        rerank(request, candidates, self.lists.header().margin, best, &mut cost)?;
+        rerank(request, &candidates, self.lists.header().margin, best, &mut cost)?;
         Ok(cost)
     }
 
