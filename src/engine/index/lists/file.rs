@@ -171,6 +171,12 @@ impl Quantized {
         quantized.clusters = Clusters::new(dimension, values);
         quantized
     }
+
+    /// A byte per value, then a scale per vector.
+    pub fn bytes(&self) -> Vec<u8> {
+        let scales = self.scales.iter().flat_map(|scale| scale.to_le_bytes());
+        self.codes.iter().copied().chain(scales).collect()
+    }
 }
 
 /// Writes a file: `shared` is what all lists share, and `rest` what there is of the rows of each list
@@ -188,8 +194,7 @@ pub fn encode(
     file.extend_from_slice(&(json.len() as u32).to_le_bytes());
     file.extend_from_slice(&json);
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    file.extend_from_slice(&centroids.codes);
-    centroids.scales.iter().for_each(|scale| file.extend_from_slice(&scale.to_le_bytes()));
+    file.extend(centroids.bytes());
     for centroid in centroids.clusters.values().chunks_exact(centroids.clusters.dimension()) {
         let half_square = centroid.iter().map(|value| value * value).sum::<f32>() / 2.0;
         let offset = if header.distance == Distance::DotProduct { 0.0 } else { -half_square };
@@ -311,15 +316,7 @@ impl Lists {
 
     /// The inner products of a placed query with all centroids.
     pub fn products(&self, placed: &[f32]) -> Vec<f32> {
-        let mut products = vec![0.0; self.len()];
-        let zeros = &[[0; 4]; 256];
-        let query = CodeQuery::new(CodeType::EightBit, placed);
-        let codes = self.bytes[self.centroids.clone()].chunks(placed.len() * zeros.len());
-        let scales = words(&self.bytes[self.scales.clone()]).chunks(zeros.len());
-        for ((products, codes), scales) in products.chunks_mut(zeros.len()).zip(codes).zip(scales) {
-            query.estimate(&Codes { codes, scales, adds: &zeros[..products.len()] }, 0.0, products);
-        }
-        products
+        products(&self.bytes[self.centroids.clone()], words(&self.bytes[self.scales.clone()]), placed)
     }
 
     /// The `count` lists nearest to a query, the nearest first, by its inner products with all
@@ -347,6 +344,18 @@ impl Lists {
     pub fn space(&self) -> Space {
         Space::new(self.header.distance, self.header.dimension)
     }
+}
+
+/// The inner products of a vector with rows of bytes, as [`Quantized::bytes`] has them.
+pub fn products(codes: &[u8], scales: &[[u8; 4]], vector: &[f32]) -> Vec<f32> {
+    let mut products = vec![0.0; scales.len()];
+    let zeros = &[[0; 4]; 256];
+    let query = CodeQuery::new(CodeType::EightBit, vector);
+    let parts = codes.chunks(vector.len() * zeros.len()).zip(scales.chunks(zeros.len()));
+    for (products, (codes, scales)) in products.chunks_mut(zeros.len()).zip(parts) {
+        query.estimate(&Codes { codes, scales, adds: &zeros[..products.len()] }, 0.0, products);
+    }
+    products
 }
 
 /// Bytes as words of four; what does not fill one is left out.

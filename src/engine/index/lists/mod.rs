@@ -12,7 +12,8 @@ mod probe;
 mod space;
 
 pub use self::{
-    file::{Header, Lists, Quantized, encode, words},
+    clusters::Clusters,
+    file::{Header, Lists, Quantized, encode, products, words},
     partition::{Division, Partition},
     probe::{AHEAD, Breadth, candidates, probe, rerank},
     space::Space,

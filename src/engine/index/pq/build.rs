@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     Pq,
+    basis::Basis,
     codebooks::{Codebooks, Shape},
     scan::pack,
 };
@@ -56,12 +57,12 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, see
         .into_par_iter()
         .map(|list| coder.list(list))
         .collect::<Result<Vec<_>>>()?;
-    let codebooks = coder.codebooks.encode();
+    let shared = [coder.codebooks.encode(), coder.basis.encode()].concat();
     let entry_bytes = shape.code_bytes() + FACTOR_BYTES;
     let mut header = Header::new("pq", source, distance, &division, &partition, entry_bytes);
     header.subquantizers = Some(shape.subspaces);
-    header.shared_bytes = codebooks.len();
-    let draft = encode(&header, &partition, &centroids, &codebooks, &rest);
+    header.shared_bytes = shared.len();
+    let draft = encode(&header, &partition, &centroids, &shared, &rest);
     let mut index = Pq::open(draft.into()).map_err(Error::internal)?;
     let sampled = calibration::sample(source, distance, seed)?;
     let everything = Breadth::to_measure(&index.lists);
@@ -70,7 +71,7 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, see
     });
     index.lists.set_margin(header.margin);
     header.calibration = calibration::recalls(&index, source, &sampled)?;
-    Ok(encode(&header, &partition, &centroids, &codebooks, &rest))
+    Ok(encode(&header, &partition, &centroids, &shared, &rest))
 }
 
 /// Codes the rows of lists.
@@ -79,11 +80,12 @@ struct Coder<'a> {
     space: &'a Space,
     centroids: &'a Quantized,
     partition: &'a Partition,
+    basis: Basis,
     codebooks: Codebooks,
 }
 
 impl<'a> Coder<'a> {
-    /// Trains codebooks on the residuals of some rows.
+    /// Trains basis and codebooks on the residuals of some rows.
     fn train(
         source: &'a dyn VectorSource,
         space: &'a Space,
@@ -109,24 +111,30 @@ impl<'a> Coder<'a> {
             normalise(residual);
             Ok::<_, Error>(())
         })?;
-        let codebooks = Codebooks::train(shape, &residuals);
-        Ok(Self { source, space, centroids, partition, codebooks })
+        let basis = Basis::train(shape, &residuals);
+        let codebooks = Codebooks::train(shape, &basis.turn(&residuals));
+        Ok(Self { source, space, centroids, partition, basis, codebooks })
     }
 
     /// Scales, summands and codes of the rows of a list.
     fn list(&self, list: usize) -> Result<Vec<u8>> {
+        let (values, rows) = (self.space.dimension(), &self.partition.lists[list]);
         let centroid = self.centroids.clusters.centroid(list);
-        let mut residual = vec![0.0; self.space.dimension()];
-        let (mut factors, mut codes) = (Vec::new(), Vec::new());
-        for row in &self.partition.lists[list] {
+        let mut residuals = vec![0.0; rows.len() * values];
+        let mut offsets = Vec::with_capacity(rows.len());
+        for (residual, row) in residuals.chunks_exact_mut(values).zip(rows) {
             let (vector, inverse_norm) = self.source.row(*row)?;
-            self.space.place(vector, inverse_norm, &mut residual);
-            let offset = self.space.offset(&residual);
-            subtract(&mut residual, centroid);
-            let mut direction = residual.clone();
+            self.space.place(vector, inverse_norm, residual);
+            offsets.push(self.space.offset(residual));
+            subtract(residual, centroid);
+        }
+        let (residuals, centroid) = (self.basis.turn(&residuals), self.basis.turn(centroid));
+        let (mut factors, mut codes) = (Vec::new(), Vec::new());
+        for (residual, offset) in residuals.chunks_exact(values).zip(offsets) {
+            let mut direction = residual.to_vec();
             normalise(&mut direction);
             let code = self.codebooks.code(&direction);
-            factors.push(Factors::new(&residual, centroid, self.codebooks.values(&code), offset));
+            factors.push(Factors::new(residual, &centroid, self.codebooks.values(&code), offset));
             codes.push(code);
         }
         Ok(Codes::list(factors.into_iter(), pack(&codes)))

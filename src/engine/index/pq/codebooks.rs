@@ -41,6 +41,11 @@ impl Shape {
         fitting.unwrap_or(Self { subspaces: MULTIPLE, width: values / MULTIPLE })
     }
 
+    /// Values of all subspaces.
+    pub fn values(self) -> usize {
+        self.subspaces * self.width
+    }
+
     /// Bytes of a code.
     pub fn code_bytes(self) -> usize {
         self.subspaces / 2
@@ -48,7 +53,7 @@ impl Shape {
 
     /// Bytes of all codebooks.
     pub fn codebook_bytes(self) -> usize {
-        self.subspaces * self.width * CENTROIDS * size_of::<f32>()
+        self.values() * CENTROIDS * size_of::<f32>()
     }
 }
 
@@ -70,7 +75,7 @@ struct Book {
 impl Codebooks {
     /// Trains on residuals of length 1, one after the other.
     pub fn train(shape: Shape, residuals: &[f32]) -> Self {
-        let values = shape.subspaces * shape.width;
+        let values = shape.values();
         let train = |subspace: usize| {
             let first = subspace * shape.width;
             let pieces = residuals.chunks_exact(values).flat_map(|row| &row[first..first + shape.width]);

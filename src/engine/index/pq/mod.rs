@@ -9,6 +9,7 @@
 //! Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011; the
 //! factors that make estimates unbiased are those of [`super::codes`].
 
+mod basis;
 mod build;
 mod codebooks;
 mod scan;
@@ -18,7 +19,7 @@ mod tests;
 use bytes::Bytes;
 
 pub use self::build::{Params, build};
-use self::{codebooks::Shape, scan::Tables};
+use self::{basis::Written, codebooks::Shape, scan::Tables};
 use super::{
     Best, Cost, Effort, Request, VectorIndex, calibration,
     codes::FACTOR_BYTES,
@@ -44,11 +45,20 @@ impl Pq {
             .subquantizers
             .and_then(|subspaces| Shape::new(rotated_dimension(header.dimension), subspaces))
             .ok_or("it has no codebooks that are known")?;
-        let expected = (shape.code_bytes() + FACTOR_BYTES, shape.codebook_bytes());
+        let shared_bytes = shape.codebook_bytes() + Written::bytes(shape.values());
+        let expected = (shape.code_bytes() + FACTOR_BYTES, shared_bytes);
         if header.index != "pq" || (header.entry_bytes, header.shared_bytes) != expected {
             return Err("its lists are of another index".into());
         }
-        Ok(Self { space: lists.space(), shape, lists })
+        let index = Self { space: lists.space(), shape, lists };
+        if !index.basis().is_valid() {
+            return Err("its basis has other values than its rows".into());
+        }
+        Ok(index)
+    }
+
+    fn basis(&self) -> Written<'_> {
+        Written::new(self.shape.values(), &self.lists.shared()[self.shape.codebook_bytes()..])
     }
 
     /// The rows whose estimates are best, the best first.
@@ -59,7 +69,8 @@ impl Pq {
         cost: &mut Cost,
     ) -> Result<Vec<(f32, u32)>> {
         let placed = self.space.query(request.query.vector());
-        let tables = Tables::new(self.shape, words(self.lists.shared()), &placed);
+        let codebooks = words(&self.lists.shared()[..self.shape.codebook_bytes()]);
+        let tables = Tables::new(self.shape, codebooks, &self.basis().turn(&placed));
         candidates(&self.lists, request, &placed, &tables, breadth, cost)
     }
 }
