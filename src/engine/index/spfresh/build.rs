@@ -10,33 +10,23 @@ use crate::{
         lists::{Division, Header, Partition, Quantized, Space, encode},
     },
     error::Result,
-    types::Distance,
+    types::{Distance, SpfreshParams},
 };
-
-/// What can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Params {
-    /// Rows per list, on average.
-    pub list_rows: usize,
-    /// The share of rows that are in a second list, from 0 to 1.
-    pub closure: f32,
-    /// Bits per value of the codes: 1, 4 or 8; none: as many as a sample of the rows needs.
-    pub code_bits: Option<u8>,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { list_rows: 64, closure: 0.1, code_bits: None }
-    }
-}
 
 /// Builds an index over all rows.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
-pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+pub fn build(
+    source: &dyn VectorSource,
+    distance: Distance,
+    params: &SpfreshParams,
+    seed: u64,
+) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
-    let division = Division { list_rows: params.list_rows.max(1), closure: params.closure, seed };
+    let list_rows = (params.list_rows as usize).max(1);
+    let closure = f32::from(params.closure_percent.min(100)) / 100.0;
+    let division = Division { list_rows, closure, seed };
     let partition = Partition::build(source, &space, &division)?;
     finish(source, &space, &division, params.code_bits, &partition)
 }
@@ -68,6 +58,7 @@ pub(super) fn finish(
         code_bits: Some(code_type.bits() as u8),
         margin: f32::MAX,
         calibration: Vec::new(),
+        calibration_100: Vec::new(),
         list_rows: division.list_rows,
         closure: division.closure,
     };

@@ -22,6 +22,9 @@ use crate::{
 const QUERIES: usize = 128;
 /// Rows per answer.
 const TOP_K: usize = 10;
+const MANY: usize = 100;
+/// Rows miss so many times fewer of their best rows than queries of users do.
+const MISSES_OF_ROWS: f32 = 2.0;
 /// Efforts that are measured.
 const EFFORTS: [f32; 12] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9];
 /// The share of the best rows whose estimates are within the margin.
@@ -101,20 +104,21 @@ pub(super) fn measure(
     seed: u64,
     header: &mut Header,
 ) -> Result<()> {
-    let sampled = truth::sample(source, header.distance, QUERIES, TOP_K, seed)?;
+    let sampled = truth::sample(source, header.distance, QUERIES, MANY, seed)?;
     let mut index = Spfresh::open(draft.into()).map_err(crate::error::Error::internal)?;
     header.margin = margin(&index, source, &sampled);
     index.margin = header.margin;
     for effort in EFFORTS {
-        let recall = recall(&index, source, &sampled, Effort::new(effort))?;
-        header.calibration.push((effort, recall));
+        let recall = |top_k| recall(&index, source, &sampled, Effort::new(effort), top_k);
+        header.calibration.push((effort, recall(TOP_K)?));
+        header.calibration_100.push((effort, recall(MANY)?));
     }
     Ok(())
 }
 
 /// How far the estimates of the best rows are below their scores, but for a few.
 fn margin(index: &Spfresh, source: &dyn VectorSource, sampled: &[Sampled]) -> f32 {
-    let everything = Breadth { lists: index.lists.len(), scored: 4096 };
+    let everything = Breadth { lists: index.lists.len(), scored: 4096, wanted: 0 };
     let errors = sampled.par_iter().flat_map_iter(|sampled| {
         let admits = sampled.admits();
         let request = request(&sampled.query, source, &admits, Effort::FULL);
@@ -123,7 +127,7 @@ fn margin(index: &Spfresh, source: &dyn VectorSource, sampled: &[Sampled]) -> f3
             let estimate = candidates.iter().find(|candidate| candidate.1 == *row)?.0;
             Some((sampled.query.product_of(*score) - estimate).max(0.0))
         };
-        sampled.best.iter().filter_map(error).collect::<Vec<f32>>()
+        sampled.best.iter().take(TOP_K).filter_map(error).collect::<Vec<f32>>()
     });
     let mut errors: Vec<f32> = errors.collect();
     if errors.is_empty() {
@@ -133,13 +137,19 @@ fn margin(index: &Spfresh, source: &dyn VectorSource, sampled: &[Sampled]) -> f3
     *errors.select_nth_unstable_by(place, f32::total_cmp).1
 }
 
-fn recall(index: &Spfresh, source: &dyn VectorSource, sampled: &[Sampled], effort: Effort) -> Result<f32> {
+fn recall(
+    index: &Spfresh,
+    source: &dyn VectorSource,
+    sampled: &[Sampled],
+    effort: Effort,
+    top_k: usize,
+) -> Result<f32> {
     let recalls = sampled.par_iter().map(|sampled| {
         let admits = sampled.admits();
         let request = request(&sampled.query, source, &admits, effort);
-        let (found, _) = best_of(index, &request, TOP_K)?;
+        let (found, _) = best_of(index, &request, top_k)?;
         let found: Vec<u32> = found.iter().map(|scored| scored.row as u32).collect();
-        Ok(sampled.recall(&found))
+        Ok(sampled.recall(&found, top_k))
     });
     let recalls = recalls.collect::<Result<Vec<f32>>>()?;
     Ok(recalls.iter().sum::<f32>() / recalls.len().max(1) as f32)
@@ -154,8 +164,22 @@ fn request<'a>(
     Request { query, rows, mask: Mask::Only(admits), effort, stop: &|| false }
 }
 
-/// The least effort that is known to find the share `recall`.
-pub(super) fn effort_for(calibration: &[(f32, f32)], recall: f32) -> Effort {
+/// The least effort that is known to find the share `recall` of the best `top_k` rows.
+///
+/// Queries of users are rarely rows: measured on rows, so many more of the best have to be found
+/// (`docs/benchmarks.md` has the difference on the shared set).
+pub(super) fn effort_for(header: &Header, recall: f32, top_k: usize) -> Effort {
+    let wanted = 1.0 - (1.0 - recall) / MISSES_OF_ROWS;
+    let of = |answers: &[(f32, f32)]| interpolate(answers, wanted);
+    match top_k {
+        0..=TOP_K => of(&header.calibration),
+        // More rows lie further away.
+        _ => of(&header.calibration_100).max(of(&header.calibration)),
+    }
+}
+
+/// The least effort at which this recall was reached.
+fn interpolate(calibration: &[(f32, f32)], recall: f32) -> Effort {
     let mut below = (0.0, 0.0);
     for (effort, reached) in calibration.iter().copied() {
         if reached >= recall {

@@ -12,7 +12,7 @@ mod calibrate;
 
 use bytes::Bytes;
 
-pub use self::build::{Params, build};
+pub use self::build::build;
 use super::{
     Best, Cost, Effort, Request, VectorIndex,
     codes::{CodeQuery, CodeType, Codes},
@@ -20,7 +20,7 @@ use super::{
     rotation::rotated_dimension,
     shortlist::Shortlist,
 };
-use crate::error::Result;
+use crate::{error::Result, types::Distance};
 
 /// Factors of a code, in bytes.
 const FACTOR_BYTES: usize = 8;
@@ -40,6 +40,7 @@ pub struct Spfresh {
 struct Breadth {
     lists: usize,
     scored: usize,
+    wanted: usize,
 }
 
 impl Spfresh {
@@ -61,7 +62,7 @@ impl Spfresh {
         let effort = effort.value();
         let lists = (self.lists.len() as f32).powf(effort).ceil() as usize;
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 5.0 * effort) as usize).saturating_add(16);
-        Breadth { lists: lists.clamp(1, self.lists.len().max(1)), scored }
+        Breadth { lists: lists.clamp(1, self.lists.len().max(1)), scored, wanted: limit }
     }
 
     /// The rows whose estimates are best, at most `breadth.scored`, the best first.
@@ -71,7 +72,14 @@ impl Spfresh {
         let products = self.lists.products(&placed);
         let mut shortlist = Shortlist::new(breadth.scored);
         let mut estimates = vec![0.0; self.longest];
-        for list in self.lists.nearest(&products, breadth.lists) {
+        let nearest = self.lists.nearest(&products, breadth.lists);
+        // Where few rows are admitted, or many wanted, the nearest lists may hold too few.
+        let further = std::iter::once_with(|| self.lists.nearest(&products, self.lists.len()));
+        let further = further.flatten().skip(nearest.len());
+        for (place, list) in nearest.iter().copied().chain(further).enumerate() {
+            if place >= nearest.len() && shortlist.len() >= breadth.wanted {
+                break;
+            }
             if (request.stop)() {
                 cost.stopped = true;
                 break;
@@ -113,8 +121,16 @@ impl VectorIndex for Spfresh {
         Ok(cost)
     }
 
-    fn effort_for(&self, recall: f32) -> Effort {
-        calibrate::effort_for(&self.lists.header().calibration, recall)
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
+        calibrate::effort_for(self.lists.header(), recall, top_k)
+    }
+
+    fn distance(&self) -> Distance {
+        self.space.distance()
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        (self.lists.header().rows, self.lists.header().dimension)
     }
 
     fn resident_bytes(&self) -> u64 {
