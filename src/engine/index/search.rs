@@ -75,6 +75,11 @@ impl Effort {
         Self(if effort.is_nan() { 1.0 } else { effort.clamp(0.0, 1.0) })
     }
 
+    /// The larger one.
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
     /// From 0 to 1.
     pub fn value(self) -> f32 {
         self.0

@@ -23,6 +23,11 @@ impl Shortlist {
         Self { limit: limit.max(1), threshold: f32::NEG_INFINITY, keys: Vec::new() }
     }
 
+    /// How many rows are in it; one that came twice may count twice.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Rows with a lower estimate are certainly not among the best.
     pub(super) fn threshold(&self) -> f32 {
         self.threshold

@@ -34,10 +34,11 @@ impl Sampled {
         move |row| row != own
     }
 
-    /// The share of the best rows that these hold.
-    pub(super) fn recall(&self, found: &[u32]) -> f32 {
-        let hits = self.best.iter().filter(|(row, _)| found.contains(row)).count();
-        hits as f32 / self.best.len().max(1) as f32
+    /// The share of the best `top_k` rows that these hold.
+    pub(super) fn recall(&self, found: &[u32], top_k: usize) -> f32 {
+        let best = &self.best[..self.best.len().min(top_k)];
+        let hits = best.iter().filter(|(row, _)| found.contains(row)).count();
+        if best.is_empty() { 1.0 } else { hits as f32 / best.len() as f32 }
     }
 }
 

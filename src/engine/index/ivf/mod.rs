@@ -11,46 +11,47 @@ mod tests;
 use bytes::Bytes;
 
 use super::{
-    Best, Cost, Effort, Request, VectorIndex, VectorSource, calibration,
-    lists::{AHEAD, Breadth, Division, Header, Lists, Partition, Quantized, Space, encode, probe},
+    Best, Cost, Effort, Request, VectorIndex, VectorSource,
+    lists::{
+        AHEAD, Division, Header, Lists, Partition, Quantized, Space,
+        calibration::{self, Draft},
+        encode, probe, search,
+    },
 };
 use crate::{
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, IvfParams},
 };
 
 /// Rows per list at least, if nobody says how many.
 const MIN_LIST_ROWS: usize = 16;
 
-/// What can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Params {
-    /// Rows per list, on average; none: as many as make a search look at as many centroids as rows.
-    pub list_rows: Option<usize>,
-}
-
-impl Params {
-    fn list_rows(&self, rows: usize) -> usize {
-        self.list_rows.unwrap_or_else(|| (rows.isqrt() / 4).max(MIN_LIST_ROWS)).max(1)
-    }
-}
-
 /// Builds an index over all rows.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if a row is damaged.
-pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+pub fn build(
+    source: &dyn VectorSource,
+    distance: Distance,
+    params: &IvfParams,
+    seed: u64,
+) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
-    let division = Division { list_rows: params.list_rows(source.rows()), closure: 0.0, seed };
+    let division = Division { list_rows: list_rows(params, source.rows()), closure: 0.0, seed };
     let partition = Partition::build(source, &space, &division)?;
     let centroids = Quantized::new(&partition.clusters);
     let rest = vec![Vec::new(); partition.lists.len()];
     let mut header = Header::new("ivf", source, distance, &division, &partition, 0);
     let draft = encode(&header, &partition, &centroids, &[], &rest);
-    let index = Ivf::open(draft.into()).map_err(Error::internal)?;
-    header.calibration =
-        calibration::recalls(&index, source, &calibration::sample(source, distance, seed)?)?;
+    let mut index = Ivf::open(draft.into()).map_err(Error::internal)?;
+    calibration::measure(&mut index, source, seed, &mut header)?;
     Ok(encode(&header, &partition, &centroids, &[], &rest))
+}
+
+/// Rows per list: as many as make a search look at about as many centroids as rows, if none are given.
+fn list_rows(params: &IvfParams, rows: usize) -> usize {
+    let derived = || (rows.isqrt() / 4).max(MIN_LIST_ROWS);
+    params.list_rows.map_or_else(derived, |list_rows| list_rows as usize).max(1)
 }
 
 /// An opened index.
@@ -67,41 +68,73 @@ impl Ivf {
         if lists.header().index != "ivf" || lists.header().entry_bytes != 0 {
             return Err("its lists are of another index".into());
         }
+        if !holds_each_row_once(&lists) {
+            return Err("its lists do not hold each row once".into());
+        }
         Ok(Self { space: lists.space(), lists })
     }
 }
 
 impl VectorIndex for Ivf {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        let mut cost = Cost::default();
-        if best.limit() == 0 || self.lists.len() == 0 {
-            return Ok(cost);
-        }
-        if request.effort.is_full() {
-            return best.score_all(request);
-        }
-        let placed = self.space.query(request.query.vector());
-        let breadth = Breadth::new(&self.lists, request.effort, best.limit());
-        probe(&self.lists, request, &placed, breadth.lists, &mut cost, |list, _, cost| {
-            for (place, row) in list.rows.iter().map(|row| u32::from_le_bytes(*row)).enumerate() {
-                if let Some(ahead) = list.rows.get(place + AHEAD) {
-                    request.prefetch(u32::from_le_bytes(*ahead));
-                }
-                if request.mask.admits(row) {
-                    best.score(request, row)?;
-                    cost.scored += 1;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(cost)
+        search(&self.lists, request, best, |breadth, best, cost| {
+            let placed = self.space.query(request.query.vector());
+            probe(&self.lists, request, &placed, breadth, cost, |list, _, cost| {
+                cost.scored += score(request, list.rows, best)?;
+                Ok(cost.scored as usize)
+            })
+        })
     }
 
-    fn effort_for(&self, recall: f32) -> Effort {
-        calibration::effort_for(&self.lists.header().calibration, recall)
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
+        calibration::effort_for(self.lists.header(), recall, top_k)
+    }
+
+    fn distance(&self) -> Distance {
+        self.space.distance()
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        (self.lists.header().rows, self.lists.header().dimension)
     }
 
     fn resident_bytes(&self) -> u64 {
         self.lists.resident_bytes()
     }
+}
+
+impl Draft for Ivf {
+    fn estimates(&self, _request: &Request<'_>) -> Result<Vec<(f32, u32)>> {
+        Ok(Vec::new())
+    }
+
+    fn set_margin(&mut self, margin: f32) {
+        self.lists.set_margin(margin);
+    }
+}
+
+/// Whether each row is in one list: a search scores them as they come.
+fn holds_each_row_once(lists: &Lists) -> bool {
+    let (rows, entries) = (lists.header().rows, lists.header().entries);
+    let mut seen = vec![false; if rows == entries { rows } else { 0 }];
+    for row in (0..lists.len()).flat_map(|list| lists.list(list).rows) {
+        match seen.get_mut(u32::from_le_bytes(*row) as usize) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return false,
+        }
+    }
+    rows == entries
+}
+
+/// Scores those rows of a list that are admitted, and returns how many there were.
+fn score(request: &Request<'_>, rows: &[[u8; 4]], best: &mut Best<'_>) -> Result<u64> {
+    let admitted: Vec<u32> =
+        rows.iter().map(|row| u32::from_le_bytes(*row)).filter(|row| request.mask.admits(*row)).collect();
+    for (place, row) in admitted.iter().enumerate() {
+        if let Some(ahead) = admitted.get(place + AHEAD) {
+            request.prefetch(*ahead);
+        }
+        best.score(request, *row)?;
+    }
+    Ok(admitted.len() as u64)
 }

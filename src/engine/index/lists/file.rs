@@ -75,9 +75,12 @@ pub struct Header {
     /// below the worst score that is kept.
     #[serde(default)]
     pub margin: f32,
-    /// Efforts and the recall that they had on rows of the index.
+    /// Efforts and the share of the best 10 rows that they found for rows of the index.
     #[serde(default)]
     pub calibration: Vec<(f32, f32)>,
+    /// The same of the best 100.
+    #[serde(default)]
+    pub calibration_100: Vec<(f32, f32)>,
     /// Division parameters, for indexes that continue this one.
     pub list_rows: usize,
     /// The share of rows in a second list.
@@ -113,6 +116,7 @@ impl Header {
             subquantizers: None,
             margin: f32::MAX,
             calibration: Vec::new(),
+            calibration_100: Vec::new(),
             list_rows: division.list_rows,
             closure: division.closure,
         }

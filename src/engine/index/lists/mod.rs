@@ -4,6 +4,7 @@
 //! besides its number.
 
 mod balance;
+pub mod calibration;
 mod clusters;
 mod file;
 mod groups;
@@ -15,6 +16,6 @@ pub use self::{
     clusters::Clusters,
     file::{Header, Lists, Quantized, encode, products, words},
     partition::{Division, Partition},
-    probe::{AHEAD, Breadth, candidates, probe, rerank},
+    probe::{AHEAD, Breadth, candidates, probe, rerank, search},
     space::Space,
 };

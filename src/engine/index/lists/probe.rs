@@ -8,11 +8,13 @@ use crate::{
         codes::{Codes, Estimate},
         shortlist::Shortlist,
     },
-    error::Result,
+    error::{Error, Result},
 };
 
 /// Rows that memory is asked for ahead of the one that is scored.
 pub const AHEAD: usize = 3;
+/// Rows whose estimates are compared with their scores when an index is measured.
+const MEASURED: usize = 4096;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,25 +23,54 @@ pub struct Breadth {
     pub lists: usize,
     /// Rows that are scored exactly at most, if there are codes.
     pub scored: usize,
+    /// Rows that are to be found: as long as there are fewer, further lists are looked at.
+    pub wanted: usize,
 }
 
 impl Breadth {
     /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are.
-    pub fn new(lists: &Lists, effort: Effort, limit: usize) -> Self {
+    fn new(lists: &Lists, effort: Effort, limit: usize) -> Self {
         let effort = effort.value();
         let count = (lists.len() as f32).powf(effort).ceil() as usize;
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 5.0 * effort) as usize).saturating_add(16);
-        Self { lists: count.clamp(1, lists.len().max(1)), scored }
+        Self { lists: count.clamp(1, lists.len().max(1)), scored, wanted: limit }
     }
 
     /// All lists, and as many rows as it takes to see how good estimates are.
     pub fn to_measure(lists: &Lists) -> Self {
-        Self { lists: lists.len(), scored: 4096 }
+        Self { lists: lists.len(), scored: MEASURED, wanted: 0 }
     }
 }
 
-/// Looks at the `count` lists with the nearest centroids, the nearest first: `look` gets each with
-/// the inner product of its centroid and the query, which is `placed`.
+/// A search, but for what the type of index does: at full effort it is exact, and otherwise `look`
+/// looks at lists.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the rows are not those of the index, and what `look` says.
+pub fn search<'b>(
+    lists: &Lists,
+    request: &Request<'_>,
+    best: &mut Best<'b>,
+    look: impl FnOnce(Breadth, &mut Best<'b>, &mut Cost) -> Result<()>,
+) -> Result<Cost> {
+    let header = lists.header();
+    if (request.rows.rows(), request.rows.dimension()) != (header.rows, header.dimension) {
+        let reason = format!("it is over {} rows, not {}", header.rows, request.rows.rows());
+        return Err(Error::Corrupt { object: "an index".into(), reason });
+    }
+    let mut cost = Cost::default();
+    if best.limit() == 0 {
+        return Ok(cost);
+    }
+    if request.effort.is_full() || lists.len() == 0 {
+        return best.score_all(request);
+    }
+    look(Breadth::new(lists, request.effort, best.limit()), best, &mut cost)?;
+    Ok(cost)
+}
+
+/// Looks at the lists with the nearest centroids, the nearest first: `look` gets each with the inner
+/// product of its centroid and the query, which is `placed`, and says how many rows there are by then.
 ///
 /// # Errors
 /// Those of `look`.
@@ -47,30 +78,34 @@ pub fn probe(
     lists: &Lists,
     request: &Request<'_>,
     placed: &[f32],
-    count: usize,
+    breadth: Breadth,
     cost: &mut Cost,
-    mut look: impl FnMut(List<'_>, f32, &mut Cost) -> Result<()>,
+    mut look: impl FnMut(List<'_>, f32, &mut Cost) -> Result<usize>,
 ) -> Result<()> {
     let products = lists.products(placed);
-    let nearest = lists.nearest(&products, count);
-    for (place, list) in nearest.iter().enumerate() {
+    let nearest = lists.nearest(&products, breadth.lists);
+    // Where few rows are admitted, or many wanted, the nearest lists may hold too few.
+    let further = std::iter::once_with(|| lists.nearest(&products, lists.len()));
+    let further = further.flatten().skip(nearest.len());
+    let mut found = 0;
+    for (place, list) in nearest.iter().copied().chain(further).enumerate() {
+        if place >= nearest.len() && found >= breadth.wanted {
+            break;
+        }
         if (request.stop)() {
             cost.stopped = true;
             break;
         }
-        cost.visited += 1;
         if let Some(next) = nearest.get(place + 1) {
             lists.prefetch(*next as usize);
         }
-        look(lists.list(*list as usize), products[*list as usize], cost)?;
+        cost.visited += 1;
+        found = look(lists.list(list as usize), products[list as usize], cost)?;
     }
     Ok(())
 }
 
-/// The rows of the nearest lists whose estimates are best, at most `breadth.scored`, the best first.
-///
-/// # Errors
-/// None of its own.
+/// The rows whose estimates are best, at most `breadth.scored`, the best first.
 pub fn candidates(
     lists: &Lists,
     request: &Request<'_>,
@@ -81,14 +116,14 @@ pub fn candidates(
 ) -> Result<Vec<(f32, u32)>> {
     let mut shortlist = Shortlist::new(breadth.scored);
     let mut estimates = vec![0.0; lists.longest()];
-    probe(lists, request, placed, breadth.lists, cost, |list, base, cost| {
+    probe(lists, request, placed, breadth, cost, |list, base, cost| {
         let estimates = &mut estimates[..list.rows.len()];
         cost.estimated += estimates.len() as u64;
         let codes = Codes::of_list(list.rest, list.rows.len());
         if query.estimate(&codes, base, estimates) >= shortlist.threshold() {
             shortlist.offer(&request.mask, estimates, list.rows);
         }
-        Ok(())
+        Ok(shortlist.len())
     })?;
     Ok(shortlist.finish())
 }

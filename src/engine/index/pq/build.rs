@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{
     engine::index::{
-        Cost, VectorSource, calibration,
+        VectorSource,
         codes::{Codes, FACTOR_BYTES, Factors},
-        lists::{Breadth, Division, Header, Partition, Quantized, Space, encode},
+        lists::{Division, Header, Partition, Quantized, Space, calibration, encode},
         random::Numbers,
     },
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, PqParams},
 };
 
 /// Residuals that codebooks are trained on: a few hundred for each of the sixteen centroids.
@@ -24,33 +24,16 @@ const SAMPLED: usize = 8 << 10;
 /// Values of a subspace, if nobody says how many subspaces there are.
 const WIDTH: usize = 4;
 
-/// What can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Params {
-    /// Rows per list, on average.
-    pub list_rows: usize,
-    /// Subspaces, each half a byte of a code; none: a fourth of the dimension. Rounded down to a
-    /// multiple of 4 that divides the dimension (itself rounded up to a multiple of 64), from 4 to
-    /// 1024.
-    pub subquantizers: Option<usize>,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { list_rows: 128, subquantizers: None }
-    }
-}
-
 /// Builds an index over all rows.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if a row is damaged.
-pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, seed: u64) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
-    let division = Division { list_rows: params.list_rows.max(1), closure: 0.0, seed };
+    let division = Division { list_rows: (params.list_rows as usize).max(1), closure: 0.0, seed };
     let partition = Partition::build(source, &space, &division)?;
     let centroids = Quantized::new(&partition.clusters);
-    let subspaces = params.subquantizers.unwrap_or(space.dimension() / WIDTH);
+    let subspaces = params.subquantizers.map_or(space.dimension() / WIDTH, |wanted| wanted as usize);
     let shape = Shape::nearest(space.dimension(), subspaces);
     let coder = Coder::train(source, &space, shape, &centroids, &partition, seed)?;
     let rest = (0..partition.lists.len())
@@ -64,13 +47,7 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, see
     header.shared_bytes = shared.len();
     let draft = encode(&header, &partition, &centroids, &shared, &rest);
     let mut index = Pq::open(draft.into()).map_err(Error::internal)?;
-    let sampled = calibration::sample(source, distance, seed)?;
-    let everything = Breadth::to_measure(&index.lists);
-    header.margin = calibration::margin(source, &sampled, |request| {
-        index.candidates(request, everything, &mut Cost::default()).unwrap_or_default()
-    });
-    index.lists.set_margin(header.margin);
-    header.calibration = calibration::recalls(&index, source, &sampled)?;
+    calibration::measure(&mut index, source, seed, &mut header)?;
     Ok(encode(&header, &partition, &centroids, &shared, &rest))
 }
 

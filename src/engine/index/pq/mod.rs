@@ -18,15 +18,15 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use self::build::{Params, build};
+pub use self::build::build;
 use self::{basis::Written, codebooks::Shape, scan::Tables};
 use super::{
-    Best, Cost, Effort, Request, VectorIndex, calibration,
+    Best, Cost, Effort, Request, VectorIndex,
     codes::FACTOR_BYTES,
-    lists::{Breadth, Lists, Space, candidates, rerank, words},
+    lists::{Breadth, Lists, Space, calibration::{self, Draft}, candidates, rerank, search, words},
     rotation::rotated_dimension,
 };
-use crate::error::Result;
+use crate::{error::Result, types::Distance};
 
 /// An opened index.
 #[derive(Debug)]
@@ -77,24 +77,35 @@ impl Pq {
 
 impl VectorIndex for Pq {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        let mut cost = Cost::default();
-        if best.limit() == 0 || self.lists.len() == 0 {
-            return Ok(cost);
-        }
-        if request.effort.is_full() {
-            return best.score_all(request);
-        }
-        let breadth = Breadth::new(&self.lists, request.effort, best.limit());
-        let candidates = self.candidates(request, breadth, &mut cost)?;
-        rerank(request, &candidates, self.lists.header().margin, best, &mut cost)?;
-        Ok(cost)
+        search(&self.lists, request, best, |breadth, best, cost| {
+            let candidates = self.candidates(request, breadth, cost)?;
+            rerank(request, &candidates, self.lists.header().margin, best, cost)
+        })
     }
 
-    fn effort_for(&self, recall: f32) -> Effort {
-        calibration::effort_for(&self.lists.header().calibration, recall)
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
+        calibration::effort_for(self.lists.header(), recall, top_k)
+    }
+
+    fn distance(&self) -> Distance {
+        self.space.distance()
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        (self.lists.header().rows, self.lists.header().dimension)
     }
 
     fn resident_bytes(&self) -> u64 {
         self.lists.resident_bytes()
+    }
+}
+
+impl Draft for Pq {
+    fn estimates(&self, request: &Request<'_>) -> Result<Vec<(f32, u32)>> {
+        self.candidates(request, Breadth::to_measure(&self.lists), &mut Cost::default())
+    }
+
+    fn set_margin(&mut self, margin: f32) {
+        self.lists.set_margin(margin);
     }
 }

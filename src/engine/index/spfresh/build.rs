@@ -5,38 +5,28 @@ use rayon::prelude::*;
 use super::{Spfresh, choice};
 use crate::{
     engine::index::{
-        Cost, VectorSource, calibration,
+        VectorSource,
         codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack},
-        lists::{Breadth, Division, Header, Partition, Quantized, Space, encode},
+        lists::{Division, Header, Partition, Quantized, Space, calibration, encode},
     },
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, SpfreshParams},
 };
-
-/// What can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Params {
-    /// Rows per list, on average.
-    pub list_rows: usize,
-    /// The share of rows that are in a second list, from 0 to 1.
-    pub closure: f32,
-    /// Bits per value of the codes: 1, 4 or 8; none: as many as a sample of the rows needs.
-    pub code_bits: Option<u8>,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { list_rows: 64, closure: 0.1, code_bits: None }
-    }
-}
 
 /// Builds an index over all rows.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
-pub fn build(source: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+pub fn build(
+    source: &dyn VectorSource,
+    distance: Distance,
+    params: &SpfreshParams,
+    seed: u64,
+) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
-    let division = Division { list_rows: params.list_rows.max(1), closure: params.closure, seed };
+    let list_rows = (params.list_rows as usize).max(1);
+    let closure = f32::from(params.closure_percent.min(100)) / 100.0;
+    let division = Division { list_rows, closure, seed };
     let partition = Partition::build(source, &space, &division)?;
     finish(source, &space, &division, params.code_bits, &partition)
 }
@@ -62,13 +52,7 @@ pub(super) fn finish(
     header.code_bits = Some(code_type.bits() as u8);
     let draft = encode(&header, partition, &centroids, &[], &rest);
     let mut index = Spfresh::open(draft.into()).map_err(Error::internal)?;
-    let sampled = calibration::sample(source, space.distance(), division.seed)?;
-    let everything = Breadth::to_measure(&index.lists);
-    header.margin = calibration::margin(source, &sampled, |request| {
-        index.candidates(request, everything, &mut Cost::default()).unwrap_or_default()
-    });
-    index.lists.set_margin(header.margin);
-    header.calibration = calibration::recalls(&index, source, &sampled)?;
+    calibration::measure(&mut index, source, division.seed, &mut header)?;
     Ok(encode(&header, partition, &centroids, &[], &rest))
 }
 

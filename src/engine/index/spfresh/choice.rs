@@ -9,9 +9,9 @@ use super::build::Coder;
 use crate::{
     engine::index::{
         Query,
-        calibration::TOP_K,
         codes::{CodeQuery, CodeType, Coded, Codes, Estimate, pack},
         flat,
+        lists::calibration::TOP_K,
         random::Numbers,
     },
     error::Result,

@@ -1,0 +1,133 @@
+//! What is measured when an index of lists is built: how far estimates are off, and which effort finds
+//! which share of the best rows.
+//!
+//! Rows of the segment stand in for queries; each is kept out of its own answer.
+
+use rayon::prelude::*;
+
+use super::file::Header;
+use crate::{
+    engine::index::{
+        Effort, Mask, Query, Request, VectorIndex, VectorSource, best_of,
+        truth::{self, Sampled},
+    },
+    error::Result,
+};
+
+/// Rows that stand in for queries.
+const QUERIES: usize = 128;
+/// Rows per answer.
+pub const TOP_K: usize = 10;
+const MANY: usize = 100;
+/// Rows miss so many times fewer of their best rows than queries of users do.
+const MISSES_OF_ROWS: f32 = 2.0;
+/// Efforts that are measured.
+const EFFORTS: [f32; 12] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9];
+/// The share of the best rows whose estimates are within the margin.
+const WITHIN_MARGIN: f32 = 0.998;
+
+/// An index of lists, opened to be measured.
+pub trait Draft: VectorIndex {
+    /// The rows with the best estimates in all lists, some thousand; none if nothing is estimated.
+    ///
+    /// # Errors
+    /// As [`VectorIndex::search`].
+    fn estimates(&self, request: &Request<'_>) -> Result<Vec<(f32, u32)>>;
+
+    /// Replaces [`Header::margin`].
+    fn set_margin(&mut self, margin: f32);
+}
+
+/// Measures an index and notes in the header what it is like.
+///
+/// # Errors
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
+pub fn measure(
+    index: &mut impl Draft,
+    source: &dyn VectorSource,
+    seed: u64,
+    header: &mut Header,
+) -> Result<()> {
+    let sampled = truth::sample(source, header.distance, QUERIES, MANY, seed)?;
+    header.margin = margin(index, source, &sampled)?;
+    index.set_margin(header.margin);
+    for effort in EFFORTS {
+        let recall = |top_k| recall(index, source, &sampled, Effort::new(effort), top_k);
+        header.calibration.push((effort, recall(TOP_K)?));
+        header.calibration_100.push((effort, recall(MANY)?));
+    }
+    Ok(())
+}
+
+/// How far the estimates of the best rows are below their scores, but for a few.
+fn margin(index: &impl Draft, source: &dyn VectorSource, sampled: &[Sampled]) -> Result<f32> {
+    let errors = sampled.par_iter().map(|sampled| {
+        let admits = sampled.admits();
+        let estimates = index.estimates(&request(&sampled.query, source, &admits, Effort::FULL))?;
+        let error = |(row, score): &(u32, f32)| {
+            let estimate = estimates.iter().find(|estimate| estimate.1 == *row)?.0;
+            Some((sampled.query.product_of(*score) - estimate).max(0.0))
+        };
+        Ok(sampled.best.iter().take(TOP_K).filter_map(error).collect::<Vec<f32>>())
+    });
+    let mut errors: Vec<f32> = errors.collect::<Result<Vec<_>>>()?.concat();
+    if errors.is_empty() {
+        return Ok(f32::MAX);
+    }
+    let place = ((errors.len() - 1) as f32 * WITHIN_MARGIN) as usize;
+    Ok(*errors.select_nth_unstable_by(place, f32::total_cmp).1)
+}
+
+fn recall(
+    index: &impl Draft,
+    source: &dyn VectorSource,
+    sampled: &[Sampled],
+    effort: Effort,
+    top_k: usize,
+) -> Result<f32> {
+    let recalls = sampled.par_iter().map(|sampled| {
+        let admits = sampled.admits();
+        let request = request(&sampled.query, source, &admits, effort);
+        let (found, _) = best_of(index, &request, top_k)?;
+        let found: Vec<u32> = found.iter().map(|scored| scored.row as u32).collect();
+        Ok(sampled.recall(&found, top_k))
+    });
+    let recalls = recalls.collect::<Result<Vec<f32>>>()?;
+    Ok(recalls.iter().sum::<f32>() / recalls.len().max(1) as f32)
+}
+
+fn request<'a>(
+    query: &'a Query,
+    rows: &'a dyn VectorSource,
+    admits: &'a (dyn Fn(u32) -> bool + Sync),
+    effort: Effort,
+) -> Request<'a> {
+    Request { query, rows, mask: Mask::Only(admits), effort, stop: &|| false }
+}
+
+/// The least effort that is known to find the share `recall` of the best `top_k` rows.
+///
+/// Queries of users are rarely rows: measured on rows, so many more of the best have to be found
+/// (`docs/benchmarks.md` has the difference on the shared set).
+pub fn effort_for(header: &Header, recall: f32, top_k: usize) -> Effort {
+    let wanted = 1.0 - (1.0 - recall) / MISSES_OF_ROWS;
+    let of = |answers: &[(f32, f32)]| interpolate(answers, wanted);
+    match top_k {
+        0..=TOP_K => of(&header.calibration),
+        // More rows lie further away.
+        _ => of(&header.calibration_100).max(of(&header.calibration)),
+    }
+}
+
+/// The least effort at which this recall was reached.
+fn interpolate(calibration: &[(f32, f32)], recall: f32) -> Effort {
+    let mut below = (0.0, 0.0);
+    for (effort, reached) in calibration.iter().copied() {
+        if reached >= recall {
+            let share = if reached > below.1 { (recall - below.1) / (reached - below.1) } else { 1.0 };
+            return Effort::new(below.0 + (effort - below.0) * share.max(0.0));
+        }
+        below = (effort, reached.max(below.1));
+    }
+    Effort::FULL
+}

@@ -1,0 +1,81 @@
+//! Indexes that the server builds and keeps: the type, and what can be chosen of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::IndexType;
+
+/// A managed index and its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum IndexSpec {
+    /// Lists of rows in full.
+    Ivf(IvfParams),
+    /// Lists of rows by product quantisation.
+    Pq(PqParams),
+    /// Balanced lists of quantised rows.
+    Spfresh(SpfreshParams),
+}
+
+/// The parameters of `ivf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IvfParams {
+    /// Rows per list, on average. Null: a fourth of the root of the number of rows.
+    #[schema(value_type = Option<u32>, minimum = 8, maximum = 4096)]
+    pub list_rows: Option<u32>,
+}
+
+/// The parameters of `pq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PqParams {
+    /// Rows per list, on average.
+    #[schema(minimum = 8, maximum = 4096, default = 128)]
+    pub list_rows: u32,
+    /// Pieces of a vector, each of which is half a byte of a code: rounded down to a multiple of 4 that
+    /// divides the dimension (itself rounded up to a multiple of 64). Null: a fourth of the dimension.
+    #[schema(value_type = Option<u32>, minimum = 4, maximum = 1024)]
+    pub subquantizers: Option<u32>,
+}
+
+impl Default for PqParams {
+    fn default() -> Self {
+        Self { list_rows: 128, subquantizers: None }
+    }
+}
+
+/// The parameters of `spfresh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpfreshParams {
+    /// Rows per list, on average.
+    #[schema(minimum = 8, maximum = 4096, default = 64)]
+    pub list_rows: u32,
+    /// So many rows of a hundred, those nearest to a border, are in a second list as well.
+    #[schema(minimum = 0, maximum = 100, default = 10)]
+    pub closure_percent: u8,
+    /// Bits per value of the codes: 1, 4 or 8. Null: as many as a sample of the rows needs.
+    #[schema(value_type = Option<u8>)]
+    pub code_bits: Option<u8>,
+}
+
+impl Default for SpfreshParams {
+    fn default() -> Self {
+        Self { list_rows: 64, closure_percent: 10, code_bits: None }
+    }
+}
+
+impl IndexSpec {
+    /// What a namespace has that was not told otherwise.
+    pub const AUTO: Self =
+        Self::Spfresh(SpfreshParams { list_rows: 64, closure_percent: 10, code_bits: None });
+
+    /// Its type.
+    pub fn index_type(&self) -> IndexType {
+        match self {
+            Self::Ivf(_) => IndexType::Ivf,
+            Self::Pq(_) => IndexType::Pq,
+            Self::Spfresh(_) => IndexType::Spfresh,
+        }
+    }
+}
