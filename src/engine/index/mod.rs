@@ -15,8 +15,8 @@
 
 mod codes;
 pub mod flat;
-pub mod kernel;
 pub mod ivf;
+pub mod kernel;
 mod lists;
 pub mod pq;
 mod random;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::{
     VectorSource, flat,
     kernel::prefetch,
+    random::Numbers,
     top::{Scored, Tie, TopK},
 };
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
 
 /// Rows that are scored before the search asks whether it should stop.
 const ROWS_BETWEEN_STOPS: u32 = 1024;
+
+/// Rows that are asked how many a mask admits.
+const ASKED: usize = 64;
 
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
@@ -121,6 +125,16 @@ impl Mask<'_> {
             Self::Bits(words) => words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1),
             Self::Only(admits) => admits(row),
         }
+    }
+
+    /// About which share of so many rows may be returned, more than 0: some of them are asked.
+    pub(super) fn share(&self, rows: usize) -> f32 {
+        if matches!(self, Self::All) || rows == 0 {
+            return 1.0;
+        }
+        let mut numbers = Numbers::new(rows as u64);
+        let admitted = (0..ASKED).filter(|_| self.admits(numbers.below(rows) as u32)).count();
+        (admitted + 1) as f32 / (ASKED + 1) as f32
     }
 }
 

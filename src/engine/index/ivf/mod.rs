@@ -5,9 +5,6 @@
 //! Neighbor Search", TPAMI 2011, IV). So a row that is looked at has its true score, the index takes a
 //! few bytes a row, and a search reads many times what it returns.
 
-#[cfg(test)]
-mod tests;
-
 use bytes::Bytes;
 
 use super::{

@@ -75,7 +75,8 @@ fn margin(index: &impl Draft, source: &dyn VectorSource, sampled: &[Sampled]) ->
         return Ok(f32::MAX);
     }
     let place = ((errors.len() - 1) as f32 * WITHIN_MARGIN) as usize;
-    Ok(*errors.select_nth_unstable_by(place, f32::total_cmp).1)
+    let margin = *errors.select_nth_unstable_by(place, f32::total_cmp).1;
+    Ok(if margin.is_finite() { margin } else { f32::MAX })
 }
 
 fn recall(

@@ -11,6 +11,8 @@ mod groups;
 mod partition;
 mod probe;
 mod space;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     clusters::Clusters,

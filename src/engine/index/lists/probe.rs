@@ -4,7 +4,7 @@
 use super::file::{List, Lists};
 use crate::{
     engine::index::{
-        Best, Cost, Effort, Request,
+        Best, Cost, Request,
         codes::{Codes, Estimate},
         shortlist::Shortlist,
     },
@@ -13,6 +13,9 @@ use crate::{
 
 /// Rows that memory is asked for ahead of the one that is scored.
 pub const AHEAD: usize = 3;
+/// Of half the rows, the best are in so many times (as a power of two) more lists: twice as many would
+/// hold as many rows, but what is nearest lies closer together than what comes next.
+const SPREAD: f32 = 2.0;
 /// Rows whose estimates are compared with their scores when an index is measured.
 const MEASURED: usize = 4096;
 
@@ -28,12 +31,19 @@ pub struct Breadth {
 }
 
 impl Breadth {
-    /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are.
-    fn new(lists: &Lists, effort: Effort, limit: usize) -> Self {
-        let effort = effort.value();
-        let count = (lists.len() as f32).powf(effort).ceil() as usize;
+    /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are; if only some
+    /// rows are admitted, at more lists, since the best of few rows lie further away.
+    fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
+        let effort = request.effort.value();
+        let count = (lists.len() as f32).powf(effort) / request.mask.share(lists.header().rows).powf(SPREAD);
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 5.0 * effort) as usize).saturating_add(16);
-        Self { lists: count.clamp(1, lists.len().max(1)), scored, wanted: limit }
+        // A row that is in two lists is found twice.
+        let times = if lists.header().entries > lists.header().rows { 2 } else { 1 };
+        Self {
+            lists: (count.ceil() as usize).clamp(1, lists.len().max(1)),
+            scored,
+            wanted: limit.saturating_mul(times),
+        }
     }
 
     /// All lists, and as many rows as it takes to see how good estimates are.
@@ -65,7 +75,7 @@ pub fn search<'b>(
     if request.effort.is_full() || lists.len() == 0 {
         return best.score_all(request);
     }
-    look(Breadth::new(lists, request.effort, best.limit()), best, &mut cost)?;
+    look(Breadth::new(lists, request, best.limit()), best, &mut cost)?;
     Ok(cost)
 }
 

@@ -56,7 +56,8 @@ impl Basis {
         let blocks = (0..values / block).into_par_iter().map(|index| {
             let mut covariance = covariance(residuals, values, index * block, block);
             let components = diagonalise(&mut covariance, block);
-            let variances: Vec<f32> = covariance.chunks_exact(block).map(|row| dot(row, row).sqrt()).collect();
+            let variances: Vec<f32> =
+                covariance.chunks_exact(block).map(|row| dot(row, row).sqrt()).collect();
             (components, variances)
         });
         let (components, variances): (Vec<_>, Vec<_>) = blocks.unzip();
@@ -238,14 +239,15 @@ mod tests {
         let mut numbers = Numbers::new(5);
         let mut number = move || numbers.below(2001) as f32 / 1000.0 - 1.0;
         let hidden: Vec<f32> = (0..8 * values).map(|_| number()).collect();
-        let row = |_| -> Vec<f32> {
+        let mut row = || -> Vec<f32> {
             let strengths: Vec<f32> = (0..8).map(|place| number() / (place + 1) as f32).collect();
-            let value = |value: usize| {
-                strengths.iter().zip(hidden.chunks(values)).map(|(strength, hidden)| strength * hidden[value])
+            let value = |value: usize| -> f32 {
+                let parts = strengths.iter().zip(hidden.chunks(values));
+                parts.map(|(strength, hidden)| strength * hidden[value]).sum()
             };
-            (0..values).map(|place| value(place).sum::<f32>() + number() / 100.0).collect()
+            (0..values).map(|place| value(place) + number() / 100.0).collect()
         };
-        (0..count).flat_map(row).collect()
+        (0..count).flat_map(|_| row()).collect()
     }
 
     #[test]

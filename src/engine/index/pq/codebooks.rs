@@ -37,7 +37,8 @@ impl Shape {
     /// The most subspaces that divide the values, of those that are not more than wanted.
     pub fn nearest(values: usize, wanted: usize) -> Self {
         // Values are a multiple of 64, so four always divides them.
-        let fitting = (MULTIPLE..=wanted.min(MAX_SUBSPACES)).rev().find_map(|subspaces| Self::new(values, subspaces));
+        let fitting =
+            (MULTIPLE..=wanted.min(MAX_SUBSPACES)).rev().find_map(|subspaces| Self::new(values, subspaces));
         fitting.unwrap_or(Self { subspaces: MULTIPLE, width: values / MULTIPLE })
     }
 

@@ -13,8 +13,6 @@ mod basis;
 mod build;
 mod codebooks;
 mod scan;
-#[cfg(test)]
-mod tests;
 
 use bytes::Bytes;
 
@@ -23,7 +21,11 @@ use self::{basis::Written, codebooks::Shape, scan::Tables};
 use super::{
     Best, Cost, Effort, Request, VectorIndex,
     codes::FACTOR_BYTES,
-    lists::{Breadth, Lists, Space, calibration::{self, Draft}, candidates, rerank, search, words},
+    lists::{
+        Breadth, Lists, Space,
+        calibration::{self, Draft},
+        candidates, rerank, search, words,
+    },
     rotation::rotated_dimension,
 };
 use crate::{error::Result, types::Distance};

@@ -16,7 +16,11 @@ pub use self::build::build;
 use super::{
     Best, Cost, Effort, Request, VectorIndex,
     codes::{CodeQuery, CodeType, FACTOR_BYTES},
-    lists::{Breadth, Lists, Space, calibration::{self, Draft}, candidates, rerank, search},
+    lists::{
+        Breadth, Lists, Space,
+        calibration::{self, Draft},
+        candidates, rerank, search,
+    },
     rotation::rotated_dimension,
 };
 use crate::{error::Result, types::Distance};

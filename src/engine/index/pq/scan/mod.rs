@@ -58,7 +58,8 @@ impl Tables {
             if widest > 0.0 && widest.is_finite() { (widest / LEVELS, LEVELS / widest) } else { (0.0, 0.0) };
         let table = |products: &[f32; CENTROIDS]| {
             let least = least(products);
-            products.map(|product| ((product - least) * inverse).round().clamp(0.0, LEVELS) as u8)
+            // Rounds, as nothing is negative; a library call for each would take longer than the scan.
+            products.map(|product| ((product - least) * inverse + 0.5).min(LEVELS) as u8)
         };
         let columns = products.as_chunks::<2>().0.iter().map(|pair| [table(&pair[0]), table(&pair[1])]);
         Self { columns: columns.collect(), step, bias: products.iter().map(least).sum() }
@@ -135,7 +136,9 @@ unsafe fn estimate_with<L: Lookup>(
         unsafe { L::sums(&tables.columns, codes, estimates.len(), &mut sums) };
         finish(tables, base, &sums, scales, adds, estimates, &mut largest);
     }
-    largest.into_iter().fold(f32::NEG_INFINITY, |largest, other| if other > largest { other } else { largest })
+    largest
+        .into_iter()
+        .fold(f32::NEG_INFINITY, |largest, other| if other > largest { other } else { largest })
 }
 
 /// Makes estimates of the sums of a block.
