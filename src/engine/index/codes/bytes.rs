@@ -6,6 +6,9 @@
 
 use super::Coded;
 
+/// Codes that are multiplied together.
+const TOGETHER: usize = 4;
+
 /// A query of a signed byte per value.
 #[derive(Debug, Clone)]
 pub(in crate::engine::index) struct Query {
@@ -27,9 +30,19 @@ impl Query {
     /// The inner products of the query with the codes of a list, a byte per value.
     pub(super) fn sums(&self, codes: &[u8], sums: &mut [f32]) {
         assert_eq!(codes.len(), sums.len() * self.levels.len(), "a code for each row");
-        for (code, sum) in codes.chunks_exact(self.levels.len()).zip(sums) {
-            *sum = (product(code, &self.levels) - 128 * self.sum) as f32 * self.step;
+        let rows = codes.chunks_exact(TOGETHER * self.levels.len());
+        let rest = rows.remainder().chunks_exact(self.levels.len());
+        let (whole, last) = sums.as_chunks_mut::<TOGETHER>();
+        for (codes, sums) in rows.zip(whole) {
+            *sums = products(codes, &self.levels).map(|product| self.sum_of(product));
         }
+        for (code, sum) in rest.zip(last) {
+            *sum = self.sum_of(product(code, &self.levels));
+        }
+    }
+
+    fn sum_of(&self, product: i32) -> f32 {
+        (product - 128 * self.sum) as f32 * self.step
     }
 
     /// The same, half a byte per value.
@@ -107,20 +120,43 @@ fn halves_anywhere(code: &[u8], first: &[i8], second: &[i8]) -> i32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn product_vnni(code: &[u8], levels: &[i8]) -> i32 {
+    products_vnni::<1>(code, levels)[0]
+}
+
+/// The products of `N` codes, one after the other, each as long as the levels.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn products_vnni<const N: usize>(codes: &[u8], levels: &[i8]) -> [i32; N] {
     use std::arch::x86_64::*;
-    let mut sum = _mm512_setzero_si512();
-    for (code, levels) in code.chunks(64).zip(levels.chunks(64)) {
-        let mask = u64::MAX >> (64 - code.len().min(levels.len()));
-        // SAFETY: the mask has as many bits as both have bytes.
-        let (code, levels) = unsafe {
-            (
-                _mm512_maskz_loadu_epi8(mask, code.as_ptr().cast()),
-                _mm512_maskz_loadu_epi8(mask, levels.as_ptr()),
-            )
-        };
-        sum = _mm512_dpbusd_epi32(sum, code, levels);
+    assert_eq!(codes.len(), N * levels.len(), "whole codes");
+    let mut sums = [_mm512_setzero_si512(); N];
+    for first in (0..levels.len()).step_by(64) {
+        let mask = u64::MAX >> (64 - (levels.len() - first).min(64));
+        // SAFETY: the mask has as many bits as there are levels from `first` on, at most 64.
+        let part = unsafe { _mm512_maskz_loadu_epi8(mask, levels.as_ptr().add(first)) };
+        for (row, sum) in sums.iter_mut().enumerate() {
+            let start = row * levels.len() + first;
+            // SAFETY: each of `N` codes has as many bytes as there are levels.
+            let code = unsafe { _mm512_maskz_loadu_epi8(mask, codes.as_ptr().add(start).cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, code, part);
+        }
     }
-    _mm512_reduce_add_epi32(sum)
+    sums.map(|sum| _mm512_reduce_add_epi32(sum))
+}
+
+/// The products of some codes, one after the other.
+fn products(codes: &[u8], levels: &[i8]) -> [i32; TOGETHER] {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw") {
+        // SAFETY: the processor has these instructions.
+        return unsafe { products_vnni(codes, levels) };
+    }
+    let mut products = [0; TOGETHER];
+    for (place, code) in codes.chunks_exact(levels.len()).enumerate() {
+        products[place] = product(code, levels);
+    }
+    products
 }
 
 #[cfg(target_arch = "x86_64")]
