@@ -20,7 +20,8 @@ pub enum IndexSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IvfParams {
-    /// Rows per list, on average. Null: a fourth of the root of the number of rows.
+    /// Rows per list, on average. Null: a tenth of the root of the number of rows,
+    /// at least 16.
     #[schema(value_type = Option<u32>, minimum = 8, maximum = 4096)]
     pub list_rows: Option<u32>,
 }

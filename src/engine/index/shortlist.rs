@@ -56,9 +56,9 @@ impl Shortlist {
 
     /// The rows, each once, with their estimates: the best first, equal ones in order.
     pub(super) fn finish(mut self) -> Vec<(f32, u32)> {
-        self.keys.sort_unstable_by_key(|key| (*key as u32, *key >> 32));
-        self.keys.dedup_by_key(|key| *key as u32);
         self.keys.sort_unstable();
+        let mut rows = Rows::of(self.keys.len());
+        self.keys.retain(|key| rows.insert(*key as u32));
         self.keys.truncate(self.limit);
         self.keys.iter().map(|key| (ascending((key >> 32) as u32), *key as u32)).collect()
     }
@@ -70,6 +70,32 @@ impl Shortlist {
         let (_, worst, _) = self.keys.select_nth_unstable(self.limit - 1);
         self.threshold = ascending((*worst >> 32) as u32);
         self.keys.truncate(self.limit);
+    }
+}
+
+/// A set of rows: an open table, half of it empty, where a row is looked for from a place on that its
+/// number says.
+struct Rows(Vec<Option<u32>>);
+
+impl Rows {
+    /// For so many rows at most.
+    fn of(count: usize) -> Self {
+        Self(vec![None; (2 * count).next_power_of_two()])
+    }
+
+    /// Adds a row, and says whether it is new.
+    fn insert(&mut self, row: u32) -> bool {
+        let mask = self.0.len() - 1;
+        // Fibonacci hashing (Knuth, TAOCP 3, 6.4): rows of a list are near each other.
+        let mut place = (u64::from(row).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask;
+        loop {
+            match self.0[place] {
+                None => break self.0[place] = Some(row),
+                Some(other) if other == row => return false,
+                Some(_) => place = (place + 1) & mask,
+            }
+        }
+        true
     }
 }
 

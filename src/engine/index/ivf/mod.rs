@@ -45,9 +45,10 @@ pub fn build(
     Ok(encode(&header, &partition, &centroids, &[], &rest))
 }
 
-/// Rows per list: as many as make a search look at about as many centroids as rows, if none are given.
+/// Rows per list. If none are given, a tenth of the root of the number of rows: a centroid costs a
+/// small part of what a row costs, which lies elsewhere in memory.
 fn list_rows(params: &IvfParams, rows: usize) -> usize {
-    let derived = || (rows.isqrt() / 4).max(MIN_LIST_ROWS);
+    let derived = || (rows.isqrt() / 10).max(MIN_LIST_ROWS);
     params.list_rows.map_or_else(derived, |list_rows| list_rows as usize).max(1)
 }
 

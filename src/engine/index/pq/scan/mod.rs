@@ -51,19 +51,34 @@ impl Tables {
         assert!(codebooks.len() == placed.len() * CENTROIDS, "centroids for each value");
         let books = codebooks.chunks_exact(shape.width * CENTROIDS).zip(placed.chunks_exact(shape.width));
         let products: Vec<[f32; CENTROIDS]> = books.map(|(book, piece)| products(book, piece)).collect();
-        let least = |products: &[f32; CENTROIDS]| products.iter().copied().fold(f32::INFINITY, f32::min);
-        let most = |products: &[f32; CENTROIDS]| products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let widest = products.iter().map(|products| most(products) - least(products)).fold(0.0, f32::max);
+        let ranges: Vec<(f32, f32)> = products.iter().map(range).collect();
+        let widest = ranges.iter().map(|(least, most)| most - least).fold(0.0, f32::max);
         let (step, inverse) =
             if widest > 0.0 && widest.is_finite() { (widest / LEVELS, LEVELS / widest) } else { (0.0, 0.0) };
-        let table = |products: &[f32; CENTROIDS]| {
-            let least = least(products);
-            // Rounds, as nothing is negative; a library call for each would take longer than the scan.
-            products.map(|product| ((product - least) * inverse + 0.5).min(LEVELS) as u8)
-        };
-        let columns = products.as_chunks::<2>().0.iter().map(|pair| [table(&pair[0]), table(&pair[1])]);
-        Self { columns: columns.collect(), step, bias: products.iter().map(least).sum() }
+        // Rounds, as nothing is negative; a library call for each would take longer than the scan.
+        let level = |product: f32, least: f32| ((product - least) * inverse + 0.5).min(LEVELS) as u8;
+        let mut columns = vec![[[0; CENTROIDS]; 2]; shape.code_bytes()];
+        let tables = columns.as_flattened_mut().iter_mut().zip(&products).zip(&ranges);
+        for ((table, products), (least, _)) in tables {
+            table.iter_mut().zip(products).for_each(|(to, product)| *to = level(*product, *least));
+        }
+        Self { columns, step, bias: ranges.iter().map(|(least, _)| least).sum() }
     }
+}
+
+/// The least and the most of some numbers, half by half, so that it vectorises.
+fn range(numbers: &[f32; CENTROIDS]) -> (f32, f32) {
+    let (mut least, mut most) = (*numbers, *numbers);
+    let mut half = CENTROIDS / 2;
+    while half > 0 {
+        for place in 0..half {
+            let (low, high) = (least[place + half], most[place + half]);
+            least[place] = if low < least[place] { low } else { least[place] };
+            most[place] = if high > most[place] { high } else { most[place] };
+        }
+        half /= 2;
+    }
+    (least[0], most[0])
 }
 
 /// The inner products of a piece of a query with all centroids of its subspace.
