@@ -8,7 +8,7 @@
 //! Invariant: an index covers exactly the rows of its segment, which never change; which of them are
 //! live is asked when it is searched.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -76,8 +76,49 @@ impl Namespace {
     /// An index that a segment is to have and has not.
     fn lacks(&self, manifest: &Manifest, segment: &SegmentRef) -> Option<IndexSpec> {
         let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| index.spec == *spec);
-        let large = segment.rows >= self.context.index.min_rows as u64;
+        let large = self.is_indexed(segment);
         manifest.wanted_indexes().iter().find(|spec| large && !has(spec)).copied()
+    }
+
+    /// Whether a segment is large enough for indexes.
+    pub fn is_indexed(&self, segment: &SegmentRef) -> bool {
+        segment.rows >= self.context.index.min_rows as u64
+    }
+
+    /// Changes which indexes segments are to have, unless `change` finds nothing to do; returns whether
+    /// it was changed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if others change the manifest all the time.
+    pub async fn change_indexes(
+        &self,
+        change: impl Fn(&[IndexSpec]) -> Option<Vec<IndexSpec>>,
+    ) -> Result<bool> {
+        let _alone = self.compacting.lock().await;
+        for tries in 1..=MAX_ROUNDS {
+            let (manifest, tag) = match read_manifest(&self.context, &self.name).await? {
+                Some((manifest, tag))
+                    if manifest.state == Life::Live && manifest.incarnation == self.incarnation =>
+                {
+                    (manifest, tag)
+                }
+                _ => return Err(self.not_found()),
+            };
+            let Some(wanted) = change(manifest.wanted_indexes()) else {
+                return Ok(false);
+            };
+            let same = manifest.indexes.as_ref() == Some(&wanted);
+            let next = manifest.with_indexes(self.context.random.uuid(), wanted);
+            if same || swap_manifest(&self.context, &self.name, Some(&tag), &next).await?.is_some() {
+                self.settle_on_newest_manifest().await?;
+                return Ok(true);
+            }
+            self.context.pause_after(tries).await;
+        }
+        Err(Error::Unavailable {
+            reason: format!("the manifest of {:?} changes all the time", self.name.as_str()),
+            retry_after: Duration::from_secs(1),
+        })
     }
 
     async fn run_index(&self, job: &Job) -> Result<Outcome> {
