@@ -49,6 +49,10 @@ pub enum Bug {
     TombstoneForgets,
     /// Rule C: no fence keeps a merge that is under way from naming what was condemned.
     NoFence,
+    /// Rule C: what the fence spares is condemned all the same.
+    SparedIsCondemned,
+    /// Rule F: a segment that is spared may be named, though an older fence has shut it out.
+    SparingRevives,
 }
 
 impl Bug {
@@ -75,6 +79,8 @@ impl Bug {
         Self::LooksNeverAge,
         Self::TombstoneForgets,
         Self::NoFence,
+        Self::SparedIsCondemned,
+        Self::SparingRevives,
     ];
 }
 

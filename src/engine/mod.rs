@@ -15,6 +15,7 @@ mod failure;
 pub mod format;
 mod garbage;
 pub mod index;
+mod lease;
 mod lifecycle;
 pub mod log;
 pub mod manifest;
@@ -84,6 +85,7 @@ impl Engine {
     ) -> Result<Self> {
         let context = Context {
             store,
+            node: random.uuid(),
             cache: Cache::open(&config.cache, metrics.clone())?,
             clock,
             random,

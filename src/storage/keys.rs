@@ -10,6 +10,8 @@
 //! namespaces/<ns>/<incarnation>/segments/<id>/data.arrow       engine/segment: Arrow IPC file; immutable, like the next two
 //! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
 //! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<id>        engine/segment: Roaring bitmap + trailer
+//! namespaces/<ns>/<incarnation>/leases/fold                    engine/lease: JSON line + checksum line; who folds the log; CAS only
+//! namespaces/<ns>/<incarnation>/leases/merge                   the same for merges, and the segment that is written
 //! namespaces/<ns>/<incarnation>/pins/<incarnation>/<ns>        empty; the incarnation whose name it ends with, a copy, shares segments of this one
 //! namespaces/<ns>/garbage/<id>                    engine/garbage: JSON line + checksum line; what to remove once this is old
 //! garbage/collection                              empty; its age says when garbage was last collected in the whole store
@@ -115,6 +117,16 @@ pub fn segment_lookup(namespace: &NamespaceName, incarnation: Uuid, segment: Uui
 /// The rows of a segment that died up to an entry of the log.
 pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, deletes: Uuid) -> Key {
     Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{deletes}").into())
+}
+
+/// Who folds the log of an incarnation.
+pub fn fold_lease(namespace: &NamespaceName, incarnation: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/leases/fold").into())
+}
+
+/// Who merges segments of an incarnation.
+pub fn merge_lease(namespace: &NamespaceName, incarnation: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/leases/merge").into())
 }
 
 /// The prefix of the signs that copies share segments of an incarnation.

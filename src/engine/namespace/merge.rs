@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
-    fold::{Compacted, Outcome},
+    fold::{Compacted, Motive, Outcome},
     load::read_deletes,
     manifests::{read_manifest, swap_manifest},
 };
@@ -30,6 +30,7 @@ use crate::{
     error::{Error, Result},
     planted::{Bug, planted},
     storage::Tag,
+    telemetry::CompactionKind,
 };
 
 /// How often a merge is fitted to a manifest that changed.
@@ -39,27 +40,37 @@ const MAX_ROUNDS: usize = 8;
 struct Job {
     base: Arc<Manifest>,
     views: Vec<SegmentView>,
+    /// The segment that they become.
+    id: Uuid,
 }
 
 impl Namespace {
     /// Merges the segments that are to be merged next, if there are any.
-    pub async fn merge(&self) -> Result<Outcome> {
+    ///
+    /// One that takes long says in the lease what it writes, whoever asked for it: then it may outlast
+    /// collections of garbage.
+    pub async fn merge(&self, motive: Motive) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
         let base = self.state().base.clone();
-        let outcome = self.try_merge().await;
+        let outcome = self.try_merge(motive).await;
         self.unless_overtaken(&base, outcome).await
     }
 
-    async fn try_merge(&self) -> Result<Outcome> {
+    async fn try_merge(&self, motive: Motive) -> Result<Outcome> {
         let Some(job) = self.choose_merge().await? else {
             return Ok(Outcome::Idle);
         };
-        let now = job.base.folded_at.unwrap_or(job.base.created_at);
-        let Some((reference, segment)) = self.write_merged(&job.views, now).await? else {
-            return self.swap_merged(&job, None).await;
-        };
-        self.swap_merged(&job, Some((reference, segment))).await
+        let named = Some(job.id);
+        if motive == Motive::Due && !self.may_begin(CompactionKind::merge, named).await {
+            return Ok(Outcome::Yielded);
+        }
+        self.holding(CompactionKind::merge, named, self.run_merge(job)).await
+    }
+
+    async fn run_merge(&self, job: Job) -> Result<Outcome> {
+        let merged = self.write_merged(&job).await?;
+        self.swap_merged(&job, merged).await
     }
 
     async fn choose_merge(&self) -> Result<Option<Job>> {
@@ -89,16 +100,13 @@ impl Namespace {
             let deletes = read_deletes(&self.context, &self.home(), reference).await?;
             views.push(SegmentView::new(segment.clone(), &deletes));
         }
-        Ok((!views.is_empty()).then_some(Job { base, views }))
+        Ok((!views.is_empty()).then(|| Job { base, views, id: self.new_segment_id() }))
     }
 
     /// Writes the live rows of segments as one; `None` if there are none.
-    async fn write_merged(
-        &self,
-        views: &[SegmentView],
-        now: Timestamp,
-    ) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
-        let id = self.new_segment_id();
+    async fn write_merged(&self, job: &Job) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
+        let Job { base, views, id } = job;
+        let (id, now) = (*id, base.folded_at.unwrap_or(base.created_at));
         let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
         let dimension = views.first().map_or(1, |view| view.segment().dimension());
         let mut upload = self.context.store.upload(&data_key);
@@ -137,7 +145,7 @@ impl Namespace {
             let all_there = old.iter().all(|id| manifest.segments.iter().any(|known| known.id == *id));
             let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
             // What is not named on this manifest may have been condemned by the one before it.
-            if !(lives && all_there && manifest.admits(job.base.version)) {
+            if !(lives && all_there && manifest.admits(job.id, job.base.version)) {
                 return Ok(Outcome::Conflict);
             }
             let replacement = match &merged {

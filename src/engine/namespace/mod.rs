@@ -4,9 +4,12 @@
 //! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
 //! reads on (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
 //! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
+//! [`fold`] and [`merge`] turn the log into segments, [`maintain`] does so in the background, and
+//! [`lease`] keeps nodes from doing it twice.
 
 mod commit;
 mod fold;
+mod lease;
 mod load;
 mod maintain;
 mod manifests;
@@ -24,13 +27,13 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    fold::{Frozen, Outcome, encode_tail},
+    fold::{Frozen, Motive, Outcome, encode_tail},
     load::open_view,
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
     state::{Misfit, State},
 };
-use self::{queue::Queue, refresh::Refresh};
+use self::{lease::Leases, queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
@@ -51,6 +54,7 @@ pub(super) struct Namespace {
     queue: Mutex<Queue>,
     /// Held by the fold or merge that runs.
     compacting: tokio::sync::Mutex<()>,
+    leases: Leases,
     /// Whether the background task runs.
     maintaining: AtomicBool,
     /// Bytes that the metrics count for this namespace.
