@@ -54,9 +54,13 @@ impl Known {
 }
 
 impl Namespace {
-    /// Whether this node is to fold or merge now (then the lease is its own): not if another is at it.
+    /// Whether this node is to fold or merge now: not if another is at it. Else the lease is its own,
+    /// and says which segment is being written, if that is given.
     pub(super) async fn may_begin(&self, kind: CompactionKind, segment: Option<Uuid>) -> bool {
-        let fresh = self.context.compaction.lease / 3;
+        let fresh = match segment {
+            Some(_) => Duration::ZERO,
+            None => self.context.compaction.lease / 3,
+        };
         self.claim_or_pass_over(kind, segment, fresh).await
     }
 
@@ -70,7 +74,8 @@ impl Namespace {
         }
     }
 
-    /// Does work of which the lease tells the others, from a third of its term on and as long as it takes.
+    /// Does work of which the lease tells the others for as long as it takes, in full from a third of the
+    /// term on: short work is not worth a request.
     pub(super) async fn holding<T>(
         &self,
         kind: CompactionKind,

@@ -36,6 +36,9 @@ use crate::{
 /// How often a merge is fitted to a manifest that changed.
 const MAX_ROUNDS: usize = 8;
 
+/// Merges of more bytes than this are announced before they begin.
+const LONG_BYTES: u64 = 16 << 20;
+
 /// What is merged: segments as a manifest knows them.
 struct Job {
     base: Arc<Manifest>,
@@ -44,11 +47,18 @@ struct Job {
     id: Uuid,
 }
 
+impl Job {
+    /// Bytes that are read.
+    fn bytes(&self) -> u64 {
+        self.views.iter().map(|view| view.segment().reference().bytes()).sum()
+    }
+}
+
 impl Namespace {
     /// Merges the segments that are to be merged next, if there are any.
     ///
-    /// One that takes long says in the lease what it writes, whoever asked for it: then it may outlast
-    /// collections of garbage.
+    /// One that takes long says in the lease what it writes, whoever asked for it, unless another node
+    /// has the lease: then it may outlast collections of garbage.
     pub async fn merge(&self, motive: Motive) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
@@ -61,11 +71,14 @@ impl Namespace {
         let Some(job) = self.choose_merge().await? else {
             return Ok(Outcome::Idle);
         };
-        let named = Some(job.id);
-        if motive == Motive::Due && !self.may_begin(CompactionKind::merge, named).await {
-            return Ok(Outcome::Yielded);
+        let (id, is_long) = (job.id, job.bytes() > LONG_BYTES);
+        if motive == Motive::Due || is_long {
+            let may_begin = self.may_begin(CompactionKind::merge, is_long.then_some(id)).await;
+            if motive == Motive::Due && !may_begin {
+                return Ok(Outcome::Yielded);
+            }
         }
-        self.holding(CompactionKind::merge, named, self.run_merge(job)).await
+        self.holding(CompactionKind::merge, Some(id), self.run_merge(job)).await
     }
 
     async fn run_merge(&self, job: Job) -> Result<Outcome> {
@@ -122,8 +135,7 @@ impl Namespace {
                 }
             }
         }
-        let bytes = views.iter().map(|view| view.segment().reference().bytes()).sum();
-        let written = offload(bytes, move || writer.finish()).await?.map_err(Error::internal)?;
+        let written = offload(job.bytes(), move || writer.finish()).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
