@@ -51,8 +51,6 @@ pub enum Bug {
     NoFence,
     /// Rule C: what the fence spares is condemned all the same.
     SparedIsCondemned,
-    /// Rule F: a segment that is spared may be named, though an older fence has shut it out.
-    SparingRevives,
 }
 
 impl Bug {
@@ -80,7 +78,6 @@ impl Bug {
         Self::TombstoneForgets,
         Self::NoFence,
         Self::SparedIsCondemned,
-        Self::SparingRevives,
     ];
 }
 

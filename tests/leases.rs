@@ -311,7 +311,8 @@ async fn begin_long_merge(world: &World, a: &Node) -> (tokio::task::JoinHandle<u
     let merging = tokio::spawn(async move { engine.compact(&name()).await.unwrap().merges });
     sleep(MINUTE).await;
     let named: Vec<Uuid> = world.manifest().await.segments.iter().map(|segment| segment.id).collect();
-    let is_merged = |key: &&String| !before.contains(key) && !named.iter().any(|id| key.contains(&id.to_string()));
+    let is_merged =
+        |key: &&String| !before.contains(key) && !named.iter().any(|id| key.contains(&id.to_string()));
     let merged: Vec<String> = world.keys().await.0.iter().filter(is_merged).cloned().collect();
     assert_eq!(merged.len(), 1, "the rows: {merged:?}");
     (merging, merged[0].clone())

@@ -43,7 +43,9 @@ impl Collector {
     /// included that were condemned or deleted already.
     pub fn choices(&self, store: &Store) -> Vec<Spared> {
         match self {
-            Self::Listed(_) => subsets((0..store.next_segment).filter(|id| store.manifest.segment != Some(*id))),
+            Self::Listed(_) => {
+                subsets((0..store.next_segment).filter(|id| store.manifest.segment != Some(*id)))
+            }
             _ => vec![0],
         }
     }

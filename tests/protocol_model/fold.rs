@@ -94,8 +94,7 @@ impl Folder {
         let fits = present.is_life_of(fold.expected.incarnation)
             && present.folded == fold.expected.folded
             && present.segment == fold.expected.segment;
-        let admitted =
-            present.admits(rules, fold.segment, fold.born) || !rules.hold(Rule::FoldRespectsFence);
+        let admitted = present.admits(rules, fold.segment, fold.born) || !rules.hold(Rule::FoldRespectsFence);
         *self = if fits && admitted {
             fold.expected = present.clone();
             Self::Swap(fold)

@@ -18,8 +18,7 @@ pub fn theme(bug: Bug) -> Theme {
         | Bug::FateIsNotJudged
         | Bug::LooksNeverAge
         | Bug::NoFence
-        | Bug::SparedIsCondemned
-        | Bug::SparingRevives => Theme::Garbage,
+        | Bug::SparedIsCondemned => Theme::Garbage,
         Bug::NeverRefreshes => Theme::Idle,
         _ => Theme::Rush,
     }

@@ -175,11 +175,7 @@ impl Manifest {
     /// The last fence that counts for a segment.
     fn shut_out_by(&self, segment: Uuid) -> u64 {
         let spared = self.spared.iter().find(|spared| spared.segment == segment);
-        match spared {
-            Some(_) if planted(Bug::SparingRevives) => 0,
-            Some(spared) => spared.since,
-            None => self.fence,
-        }
+        spared.map_or(self.fence, |spared| spared.since)
     }
 
     /// Rule 5 of the commit protocol: whose entry is at `seq`, as far as this manifest knows?

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
+    lease::Leases,
     manifests::corrupt,
     manifests::read_manifest,
-    lease::Leases,
     queue::Queue,
     refresh::{Ahead, Refresh, Stop},
     state::State,
