@@ -364,6 +364,51 @@ async fn a_merge_outlasts_collections() {
     assert_eq!(world.keys().await, (vec![], vec![]));
 }
 
+/// A merge moves rows; what is known of the log after the fold stays, and is not read again.
+#[tokio::test(start_paused = true)]
+async fn a_merge_makes_nobody_read_the_log_again() {
+    let mut world = World::new();
+    world.config.compaction.background = false;
+    let (a, b) = (world.node(1), world.node(2));
+    let log_reads = |node: &Node| node.faults.attempts_at(Operation::Get, "/log/");
+    for clear in [false, true] {
+        let (merging, _) = begin_long_merge(&world, &a).await;
+        // Rows of the segments that are merged are replaced and removed, and there are new ones.
+        let before = content(&b.engine).await.len();
+        for id in [3, 12, 40, 60] {
+            upsert(&b.engine, id..id + 2).await;
+            a.read().await;
+        }
+        if clear {
+            assert_eq!(b.engine.delete_all(&name()).await.unwrap(), before as u64 + 2);
+            upsert(&b.engine, 70..75).await;
+        }
+        let gone = [4, 13, 14, 61, 71].map(|id| VectorId::trusted(&format!("r{id:03}")));
+        b.engine.delete(&name(), gone.into()).await.unwrap();
+        a.read().await;
+        let reads = log_reads(&a);
+        assert_eq!(merging.await.unwrap(), 1);
+        assert_eq!(log_reads(&a), reads);
+        // Entries that it has not met while it moved are there, too.
+        upsert(&a.engine, 20..21).await;
+        let fresh = content(&world.node(3).engine).await;
+        assert_eq!(fresh.len(), if clear { 5 } else { before + 2 - 4 });
+        for node in [&a, &b] {
+            assert_eq!(content(&node.engine).await, fresh);
+        }
+        let reads = log_reads(&b);
+        assert_eq!(b.engine.compact(&name()).await.unwrap().folds, 1);
+        assert_eq!(log_reads(&b), reads + 1, "whether there is anything new");
+        for engine in [&a.engine, &b.engine, &world.node(4).engine] {
+            assert_eq!(content(engine).await, fresh);
+        }
+        let report = b.engine.verify(&name(), |_| {}).await.unwrap();
+        assert_eq!((report.rows, report.problems), (fresh.len() as u64, vec![]));
+        b.engine.delete_namespace(&name()).await.unwrap();
+        a.faults.calm();
+    }
+}
+
 /// A lease that nobody renews protects nothing for long.
 #[tokio::test(start_paused = true)]
 async fn what_a_dead_merge_wrote_is_collected() {

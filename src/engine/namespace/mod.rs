@@ -15,6 +15,7 @@ mod maintain;
 mod manifests;
 mod merge;
 mod queue;
+mod realign;
 mod refresh;
 mod settle;
 mod state;
