@@ -10,6 +10,7 @@
 //! namespaces/<ns>/<incarnation>/segments/<id>/data.arrow       engine/segment: Arrow IPC file; immutable, like the next two
 //! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
 //! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<id>        engine/segment: Roaring bitmap + trailer
+//! namespaces/<ns>/<incarnation>/segments/<id>/ann.<type>-<id>     engine/index: an index over the rows of the segment; immutable
 //! namespaces/<ns>/<incarnation>/leases/fold                    engine/lease: JSON line + checksum line; who folds the log; CAS only
 //! namespaces/<ns>/<incarnation>/leases/merge                   the same for merges, and the segment that is written
 //! namespaces/<ns>/<incarnation>/pins/<incarnation>/<ns>        empty; the incarnation whose name it ends with, a copy, shares segments of this one
@@ -117,6 +118,18 @@ pub fn segment_lookup(namespace: &NamespaceName, incarnation: Uuid, segment: Uui
 /// The rows of a segment that died up to an entry of the log.
 pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, deletes: Uuid) -> Key {
     Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{deletes}").into())
+}
+
+/// An index over the rows of a segment.
+pub fn segment_index(
+    namespace: &NamespaceName,
+    incarnation: Uuid,
+    segment: Uuid,
+    index_type: IndexType,
+    index: Uuid,
+) -> Key {
+    let name = index_type.as_str();
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/ann.{name}-{index}").into())
 }
 
 /// Who folds the log of an incarnation.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Key;
-use crate::types::NamespaceName;
+use crate::types::{IndexType, NamespaceName};
 
 /// What lies at a key under `namespaces/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +56,10 @@ fn part(words: &[&str]) -> Option<Part> {
         // A number can be written with a sign, and no key of ours is.
         ["log", seq] if seq.len() == 20 && !seq.starts_with('+') => Some(Part::Entry(seq.parse().ok()?)),
         ["segments", segment, "data.arrow" | "lookup"] => uuid(segment).map(Part::Segment),
-        ["segments", segment, deletes] => {
-            uuid(deletes.strip_prefix("deletes-")?)?;
+        ["segments", segment, object] => {
+            let (kind, id) = object.split_once('-')?;
+            let known = kind == "deletes" || kind.strip_prefix("ann.").and_then(IndexType::parse).is_some();
+            uuid(id).filter(|_| known)?;
             uuid(segment).map(Part::Segment)
         }
         ["leases", "fold" | "merge"] => Some(Part::Lease),
@@ -78,7 +80,7 @@ fn uuid(word: &str) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{storage::keys, types::IndexType};
+    use crate::storage::keys;
 
     #[test]
     fn every_key_that_we_build_is_known_again() {
@@ -95,6 +97,7 @@ mod tests {
             (keys::segment_deletes(&name, one, two, three), of(Part::Segment(two))),
             (keys::fold_lease(&name, one), of(Part::Lease)),
             (keys::merge_lease(&name, one), of(Part::Lease)),
+            (keys::segment_index(&name, one, two, IndexType::Spfresh, three), of(Part::Segment(two))),
             (keys::pin(&name, one, &other, two), of(Part::Pin(two, other.clone()))),
             (keys::index_blob(&name, one, IndexType::ALL[0]), of(Part::Index)),
         ] {
@@ -114,6 +117,7 @@ mod tests {
             &format!("{id}/segments/{id}/other"),
             &format!("{id}/segments/{id}/deletes-7"),
             &format!("{id}/leases/other"),
+            &format!("{id}/segments/{id}/ann.magic-{id}"),
             &format!("{}/log/00000000000000000001", id.to_uppercase()),
             id,
         ] {

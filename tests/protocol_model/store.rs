@@ -48,7 +48,6 @@ impl Manifest {
             folded: entries.len() as Seq,
             ring: ring.collect(),
             segment,
-            spared: self.spared.iter().copied().filter(|(spared, _)| Some(*spared) != segment).collect(),
             ..self.clone()
         }
     }

@@ -93,8 +93,9 @@ impl Archive {
     pub fn spared(&self) -> usize {
         let pairs = self.manifests.iter().zip(self.manifests.iter().skip(1));
         let named = |((before, _), (after, _)): (&(Manifest, Moment), &(Manifest, Moment))| {
-            let is_named = |id| after.segments.iter().any(|segment| segment.id == id);
-            before.spared.iter().filter(|spared| is_named(spared.segment)).count()
+            let is_in = |manifest: &Manifest, id| manifest.segments.iter().any(|segment| segment.id == id);
+            let mut ids = before.spared.iter().map(|spared| spared.segment);
+            usize::from(ids.any(|id| is_in(after, id) && !is_in(before, id)))
         };
         pairs.map(named).sum()
     }

@@ -10,6 +10,7 @@
 //! a NaN at worst, and that counts as the lowest one.)
 
 use super::{
+    Query,
     kernel::{Kernel, Rows, Selection},
     top::{Tie, TopK},
 };
@@ -58,11 +59,7 @@ pub struct Queries {
 impl Queries {
     /// Prepares queries.
     pub fn new<'v>(distance: Distance, vectors: impl IntoIterator<Item = &'v [f32]>) -> Self {
-        let prepare = |vector: &[f32]| match distance {
-            Distance::Cosine => unit(vector),
-            Distance::DotProduct | Distance::Euclidean => vector.to_vec(),
-        };
-        Self { distance, vectors: vectors.into_iter().map(prepare).collect() }
+        Self { distance, vectors: vectors.into_iter().map(|vector| prepare(distance, vector)).collect() }
     }
 
     /// How many there are.
@@ -73,6 +70,33 @@ impl Queries {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.vectors.is_empty()
+    }
+}
+
+/// A query vector as the metric needs it.
+pub(super) fn prepare(distance: Distance, vector: &[f32]) -> Vec<f32> {
+    match distance {
+        Distance::Cosine => unit(vector),
+        Distance::DotProduct | Distance::Euclidean => vector.to_vec(),
+    }
+}
+
+/// The score of one row, to the bit as a scan computes it.
+///
+/// # Panics
+/// If the query has another dimension than the row.
+pub fn score(query: &Query, row: &[f32], inverse_norm: f32) -> f32 {
+    let kernel = Kernel::detected();
+    let table = Rows::new(row, row.len(), Selection::All);
+    let mut product = [0.0];
+    match query.distance() {
+        Distance::Cosine | Distance::DotProduct => kernel.dot(&[query.vector()], &table, &mut product),
+        Distance::Euclidean => kernel.squared_l2(&[query.vector()], &table, &mut product),
+    }
+    bound_scores(query.distance(), &mut product, &[inverse_norm]);
+    match product[0] {
+        UNKNOWN => exact_score(query.distance(), query.vector(), row),
+        score => score,
     }
 }
 
@@ -228,20 +252,24 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The score of a row in double precision, whose range holds the square of any `f32`.
-    #[cold]
+    /// The exact score of a row by its number in the chunk.
     fn exact_score(&self, distance: Distance, query: &[f32], row: usize) -> f32 {
         let dimension = self.chunk.dimension;
-        let row = &self.chunk.vectors[row * dimension..(row + 1) * dimension];
-        let pairs = || query.iter().zip(row).map(|(left, right)| (f64::from(*left), f64::from(*right)));
-        let dot = || pairs().map(|(left, right)| left * right).sum::<f64>();
-        let score = match distance {
-            Distance::Cosine => (dot() / norm(row)).clamp(-1.0, 1.0),
-            Distance::DotProduct => dot(),
-            Distance::Euclidean => -pairs().map(|(left, right)| (left - right).powi(2)).sum::<f64>().sqrt(),
-        };
-        score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+        exact_score(distance, query, &self.chunk.vectors[row * dimension..(row + 1) * dimension])
     }
+}
+
+/// The score of a row in double precision, whose range holds the square of any `f32`.
+#[cold]
+fn exact_score(distance: Distance, query: &[f32], row: &[f32]) -> f32 {
+    let pairs = || query.iter().zip(row).map(|(left, right)| (f64::from(*left), f64::from(*right)));
+    let dot = || pairs().map(|(left, right)| left * right).sum::<f64>();
+    let score = match distance {
+        Distance::Cosine => (dot() / norm(row)).clamp(-1.0, 1.0),
+        Distance::DotProduct => dot(),
+        Distance::Euclidean => -pairs().map(|(left, right)| (left - right).powi(2)).sum::<f64>().sqrt(),
+    };
+    score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
 }
 
 /// Turns products into scores in place, or into [`UNKNOWN`] where single precision was not enough.

@@ -3,7 +3,78 @@
 //! Nothing here knows a namespace, an id or the store: it gets vectors and row numbers, and gives
 //! row numbers and scores. [`kernel`] computes many products of a query and rows, [`flat`] turns
 //! them into scores of the live rows of a chunk, and [`top`] keeps the best.
+//!
+//! The other types answer approximately, and faster: a [`VectorIndex`] is built once from the rows
+//! of a segment ([`VectorSource`]), is bytes from then on, and is searched in those bytes where they
+//! lie. It says which rows to look at; their scores are computed exactly, from the rows.
+//!
+//! Invariants, for all of them (`tests.rs` is one suite for all types): the same rows, parameters
+//! and seed give the same bytes; a row is returned at most once, with its exact score, and only if
+//! the mask admits it; full effort finds what an exact search finds; no bytes make it panic or read
+//! out of bounds.
 
+mod codes;
 pub mod flat;
 pub mod kernel;
+mod lists;
+mod random;
+mod rotation;
+mod search;
+mod shortlist;
+mod source;
+pub mod spfresh;
 pub mod top;
+mod truth;
+
+use bytes::Bytes;
+
+use crate::{
+    error::Result,
+    types::{Distance, IndexSpec, IndexType},
+};
+
+pub use self::{
+    search::{Best, Cost, Effort, Mask, Query, Request, best_of},
+    source::{Run, Table, VectorSource},
+};
+
+/// An index over the rows of a segment, opened from its bytes.
+pub trait VectorIndex: std::fmt::Debug + Send + Sync {
+    /// Offers the rows near the query to `best`, each at most once.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if a row is damaged.
+    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost>;
+
+    /// The effort at which the share `recall` (from 0 to 1) of the best `top_k` rows is found, as
+    /// measured when the index was built.
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort;
+
+    /// The metric that it was built for.
+    fn distance(&self) -> Distance;
+
+    /// The rows that it is over: how many, and of which dimension.
+    fn shape(&self) -> (usize, usize);
+
+    /// Bytes that a search must have in memory, per index and not per query.
+    fn resident_bytes(&self) -> u64;
+}
+
+/// Builds an index over all rows, on the threads of the pool that this is called on. The same rows,
+/// parameters and seed give the same bytes.
+///
+/// # Errors
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
+pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed: u64) -> Result<Vec<u8>> {
+    match spec {
+        IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
+    }
+}
+
+/// Opens an index where its bytes lie, or says what is wrong with them.
+pub fn open(index_type: IndexType, bytes: Bytes) -> Result<Box<dyn VectorIndex>, String> {
+    match index_type {
+        IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(bytes)?)),
+        other => Err(format!("an index of type {} cannot be searched", other.as_str())),
+    }
+}

@@ -15,7 +15,7 @@ use crate::{
         segment::{SegmentRef, hash_as_hex},
     },
     planted::{Bug, planted},
-    types::Distance,
+    types::{Distance, IndexSpec},
 };
 
 const FORMAT: u32 = 1;
@@ -51,10 +51,15 @@ pub struct Manifest {
     pub ring: Vec<RingEntry>,
     /// Where the rows are that were folded, the oldest first.
     pub segments: Vec<SegmentRef>,
+    /// The indexes that its segments are to have, at most one of a type; none was chosen: what is best
+    /// by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexes: Option<Vec<IndexSpec>>,
     /// What was written for a fold or merge that began on a manifest up to this version, and is not
     /// named here, may be collected: it must not be named any more.
     pub fence: u64,
-    /// Segments that are being written and that the fence leaves alone: nothing of them was condemned.
+    /// Segments of which something is being written and that the fence leaves alone: nothing of them was
+    /// condemned. They stand here until the next fence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spared: Vec<Spared>,
 }
@@ -135,6 +140,7 @@ impl Manifest {
             folded_at: None,
             ring: Vec::new(),
             segments: Vec::new(),
+            indexes: None,
             fence: 0,
             spared: Vec::new(),
         }
@@ -152,9 +158,7 @@ impl Manifest {
 
     /// The manifest after this one, with other segments.
     pub fn with_segments(&self, nonce: Uuid, segments: Vec<SegmentRef>) -> Self {
-        let is_named = |spared: &Spared| segments.iter().any(|known| known.id == spared.segment);
-        let spared = self.spared.iter().filter(|spared| !is_named(spared)).copied().collect();
-        Self { version: self.version + 1, nonce, segments, spared, ..self.clone() }
+        Self { version: self.version + 1, nonce, segments, ..self.clone() }
     }
 
     /// The manifest after this one, which nothing of what was begun before can change but for the
@@ -166,8 +170,22 @@ impl Manifest {
         Self { version: self.version + 1, nonce, fence: self.version, spared, ..self.clone() }
     }
 
-    /// Whether this segment, begun on the manifest of version `born`, may still be named by the
-    /// manifest after this.
+    /// The indexes that segments are to have.
+    pub fn wanted_indexes(&self) -> &[IndexSpec] {
+        self.indexes.as_deref().unwrap_or(&[IndexSpec::AUTO])
+    }
+
+    /// The manifest after this one, whose segments are to have these indexes, and have no others.
+    pub fn with_indexes(&self, nonce: Uuid, indexes: Vec<IndexSpec>) -> Self {
+        let mut next = self.with_segments(nonce, self.segments.clone());
+        for segment in &mut next.segments {
+            segment.indexes.retain(|index| indexes.contains(&index.spec));
+        }
+        Self { indexes: Some(indexes), ..next }
+    }
+
+    /// Whether what was written of this segment by a merge, or by the building of an index, that began
+    /// on the manifest of version `born` may still be named by the manifest after this.
     pub fn admits(&self, segment: Uuid, born: u64) -> bool {
         born > self.shut_out_by(segment)
     }

@@ -109,7 +109,9 @@ impl Namespace {
         }
         let (key, known) = match kind {
             CompactionKind::fold => (keys::fold_lease(&self.name, self.incarnation), &self.leases.fold),
-            CompactionKind::merge => (keys::merge_lease(&self.name, self.incarnation), &self.leases.merge),
+            CompactionKind::merge | CompactionKind::index => {
+                (keys::merge_lease(&self.name, self.incarnation), &self.leases.merge)
+            }
         };
         let mut known = known.lock().await;
         match &*known {

@@ -95,14 +95,14 @@ impl Namespace {
         if views.is_empty() && !base.segments.is_empty() {
             return Ok(Vec::new());
         }
-        let opened = views.iter().map(|view| (view.segment().reference().id, view.segment().clone()));
+        let opened = views.iter().map(|view| (view.segment().reference().id, view.clone()));
         let fresh = open_views(&self.context, &self.home(), &manifest, &opened.collect()).await?;
         let of = |segments: &[SegmentRef], id: Uuid| segments.iter().find(|known| known.id == id).cloned();
         let (mut stay, mut old) = (Vec::new(), Vec::<Old>::new());
         for view in views {
             let id = view.segment().reference().id;
             let Some(reference) = of(&base.segments, id) else { continue };
-            if of(&manifest.segments, id).is_some_and(|known| known == reference) {
+            if of(&manifest.segments, id).is_some_and(|known| known.deletes == reference.deletes) {
                 stay.push(view);
             } else {
                 old.push((view, read_deletes(&self.context, &self.home(), &reference).await?));
@@ -125,7 +125,7 @@ fn moved(
     for view in &mut fresh {
         let id = view.segment().reference().id;
         match stay.iter().find(|stays| stays.segment().reference().id == id) {
-            Some(stays) => *view = stays.clone(),
+            Some(stays) => *view = stays.clone().with_indexes(view.indexes().to_vec()),
             None => new.push(view),
         }
     }

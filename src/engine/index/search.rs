@@ -1,0 +1,237 @@
+//! One search of one index: what it is asked, what it may return, and what it cost.
+
+use std::cmp::Ordering;
+
+use super::{
+    VectorSource, flat,
+    top::{Scored, Tie, TopK},
+};
+use crate::{error::Result, types::Distance};
+
+/// Rows that are scored before the search asks whether it should stop.
+const ROWS_BETWEEN_STOPS: u32 = 1024;
+
+/// A query vector, prepared for a metric.
+#[derive(Debug, Clone)]
+pub struct Query {
+    distance: Distance,
+    vector: Vec<f32>,
+    /// `‖vector‖²`
+    square: f32,
+}
+
+impl Query {
+    /// Prepares a query.
+    pub fn new(distance: Distance, vector: &[f32]) -> Self {
+        let vector = flat::prepare(distance, vector);
+        let square = vector.iter().map(|value| value * value).sum();
+        Self { distance, vector, square }
+    }
+
+    /// The metric.
+    pub fn distance(&self) -> Distance {
+        self.distance
+    }
+
+    /// The score of a row by its inner product with the query, less half its square for distances: the
+    /// number that orders rows as their scores do, and that indexes estimate.
+    pub fn score_of(&self, product: f32) -> f32 {
+        match self.distance {
+            Distance::Cosine | Distance::DotProduct => product,
+            Distance::Euclidean => -(self.square - 2.0 * product).max(0.0).sqrt(),
+        }
+    }
+
+    /// The number of which [`Query::score_of`] makes this score.
+    pub fn product_of(&self, score: f32) -> f32 {
+        match self.distance {
+            Distance::Cosine | Distance::DotProduct => score,
+            Distance::Euclidean => (self.square - score * score) / 2.0,
+        }
+    }
+
+    /// The values: of length 1 for the cosine (or zero), else as they came.
+    pub fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+}
+
+/// How much of an index is looked at, from 0 (the least) to 1 (everything, which is exact).
+///
+/// What lies between is each index's own affair, but more effort never finds less.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Effort(f32);
+
+impl Effort {
+    /// Everything.
+    pub const FULL: Self = Self(1.0);
+
+    /// Brought into the range from 0 to 1.
+    pub fn new(effort: f32) -> Self {
+        Self(if effort.is_nan() { 1.0 } else { effort.clamp(0.0, 1.0) })
+    }
+
+    /// The larger one.
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
+    /// From 0 to 1.
+    pub fn value(self) -> f32 {
+        self.0
+    }
+
+    /// Whether everything is looked at.
+    pub fn is_full(self) -> bool {
+        self.0 >= 1.0
+    }
+}
+
+/// The rows that a search may return.
+#[derive(Clone, Copy)]
+pub enum Mask<'a> {
+    /// All of them.
+    All,
+    /// Those whose bit is set, lowest first; rows beyond the last word are not.
+    Bits(&'a [u64]),
+    /// Those for which it is true. It is asked about candidates only.
+    Only(&'a (dyn Fn(u32) -> bool + Sync)),
+}
+
+impl std::fmt::Debug for Mask<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::All => "All",
+            Self::Bits(_) => "Bits",
+            Self::Only(_) => "Only",
+        })
+    }
+}
+
+impl Mask<'_> {
+    /// Whether a row may be returned.
+    #[inline]
+    pub fn admits(&self, row: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Bits(words) => words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1),
+            Self::Only(admits) => admits(row),
+        }
+    }
+}
+
+/// A search of one index.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The query, of the metric that the index was built for.
+    pub query: &'a Query,
+    /// The rows that the index was built from.
+    pub rows: &'a dyn VectorSource,
+    /// Which of them may be returned.
+    pub mask: Mask<'a>,
+    /// How much to look at.
+    pub effort: Effort,
+    /// Asked now and then; once it is true, the search ends with what it has.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Collects the best rows of one or more searches, with their exact scores.
+pub struct Best<'a> {
+    top: &'a mut TopK,
+    /// The number of a row beyond this index.
+    number: &'a (dyn Fn(u32) -> u64 + 'a),
+    tie: &'a Tie<'a>,
+}
+
+impl<'a> Best<'a> {
+    /// Collects into `top`, where a row counts as `number(row)`.
+    pub fn new(top: &'a mut TopK, number: &'a (dyn Fn(u32) -> u64 + 'a), tie: &'a Tie<'a>) -> Self {
+        Self { top, number, tie }
+    }
+
+    /// How many rows are kept.
+    pub fn limit(&self) -> usize {
+        self.top.limit()
+    }
+
+    /// A row with a lower score is certainly not among the best.
+    pub fn threshold(&self) -> f32 {
+        self.top.threshold()
+    }
+
+    /// Adds a row that this collector has not seen.
+    pub fn push(&mut self, row: u32, score: f32) {
+        if score < self.top.threshold() {
+            return;
+        }
+        self.top.push(score, (self.number)(row), self.tie);
+    }
+
+    /// Scores all rows exactly that may be returned.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if one is damaged.
+    pub fn score_all(&mut self, request: &Request<'_>) -> Result<Cost> {
+        let mut cost = Cost::default();
+        for row in 0..request.rows.rows() as u32 {
+            if row.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
+                cost.stopped = true;
+                break;
+            }
+            if request.mask.admits(row) {
+                self.score(request, row)?;
+                cost.scored += 1;
+            }
+        }
+        Ok(cost)
+    }
+
+    /// Scores a row exactly, to the bit as an exact search does, and adds it.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if the row is damaged.
+    pub fn score(&mut self, request: &Request<'_>, row: u32) -> Result<f32> {
+        let (vector, inverse_norm) = request.rows.row(row)?;
+        let score = flat::score(request.query, vector, inverse_norm);
+        self.push(row, score);
+        Ok(score)
+    }
+}
+
+/// What a search looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Posting lists, or hops in a graph.
+    pub visited: u64,
+    /// Rows that were scored by their codes.
+    pub estimated: u64,
+    /// Rows that were scored exactly.
+    pub scored: u64,
+    /// Whether it was stopped before it was done.
+    pub stopped: bool,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.visited += other.visited;
+        self.estimated += other.estimated;
+        self.scored += other.scored;
+        self.stopped |= other.stopped;
+    }
+}
+
+/// Searches a single index whose rows have no other numbers: the best first, equal scores in the
+/// order of the rows.
+///
+/// # Errors
+/// As [`super::VectorIndex::search`].
+pub fn best_of(
+    index: &dyn super::VectorIndex,
+    request: &Request<'_>,
+    limit: usize,
+) -> Result<(Vec<Scored>, Cost)> {
+    let tie = |left: u64, right: u64| -> Ordering { left.cmp(&right) };
+    let mut top = TopK::new(limit);
+    let cost = index.search(request, &mut Best::new(&mut top, &u64::from, &tie))?;
+    Ok((top.into_sorted(&tie), cost))
+}

@@ -1,0 +1,88 @@
+//! Where an index finds the vectors themselves: to learn from when it is built, and to score the
+//! candidates exactly when it is searched.
+
+use crate::error::Result;
+
+/// Vectors by row number, `0..rows`.
+pub trait VectorSource: Sync {
+    /// Values per vector; at least 1.
+    fn dimension(&self) -> usize;
+
+    /// How many vectors there are.
+    fn rows(&self) -> usize;
+
+    /// Vectors that lie side by side, the first of which is that of row `first`: at least one, as
+    /// many as there are at best.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if they are damaged.
+    ///
+    /// # Panics
+    /// If there is no row `first`.
+    fn run(&self, first: usize) -> Result<Run<'_>>;
+
+    /// The vector of a row, and `1 / ‖row‖₂` (0 for a zero vector).
+    ///
+    /// # Errors
+    /// As [`VectorSource::run`].
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn row(&self, row: u32) -> Result<(&[f32], f32)>;
+}
+
+/// Vectors side by side.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The vectors, row after row.
+    pub vectors: &'a [f32],
+    /// `1 / ‖row‖₂` for each row; 0 for a zero vector.
+    pub inverse_norms: &'a [f32],
+}
+
+/// Vectors in memory.
+#[derive(Debug, Clone)]
+pub struct Table {
+    dimension: usize,
+    vectors: Vec<f32>,
+    inverse_norms: Vec<f32>,
+}
+
+impl Table {
+    /// Of vectors row after row.
+    ///
+    /// # Panics
+    /// If the dimension is 0 or does not divide the number of values.
+    pub fn new(dimension: usize, vectors: Vec<f32>) -> Self {
+        assert!(dimension > 0 && vectors.len().is_multiple_of(dimension), "whole rows of a dimension");
+        let inverse_norm = |row: &[f32]| {
+            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            if norm == 0.0 { 0.0 } else { (1.0 / norm) as f32 }
+        };
+        let inverse_norms = vectors.chunks_exact(dimension).map(inverse_norm).collect();
+        Self { dimension, vectors, inverse_norms }
+    }
+}
+
+impl VectorSource for Table {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn rows(&self) -> usize {
+        self.inverse_norms.len()
+    }
+
+    fn run(&self, first: usize) -> Result<Run<'_>> {
+        assert!(first < self.rows(), "no such row");
+        Ok(Run {
+            vectors: &self.vectors[first * self.dimension..],
+            inverse_norms: &self.inverse_norms[first..],
+        })
+    }
+
+    fn row(&self, row: u32) -> Result<(&[f32], f32)> {
+        let row = row as usize;
+        Ok((&self.vectors[row * self.dimension..(row + 1) * self.dimension], self.inverse_norms[row]))
+    }
+}
