@@ -17,6 +17,7 @@ pub mod format;
 mod garbage;
 pub mod index;
 mod indexes;
+mod lease;
 mod lifecycle;
 pub mod log;
 pub mod manifest;
@@ -89,6 +90,7 @@ impl Engine {
     ) -> Result<Self> {
         let context = Context {
             store,
+            node: random.uuid(),
             cache: Cache::open(&config.cache, metrics.clone())?,
             clock,
             random,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
-    fold::{Compacted, Outcome},
+    fold::{Compacted, Motive, Outcome},
     manifests::{read_manifest, swap_manifest},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         segment::{Blob, IndexRef, Segment, SegmentRef},
     },
     error::{Error, Result},
+    telemetry::CompactionKind,
     types::IndexSpec,
 };
 
@@ -39,15 +40,20 @@ struct Job {
 }
 
 impl Namespace {
-    /// Builds the next index that a segment lacks, the largest segment first.
-    pub async fn index(&self) -> Result<Outcome> {
+    /// Builds the next index that a segment lacks, the largest segment first. The lease of merges tells
+    /// of it.
+    pub async fn index(&self, motive: Motive) -> Result<Outcome> {
         let _one = self.merging.lock().await;
         self.renew().await?;
         let Some(job) = self.choose_index() else {
             return Ok(Outcome::Idle);
         };
-        let base = job.base.clone();
-        let outcome = self.run_index(&job).await;
+        let (base, id) = (job.base.clone(), Some(job.segment.reference().id));
+        let may_begin = self.may_begin(CompactionKind::index, id).await;
+        if motive == Motive::Due && !may_begin {
+            return Ok(Outcome::Yielded);
+        }
+        let outcome = self.holding(CompactionKind::index, id, self.run_index(&job)).await;
         self.unless_overtaken(&base, outcome).await
     }
 
@@ -180,7 +186,7 @@ impl Namespace {
                 return Ok(false);
             };
             // What is not named on this manifest may have been condemned by the one before it.
-            if !(lives && manifest.admits(job.base.version)) {
+            if !(lives && manifest.admits(id, job.base.version)) {
                 return Ok(false);
             }
             segment.indexes.retain(|other| other.spec.index_type() != job.spec.index_type());
