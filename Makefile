@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash scale model sim fuzz-http soak fuzz openapi clean
+.PHONY: help run build test lint deny deps bench bench-data bench-peers crash scale model sim fuzz-http soak fuzz openapi clean
 
 SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
@@ -41,6 +41,9 @@ bench: deps ## Measure, with ratios against baselines from the same run
 
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 	@scripts/make_dataset.sh
+
+bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again
+	@scripts/bench-peers.sh $(PEERS)
 
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
