@@ -22,8 +22,8 @@ test: deps ## Run every test, against real object-storage servers and real clien
 	$(PYTHON) -m pytest tests/python
 
 lint: ## Check the format and the lints
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, duplicates and sources
 	.deps/bin/cargo-deny --locked check

@@ -20,5 +20,6 @@ if [[ ! -f $stamp || $(<"$stamp") != "$hash" ]]; then
     "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r benches/peers/requirements.txt
     echo "$hash" >"$stamp"
 fi
-cargo build --release --locked --bin quiver --example load
+cargo build --release --locked --bin quiver
+cargo build --release --locked -p quiver-load
 exec "$home/venv/bin/python" benches/peers/run.py "$@" --data .data/wordnet-minilm-384 --folder "$home" --docs docs

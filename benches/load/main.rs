@@ -1,4 +1,4 @@
-//! A client that loads an HTTP server: `cargo run --release --example load -- --help`.
+//! A client that loads an HTTP server: `cargo run --release -p quiver-load -- --help`.
 //!
 //! It sends bodies that were made beforehand, one a line of a file, on kept-alive connections, each
 //! with a thread of its own, and reads of an answer only where it ends. So it takes little of the
@@ -17,7 +17,6 @@ use std::{
 
 use clap::Parser;
 use drive::{Load, Run};
-use serde_json::json;
 
 /// Loads an HTTP server with the bodies in a file and prints rates and latencies as JSON.
 #[derive(Debug, Parser)]
@@ -71,21 +70,22 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// What the run measured. Latencies are of the request on its connection, in milliseconds.
-fn report(run: &mut Run) -> serde_json::Value {
+/// What the run measured, as JSON. Latencies are of the request on its connection, in milliseconds.
+fn report(run: &mut Run) -> String {
     run.latencies.sort_unstable();
+    let requests = run.latencies.len();
     let millis = |share: f64| {
-        let last = run.latencies.len().saturating_sub(1);
-        run.latencies.get((share * last as f64).round() as usize).map(|time| time.as_secs_f64() * 1e3)
+        let index = (share * requests.saturating_sub(1) as f64).round() as usize;
+        run.latencies.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3)
     };
-    json!({
-        "requests": run.latencies.len(),
-        "seconds": run.time.as_secs_f64(),
-        "per_second": run.latencies.len() as f64 / run.time.as_secs_f64(),
-        "p50_ms": millis(0.5),
-        "p99_ms": millis(0.99),
-        "max_ms": millis(1.0),
-    })
+    let seconds = run.time.as_secs_f64();
+    format!(
+        r#"{{"requests":{requests},"seconds":{seconds},"per_second":{},"p50_ms":{},"p99_ms":{},"max_ms":{}}}"#,
+        requests as f64 / seconds,
+        millis(0.5),
+        millis(0.99),
+        millis(1.0),
+    )
 }
 
 fn write_lines(path: &PathBuf, answers: &[Vec<u8>]) -> io::Result<()> {

@@ -22,7 +22,7 @@ from peer import Bodies, Calls, Workload
 CLIENTS = 4
 WARM_UP = 200
 AT_MOST_SECONDS = 30.0
-CLIENT = Path(__file__).resolve().parents[2] / "target/release/examples/load"
+CLIENT = Path(__file__).resolve().parents[2] / "target/release/quiver-load"
 
 Figures = dict[str, float]
 Answers = list[list[int] | None]

@@ -89,8 +89,8 @@ class IvfPqFastScan(Faiss):
     efforts = [
         {"nprobe": nprobe, "k_factor": factor}
         for nprobe, factor in (
-            *((8, 5), (16, 5), (16, 10), (24, 10), (32, 10), (48, 10), (64, 10), (64, 20)),
-            *((96, 20), (128, 20), (128, 40), (256, 40)),
+            *((16, 10), (24, 10), (32, 10), (48, 10), (64, 10), (96, 10), (96, 20)),
+            *((128, 20), (192, 20), (256, 20), (256, 40), (384, 40), (512, 40)),
         )
     ]
     filtered_efforts = [{"nprobe": nprobe, "k_factor": 20} for nprobe in (64, 256, LISTS)]
@@ -115,7 +115,7 @@ class Hnsw(Faiss):
     """A graph over full vectors."""
 
     factory = "HNSW16,Flat"
-    efforts = [{"ef": ef} for ef in (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)]
+    efforts = [{"ef": ef} for ef in (32, 48, 64, 96, 128, 192, 256, 384, 512)]
     filtered_efforts = [{"ef": ef} for ef in (128, 512)]
 
     def params(self, effort: Effort, selector: faiss.IDSelector | None) -> faiss.SearchParameters:

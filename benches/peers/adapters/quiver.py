@@ -28,6 +28,7 @@ BATCH = 5000
 WRITERS = 4
 BUILD_SECONDS = 600
 TARGETS = (0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
+FILTERED_TARGETS = (0.95, 0.99)
 
 
 class Quiver(Peer):
@@ -40,9 +41,10 @@ class Quiver(Peer):
         fields = document["components"]["schemas"]["QueryRequest"]["properties"]
         indexes = document["paths"].get("/namespaces/{ns}/indexes/{type}", {})
         self.managed_indexes = "put" in indexes
-        self.filters = "filter" in fields
-        self.efforts = [{"recall_target": target} for target in TARGETS] if "recall_target" in fields else [{}]
-        self.filtered_efforts = [{"recall_target": target} for target in (0.95, 0.99)]
+        self.filters = fields["filter"].get("type") != "null"
+        targets = "recall_target" in fields
+        self.efforts = [{"recall_target": target} for target in TARGETS] if targets else [{}]
+        self.filtered_efforts = [{"recall_target": target} for target in FILTERED_TARGETS] if targets else [{}]
 
     def describe(self) -> Description:
         version = subprocess.run([PROGRAM, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -97,7 +99,7 @@ class Quiver(Peer):
     def filtered_query(self, queries: np.ndarray, effort: Effort, field: str) -> Bodies | None:
         if not self.filters:
             return None
-        conditions = ({**effort, "filter": {field: wanted(field, query)}} for query in range(len(queries)))
+        conditions = ({**effort, "filter": {field: {"$eq": wanted(field, query)}}} for query in range(len(queries)))
         return self._bodies(queries, conditions)
 
     def _bodies(self, queries: np.ndarray, settings: Iterator[dict]) -> Bodies:

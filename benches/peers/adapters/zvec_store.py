@@ -20,7 +20,7 @@ class Zvec(Peer):
     def __init__(self, folder: Path, int8: bool) -> None:
         super().__init__(folder)
         self.int8 = int8
-        self.efforts = [{"ef": ef} for ef in (10, 20, 32, 48, 64, 96, 128, 192, 256, 384, 512)]
+        self.efforts = [{"ef": ef} for ef in (20, 32, 48, 64, 96, 128, 192, 256, 384, 512)]
         self.collection: zvec.Collection | None = None
 
     def describe(self) -> Description:
