@@ -20,6 +20,7 @@ if [[ ! -f $stamp || $(<"$stamp") != "$hash" ]]; then
     "$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r benches/peers/requirements.txt
     echo "$hash" >"$stamp"
 fi
+cc -O2 -shared -fPIC -o $home/count_syncs.so benches/peers/count_syncs.c -ldl
 cargo build --release --locked --bin quiver
 cargo build --release --locked -p quiver-load
 exec "$home/venv/bin/python" benches/peers/run.py "$@" --data .data/wordnet-minilm-384 --folder "$home" --docs docs

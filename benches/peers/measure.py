@@ -54,8 +54,18 @@ def ingest(peer: Peer, data: DataSet) -> dict:
         "dimension": shape[1],
         "ingest_seconds": seconds,
         "index_seconds": index_seconds,
+        "syncs": syncs(),
         "disk_mb": sum(path.stat().st_size for path in files) / 1e6,
     }
+
+
+def syncs() -> int | None:
+    """How often this process and its servers asked for data to be on the disk, if that is counted."""
+    counted = os.environ.get("SYNCS")
+    if counted is None:
+        return None
+    path = Path(counted)
+    return path.stat().st_size if path.exists() else 0
 
 
 def search(peer: Peer, data: DataSet, seconds: float) -> dict:

@@ -25,7 +25,7 @@ The load of the machine by others (`load`) belongs beside every figure.
 ## Queries per second at equal recall
 
 Four clients, each with its next query when it has an answer. Between the efforts measured, rates are \
-interpolated. {ours}.
+interpolated.
 
 {speed}
 
@@ -51,6 +51,7 @@ that includes its process. Memory is that of the server, or what the process gre
 
 {settings}
 
+`syncs` are the calls during ingest that wait until data is on the disk (fsync, fdatasync, syncfs, msync), counted. \
 `load` is the machine's load average just before; {cores} is a full machine. `cores` is how many the client \
 and engine kept busy at recall {load_recall}: of an engine in process both together, of a server the client alone.
 """
@@ -63,7 +64,6 @@ def write(results: Path, docs: Path) -> None:
     if not found:
         return
     ours = {one["name"]: one for one in found if one["name"] in OURS}
-    shares = [f"`÷ {how}` is Quiver {how} divided by the engine" for name, how in OURS.items() if name in ours]
     page = PAGE.format(
         rows=found[0]["rows"],
         dimension=found[0]["dimension"],
@@ -71,7 +71,6 @@ def write(results: Path, docs: Path) -> None:
         cpu=_cpu(),
         first=min(one["begun"] for one in found),
         last=max(one["begun"] for one in found),
-        ours="; ".join(shares),
         speed=_speed(found, ours),
         filtered_recall=FILTERED_RECALL,
         filtered=_filtered(found, ours),
@@ -87,7 +86,7 @@ def write(results: Path, docs: Path) -> None:
 
 def _speed(found: list[dict], ours: dict[str, dict]) -> str:
     head = ["engine", *(f"@ {recall}" for recall in RECALLS), "p50 / p99 ms @ 0.98"]
-    head += [f"÷ {OURS[name]}, @ {' / '.join(map(str, RECALLS))}" for name in ours]
+    head += [f"Quiver {OURS[name]} ÷ engine, @ {' / '.join(map(str, RECALLS))}" for name in ours]
     lines = []
     for one in found:
         rates = [rate_at(one["sweep"], recall) for recall in RECALLS]
@@ -104,7 +103,7 @@ def _filtered(found: list[dict], ours: dict[str, dict]) -> str:
     fields = {"hundredth": "1 %", "tenth": "10 %"}
     head = ["engine"]
     for share in fields.values():
-        head += [f"{share}: queries/s", "recall", *(f"÷ {OURS[name]}" for name in ours)]
+        head += [f"{share}: queries/s", "recall", *(f"Quiver {OURS[name]} ÷ engine" for name in ours)]
     lines = []
     for one in found:
         line = [one["name"]]
@@ -185,13 +184,13 @@ def _factor(theirs: float, mine: float | None) -> str:
 
 
 def _settings(found: list[dict]) -> str:
-    head = ["engine", "version", "index", "asked", "durability", "cores", "load"]
+    head = ["engine", "version", "index", "asked", "what is stored", "syncs", "cores", "load"]
     lines = []
     for one in found:
         point = enough(one["sweep"], RECALLS[1])
         cores = point.get("cores", point.get("client_cores"))
         described = [one[key] for key in ("name", "version", "index", "clients", "durability")]
-        lines.append([*described, _decimal(cores), _decimal(one.get("load_before"))])
+        lines.append([*described, _count(one.get("syncs")), _decimal(cores), _decimal(one.get("load_before"))])
     return _table(head, lines)
 
 

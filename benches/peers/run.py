@@ -21,6 +21,8 @@ import report
 from dataset import DataSet
 
 MEASURE = Path(__file__).with_name("measure.py")
+# Made of count_syncs.c, in the folder of the results.
+SYNC_COUNTER = "count_syncs.so"
 
 
 def main() -> None:
@@ -60,7 +62,9 @@ def measure(name: str, options: argparse.Namespace, truth: Path, results: Path) 
             output = folder / f"{step}.out"
             begun = time.monotonic()
             command = [sys.executable, MEASURE, step, name, *common, "--output", output]
-            run_bounded(command, options.bound)
+            # While it searches, an engine runs without what counts its syncs.
+            counting = {"LD_PRELOAD": str(options.folder.resolve() / SYNC_COUNTER), "SYNCS": str(folder / "syncs")}
+            run_bounded(command, options.bound, counting if step == "ingest" else {})
             figures |= json.loads(output.read_text())
             print(f"  {step}: {time.monotonic() - begun:.0f} s", flush=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
@@ -74,9 +78,9 @@ def measure(name: str, options: argparse.Namespace, truth: Path, results: Path) 
     return True
 
 
-def run_bounded(command: list, seconds: float) -> None:
+def run_bounded(command: list, seconds: float, environment: dict[str, str]) -> None:
     """Runs a command; when it takes too long or this is interrupted, its servers end with it."""
-    with subprocess.Popen(command, start_new_session=True) as process:
+    with subprocess.Popen(command, start_new_session=True, env=os.environ | environment) as process:
         try:
             code = process.wait(seconds)
         except BaseException:

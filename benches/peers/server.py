@@ -12,9 +12,12 @@ STOP_SECONDS = 60
 
 
 class Server:
-    """A process that listens. `command` makes its command line from a port."""
+    """A process that listens. `command` makes its command line from a port; the signal asks it to end."""
 
-    def __init__(self, command: Callable[[int], list[str]], log: Path) -> None:
+    def __init__(
+        self, command: Callable[[int], list[str]], log: Path, stop_signal: signal.Signals = signal.SIGTERM
+    ) -> None:
+        self.stop_signal = stop_signal
         self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
         with open(log, "ab") as output:
@@ -35,7 +38,7 @@ class Server:
 
     def stop(self) -> None:
         """Asks it to end, and ends it if it does not."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(self.stop_signal)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -34,7 +34,7 @@ class Chroma(Peer):
             version=version("chromadb"),
             index="HNSW, defaults (max_neighbors 16, ef_construction 100)",
             clients="HTTP, 4 connections of a compiled client",
-            durability="SQLite log, synced at each batch",
+            durability="log in SQLite, index files",
         )
 
     def ingest(self, data: DataSet) -> float | None:

@@ -27,7 +27,7 @@ class Lance(Peer):
             version=version("lancedb"),
             index=f"{self.index}; bitmap indexes of the metadata",
             clients="in process, 4 threads",
-            durability="files are not synced",
+            durability="files",
         )
 
     def ingest(self, data: DataSet) -> float | None:

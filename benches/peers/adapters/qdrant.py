@@ -32,7 +32,7 @@ class QdrantEdge(Peer):
             version=version("qdrant-edge-py"),
             index=f"HNSW m {M}, ef_construct {EF_CONSTRUCT}{codes}; payload indexes",
             clients="in process, 4 threads",
-            durability="log and files are not synced",
+            durability="log and files",
         )
 
     def ingest(self, data: DataSet) -> float | None:

@@ -1,13 +1,12 @@
 """Quiver as a server over HTTP, on files.
 
-The sweep depends on what the server's OpenAPI document says: if a query's body knows
-`recall_target`, that is varied, else the exact search is measured; if there are managed indexes,
-one is built.
+What is asked depends on the server's OpenAPI document: if a query's body knows `recall_target`,
+that is varied, else the exact search is measured; filters are left out until there are any.
 """
 
 import json
+import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -23,12 +22,9 @@ from adapters.body import numbers
 
 PROGRAM = Path(__file__).resolve().parents[3] / "target/release/quiver"
 NAMESPACE = "/v1/namespaces/bench"
-INDEX = "spfresh"
 BATCH = 5000
 WRITERS = 4
-BUILD_SECONDS = 600
 TARGETS = (0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
-FILTERED_TARGETS = (0.95, 0.99)
 
 
 class Quiver(Peer):
@@ -39,18 +35,16 @@ class Quiver(Peer):
         self.server: Server | None = None
         document = json.loads(subprocess.run([PROGRAM, "openapi"], check=True, stdout=subprocess.PIPE).stdout)
         fields = document["components"]["schemas"]["QueryRequest"]["properties"]
-        indexes = document["paths"].get("/namespaces/{ns}/indexes/{type}", {})
-        self.managed_indexes = "put" in indexes
         self.filters = fields["filter"].get("type") != "null"
-        targets = "recall_target" in fields
-        self.efforts = [{"recall_target": target} for target in TARGETS] if targets else [{}]
-        self.filtered_efforts = [{"recall_target": target} for target in FILTERED_TARGETS] if targets else [{}]
+        self.approximate = "recall_target" in fields
+        self.efforts = [{"recall_target": target} for target in TARGETS] if self.approximate else [{}]
+        self.filtered_efforts = self.efforts[-2:]
 
     def describe(self) -> Description:
         version = subprocess.run([PROGRAM, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
         return Description(
             version=version.split()[-1],
-            index=f"{INDEX}, defaults" if self.managed_indexes else "none (exact)",
+            index="spfresh, defaults" if self.approximate else "none (exact)",
             clients="HTTP, 4 connections of a compiled client",
             durability="every write synced before it is acknowledged; strong reads",
         )
@@ -60,8 +54,8 @@ class Quiver(Peer):
         self._ask("PUT", NAMESPACE, {"dimension": data.rows.shape[1], "distance": "cosine"})
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda batch: self._write(data, batch), data.batches(BATCH)))
-        self._ask("POST", f"{NAMESPACE}/compact", {})
-        seconds = self.timed(self._build) if self.managed_indexes else None
+        # Folds the log, merges segments, and builds their indexes.
+        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {}))
         self.close()
         return seconds
 
@@ -79,19 +73,12 @@ class Quiver(Peer):
             stream.write_batch(rows)
         self._send("POST", f"{NAMESPACE}/vectors", sink.getvalue(), "application/vnd.apache.arrow.stream")
 
-    def _build(self) -> None:
-        """Asks for the index and waits until it is there."""
-        path = f"{NAMESPACE}/indexes/{INDEX}"
-        self._ask("PUT", path, {})
-        until = time.monotonic() + BUILD_SECONDS
-        while self._ask("GET", path, None)["status"] != "ready":
-            if time.monotonic() > until:
-                raise RuntimeError("the index is not ready")
-            time.sleep(0.02)
-
     def open(self) -> None:
-        arguments = [str(PROGRAM), "serve", "--data", str(self.folder / "data"), "--listen"]
-        self.server = Server(lambda port: [*arguments, f"127.0.0.1:{port}"], self.folder / "server.log")
+        # One request builds the index.
+        arguments = [str(PROGRAM), "serve", "--data", str(self.folder / "data"), "--set", "server.request_timeout=10m"]
+        self.server = Server(
+            lambda port: [*arguments, "--listen", f"127.0.0.1:{port}"], self.folder / "server.log", signal.SIGINT
+        )
 
     def query(self, queries: np.ndarray, effort: Effort) -> Bodies:
         return self._bodies(queries, ({**effort} for _ in queries))
@@ -121,11 +108,10 @@ class Quiver(Peer):
     def process_id(self) -> int:
         return self.server.process.pid
 
-    def _ask(self, method: str, path: str, body: dict | None) -> dict:
-        content = None if body is None else json.dumps(body).encode()
-        return json.loads(self._send(method, path, content, "application/json"))
+    def _ask(self, method: str, path: str, body: dict) -> None:
+        self._send(method, path, json.dumps(body).encode(), "application/json")
 
-    def _send(self, method: str, path: str, body: bytes | None, content_type: str) -> bytes:
+    def _send(self, method: str, path: str, body: bytes, content_type: str) -> None:
         connection = HTTPConnection(self.server.address)
         connection.request(method, path, body, {"Content-Type": content_type})
         answer = connection.getresponse()
@@ -133,4 +119,3 @@ class Quiver(Peer):
         connection.close()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
-        return content

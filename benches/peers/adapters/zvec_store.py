@@ -29,7 +29,7 @@ class Zvec(Peer):
             version=version("zvec"),
             index=f"HNSW m {M}, ef_construction {EF_CONSTRUCTION}{codes}; inverted indexes of the metadata",
             clients="in process, 4 threads",
-            durability="log and files are not synced",
+            durability="log and files",
         )
 
     def ingest(self, data: DataSet) -> float | None:
