@@ -18,7 +18,7 @@ build: ## Build the release binary
 	cargo build --release --locked
 
 test: deps ## Run every test, against real object-storage servers and real clients
-	cargo test --locked
+	cargo test --locked --workspace
 	$(PYTHON) -m pytest tests/python
 
 lint: ## Check the format and the lints

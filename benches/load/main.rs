@@ -7,6 +7,8 @@
 
 mod connection;
 mod drive;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,

@@ -16,7 +16,7 @@ COLOURS += ("#bcbd22", "#ff7f0e", "#000000")
 def svg(results: list[dict]) -> str:
     """One line for each engine through the points that it does best in."""
     lines = {one["name"]: [p for p in frontier(one["sweep"]) if p["recall"] >= LOWEST_RECALL] for one in results}
-    rates = [point["per_second"] for points in lines.values() for point in points]
+    rates = [point["per_second"] for points in lines.values() for point in points] or [1.0]
     decades = _decades(min(rates), max(rates))
     scale = _Scale(decades[0], decades[-1])
     parts = _axes(scale, decades)
