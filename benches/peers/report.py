@@ -81,7 +81,6 @@ def write(results: Path, docs: Path) -> None:
     )
     (docs / "benchmarks-peers.md").write_text(page)
     (docs / "recall-qps.svg").write_text(plot.svg(found))
-    print(f"{docs / 'benchmarks-peers.md'} and {docs / 'recall-qps.svg'} are written")
 
 
 def _speed(found: list[dict], ours: dict[str, dict]) -> str:

@@ -43,8 +43,14 @@ def main() -> None:
     if names:
         print("exact answers", flush=True)
         _ = DataSet(options.data, truth).truth
-    failed = [name for name in names if not measure(name, options, truth, results)]
+    # Now and after each, so that an interrupted run leaves a table too.
     report.write(results, options.docs)
+    failed = []
+    for name in names:
+        if not measure(name, options, truth, results):
+            failed.append(name)
+        report.write(results, options.docs)
+    print(f"see {options.docs / 'benchmarks-peers.md'}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

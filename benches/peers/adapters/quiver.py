@@ -24,7 +24,7 @@ PROGRAM = Path(__file__).resolve().parents[3] / "target/release/quiver"
 NAMESPACE = "/v1/namespaces/bench"
 BATCH = 5000
 WRITERS = 4
-TARGETS = (0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
+TARGETS = (0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.997)
 
 
 class Quiver(Peer):
