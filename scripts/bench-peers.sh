@@ -7,6 +7,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 home=.peers
+mkdir -p $home
+exec 9>$home/lock
+flock --nonblock 9 || { echo "bench-peers: another run is under way." >&2; exit 1; }
 stamp=$home/venv/.stamp
 hash=$(cat benches/peers/requirements.txt scripts/bench-peers.sh | sha256sum | cut -d ' ' -f 1)
 

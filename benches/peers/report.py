@@ -13,12 +13,15 @@ RECALLS = (0.95, 0.98, 0.99)
 FILTERED_RECALL = 0.99
 OURS = {"quiver": "over HTTP", "quiver-in-process": "in process"}
 NONE = "–"
+# A load average above this is somebody else at work.
+QUIET = 1.0
+BUSY = "\n\n**The machine was busy with other work: these figures are rough and understate all engines.**"
 PAGE = """# Beside other engines
 
 Written by `make bench-peers`; do not edit. {rows:,} real embeddings × {dimension}, cosine, the ten nearest \
 rows, {cores} cores of {cpu}, {first} to {last}. Engines ran one at a time, each in a process of its own, with \
 the same rows, queries and exact answers; what each promises and how it was asked stands in the last table. \
-The load of the machine by others (`load`) belongs beside every figure.
+The load of the machine by others (`load`) belongs beside every figure.{warning}
 
 ![Recall against queries per second](recall-qps.svg)
 
@@ -72,6 +75,7 @@ def write(results: Path, docs: Path) -> None:
         first=min(one["begun"] for one in found),
         last=max(one["begun"] for one in found),
         speed=_speed(found, ours),
+        warning=BUSY if any(one["load_before"] > QUIET for one in found) else "",
         filtered_recall=FILTERED_RECALL,
         filtered=_filtered(found, ours),
         life=_life(found, ours.get("quiver")),
