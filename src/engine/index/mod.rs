@@ -14,6 +14,7 @@
 //! out of bounds.
 
 pub mod flat;
+pub mod hnsw;
 pub mod kernel;
 mod search;
 mod source;

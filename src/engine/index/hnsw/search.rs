@@ -1,0 +1,184 @@
+//! A search: a walk of the graph or a scan of the admitted rows by their bytes, then exact scores of
+//! the best.
+
+use super::{
+    super::{Best, Cost, Effort, Mask, Request, VectorIndex},
+    Hnsw,
+    codes::Probe,
+    pool::Scratch,
+    walk::Walk,
+};
+use crate::error::{Error, Result};
+
+/// Candidates that a walk keeps at the least and at the most effort but full.
+const EF: std::ops::RangeInclusive<f32> = 8.0..=2048.0;
+/// Rows that are looked at, evenly spread, to see how many a mask admits.
+const SAMPLED: usize = 256;
+/// Of those that are admitted, where a walk begins besides.
+const STARTS: usize = 16;
+/// Rows per candidate of a walk up to which a scan takes no longer than the walk.
+const SCANNED: usize = 64;
+/// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
+const BLOCK: usize = 128;
+
+impl VectorIndex for Hnsw {
+    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
+        let rows = request.rows;
+        if rows.rows() != self.layout.rows || rows.dimension() != self.layout.dimension {
+            return Err(Error::internal("an index of other rows than it is searched with"));
+        }
+        if request.query.vector().len() != self.layout.dimension || request.query.distance() != self.layout.distance {
+            return Err(Error::internal("an index of another kind of vectors than the query"));
+        }
+        if best.limit() == 0 || rows.rows() == 0 {
+            return Ok(Cost::default());
+        }
+        if request.effort.is_full() {
+            return self.score_all(request, best);
+        }
+        Scratch::with(|scratch| self.search_codes(request, best, scratch))
+    }
+
+    fn effort_for(&self, recall: f32) -> Effort {
+        self.layout.ladder.effort_for(recall)
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// How many candidates a walk keeps at an effort that is not full.
+fn ef(effort: Effort, limit: usize) -> usize {
+    let (least, most) = (*EF.start(), *EF.end());
+    let ef = least * (most / least).powf(effort.value());
+    (ef as usize).max(limit)
+}
+
+/// Of so many candidates, how many are scored exactly.
+fn reranked(candidates: usize, limit: usize) -> usize {
+    candidates.min(limit.saturating_mul(2).saturating_add(16))
+}
+
+impl Hnsw {
+    /// Scores all admitted rows exactly.
+    fn score_all(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
+        let mut cost = Cost::default();
+        for row in 0..self.layout.rows as u32 {
+            if row as usize % BLOCK == 0 && (request.stop)() {
+                cost.stopped = true;
+                break;
+            }
+            if request.mask.admits(row) {
+                best.score(request, row)?;
+                cost.scored += 1;
+            }
+        }
+        Ok(cost)
+    }
+
+    fn search_codes(&self, request: &Request<'_>, best: &mut Best<'_>, scratch: &mut Scratch) -> Result<Cost> {
+        let mut code = std::mem::take(&mut scratch.code);
+        code.resize(self.layout.dimension, 0);
+        let terms = self.frame.encode(request.query.vector(), &mut code);
+        let limit = best.limit().min(self.layout.rows);
+        let ef = ef(request.effort, limit);
+        let mut walk = Walk {
+            graph: self.graph(),
+            probe: Probe::new(&code, terms),
+            scratch,
+            stop: request.stop,
+            cost: Cost::default(),
+        };
+        let mut sample = [0; STARTS];
+        let (admitted, starts) = admitted(&request.mask, self.layout.rows, &mut sample);
+        if admitted > SCANNED * ef {
+            self.walk(&mut walk, request, starts, ef);
+        }
+        if walk.scratch.pool.candidates().len() < limit.min(admitted) && !walk.cost.stopped || admitted <= SCANNED * ef {
+            walk.scan(request, reranked(ef, limit));
+        }
+        let mut cost = walk.cost;
+        let candidates = scratch.pool.candidates();
+        for (position, candidate) in candidates[..reranked(candidates.len(), limit)].iter().enumerate() {
+            if position % BLOCK == BLOCK - 1 && (request.stop)() {
+                cost.stopped = true;
+                break;
+            }
+            best.score(request, candidate.node())?;
+            cost.scored += 1;
+        }
+        scratch.code = code;
+        Ok(cost)
+    }
+
+    fn walk(&self, walk: &mut Walk<'_>, request: &Request<'_>, starts: &[u32], ef: usize) {
+        let entry = walk.descend(0);
+        let level = walk.graph.level(0);
+        walk.begin(ef);
+        starts.iter().for_each(|row| walk.start_at(*row));
+        if request.mask.admits(entry) {
+            walk.start_at(entry);
+            walk.start(&level);
+        } else {
+            walk.start(&level);
+            walk.start_around(&level, entry, &request.mask);
+        }
+        walk.run(&level, &request.mask);
+    }
+}
+
+/// About how many rows a mask admits (of bits, exactly), and some of them.
+fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> (usize, &'s [u32]) {
+    if matches!(mask, Mask::All) {
+        return (rows, &[]);
+    }
+    let sampled = SAMPLED.min(rows);
+    let (mut hits, mut found) = (0, 0);
+    for index in 0..sampled {
+        let row = (index * rows / sampled) as u32;
+        if mask.admits(row) {
+            hits += 1;
+            if found < STARTS {
+                starts[found] = row;
+                found += 1;
+            }
+        }
+    }
+    let count = match mask {
+        Mask::Bits(words) => count(words, rows),
+        _ => hits * rows / sampled,
+    };
+    (count, &starts[..found])
+}
+
+/// Bits that are set among the first `rows`.
+fn count(words: &[u64], rows: usize) -> usize {
+    let whole = &words[..words.len().min(rows / 64)];
+    let rest = words.get(rows / 64).map_or(0, |word| word & ((1 << (rows % 64)) - 1));
+    whole.iter().map(|word| word.count_ones() as usize).sum::<usize>() + rest.count_ones() as usize
+}
+
+impl Walk<'_> {
+    /// Scores all admitted rows by their bytes and keeps the best `limit`.
+    fn scan(&mut self, request: &Request<'_>, limit: usize) {
+        self.scratch.pool.reset(limit);
+        let level = self.graph.level(0);
+        let rows = self.graph.layout.rows as u32;
+        let mut row = 0;
+        while row < rows {
+            if (self.stop)() {
+                self.cost.stopped = true;
+                return;
+            }
+            self.scratch.fresh.clear();
+            while row < rows && self.scratch.fresh.len() < BLOCK {
+                if request.mask.admits(row) {
+                    self.scratch.fresh.push(row);
+                }
+                row += 1;
+            }
+            self.start(&level);
+        }
+    }
+}
