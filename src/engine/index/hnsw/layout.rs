@@ -23,7 +23,7 @@
 
 use crate::types::Distance;
 
-use super::{calibrate::Ladder, codes::Codes};
+use super::{super::kernel::bytes::prefetch, calibrate::Ladder, codes::Codes};
 
 const MAGIC: [u8; 8] = *b"QvHNSW\0\x01";
 const HEADER: usize = 256;
@@ -262,6 +262,13 @@ impl<'a> Level<'a> {
         let nodes = self.nodes;
         let list = &self.lists[node as usize * width..][..width];
         list.chunks_exact(4).map(|place| u32_at(place, 0)).take_while(move |node| (*node as usize) < nodes)
+    }
+
+    /// Asks memory for the neighbours of a node.
+    #[inline]
+    pub fn prefetch(&self, node: u32) {
+        let width = 4 * self.degree;
+        prefetch(&self.lists[node as usize * width..][..width]);
     }
 
     /// Whether nodes are not rows.

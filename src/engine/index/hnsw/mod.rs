@@ -55,7 +55,7 @@ pub fn build(rows: &dyn VectorSource, distance: Distance, params: &Params, seed:
     let (layout, mut bytes) = build::build(rows, distance, params, seed)?;
     layout.write_header(&mut bytes);
     let index = Hnsw::of(layout, bytes.into());
-    let ladder = calibrate::measure(&index, rows)?;
+    let ladder = calibrate::measure(&index, rows, seed)?;
     let Hnsw { mut layout, bytes, .. } = index;
     let mut bytes = Vec::from(bytes);
     layout.ladder = ladder;

@@ -71,6 +71,12 @@ impl Pool {
         None
     }
 
+    /// The node that is likely to be expanded next.
+    #[inline]
+    pub fn upcoming(&self) -> Option<u32> {
+        self.candidates.get(self.next).map(Candidate::node)
+    }
+
     /// The candidates, the best first.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates

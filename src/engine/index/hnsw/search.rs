@@ -2,7 +2,7 @@
 //! the best.
 
 use super::{
-    super::{Best, Cost, Effort, Mask, Request, VectorIndex},
+    super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::bytes::prefetch},
     Hnsw,
     codes::Probe,
     pool::Scratch,
@@ -20,6 +20,8 @@ const STARTS: usize = 16;
 const SCANNED: usize = 64;
 /// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
 const BLOCK: usize = 128;
+/// Rows that are asked of memory ahead of the one that is scored exactly.
+const AHEAD: usize = 3;
 
 impl VectorIndex for Hnsw {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
@@ -55,9 +57,10 @@ fn ef(effort: Effort, limit: usize) -> usize {
     (ef as usize).max(limit)
 }
 
-/// Of so many candidates, how many are scored exactly.
+/// Of so many candidates, how many are scored exactly. The order by bytes is nearly the exact one on
+/// real embeddings; with more effort, less is taken for granted.
 fn reranked(candidates: usize, limit: usize) -> usize {
-    candidates.min(limit.saturating_mul(2).saturating_add(16))
+    candidates.min((limit + limit / 2 + 5).max(candidates / 8))
 }
 
 impl Hnsw {
@@ -100,10 +103,14 @@ impl Hnsw {
         }
         let mut cost = walk.cost;
         let candidates = scratch.pool.candidates();
-        for (position, candidate) in candidates[..reranked(candidates.len(), limit)].iter().enumerate() {
+        let candidates = &candidates[..reranked(candidates.len(), limit)];
+        for (position, candidate) in candidates.iter().enumerate() {
             if position % BLOCK == BLOCK - 1 && (request.stop)() {
                 cost.stopped = true;
                 break;
+            }
+            if let Some(ahead) = candidates.get(position + AHEAD) {
+                prefetch(request.rows.row(ahead.node())?.0);
             }
             best.score(request, candidate.node())?;
             cost.scored += 1;

@@ -107,6 +107,9 @@ impl Walk<'_> {
                 Mask::All => self.gather(level, node),
                 mask => self.gather_admitted(level, node, mask),
             }
+            if let Some(next) = self.scratch.pool.upcoming() {
+                level.prefetch(next);
+            }
             self.score_into_pool(level);
         }
         self.cost.visited += hops;

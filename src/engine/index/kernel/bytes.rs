@@ -170,6 +170,19 @@ impl ByteKernel {
     }
 }
 
+/// Asks memory for values that will be read soon.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..size_of_val(values)).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of every such processor, and a prefetch may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().wrapping_add(offset)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// # Safety
 /// `output` has a place for each selected row, and the query their dimension.
 unsafe fn scalar(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {

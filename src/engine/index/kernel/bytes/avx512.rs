@@ -6,8 +6,8 @@ use super::{ByteQuery, ByteRows};
 
 /// Bytes in a register.
 const WIDTH: usize = 64;
-/// Rows that are asked of memory ahead of the one that is read.
-const AHEAD: usize = 4;
+/// Bytes that are asked of memory ahead of the row that is read: a part of a first-level cache.
+const AHEAD: usize = 8 << 10;
 
 /// # Safety
 /// AVX-512F, BW and VNNI were detected; `output` has a place for each selected row, and the query
@@ -15,7 +15,8 @@ const AHEAD: usize = 4;
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
     let dimension = rows.dimension;
-    for position in 0..AHEAD.min(output.len()) {
+    let ahead = (AHEAD / dimension).clamp(1, output.len().max(1));
+    for position in 0..ahead.min(output.len()) {
         // SAFETY: the position is less than the number of rows.
         prefetch(unsafe { rows.pointer(position) }, dimension);
     }
@@ -23,9 +24,9 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
     let whole = dimension / WIDTH * WIDTH;
     let rest: __mmask64 = (1 << (dimension - whole)) - 1;
     for position in 0..output.len() {
-        if position + AHEAD < output.len() {
+        if position + ahead < output.len() {
             // SAFETY: as above.
-            prefetch(unsafe { rows.pointer(position + AHEAD) }, dimension);
+            prefetch(unsafe { rows.pointer(position + ahead) }, dimension);
         }
         let mut sums = [_mm512_setzero_si512(); 2];
         // SAFETY: the row and the query have `dimension` bytes; `whole` is not more, and a masked load
