@@ -42,3 +42,6 @@ pub trait VectorIndex: std::fmt::Debug + Send + Sync {
     /// Bytes that a search must have in memory, per index and not per query.
     fn resident_bytes(&self) -> u64;
 }
+
+#[cfg(test)]
+mod tests;

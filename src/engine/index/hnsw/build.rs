@@ -135,7 +135,7 @@ impl Builder {
                 let level = graph.level(number);
                 walk.begin(self.params.ef_construction);
                 starts.iter().for_each(|node| walk.start_at(*node));
-                walk.start(&level);
+                walk.score_into_pool(&level);
                 walk.run(&level, &Mask::All);
                 let candidates: Vec<(f32, u32)> = walk
                     .scratch

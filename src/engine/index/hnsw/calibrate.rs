@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{
-        Effort, Mask, Query, Request, VectorIndex, VectorSource, best_of,
+        Effort, Mask, Query, Request, VectorSource, best_of,
         flat::{self, ChunkView, Queries},
         top::TopK,
     },
@@ -59,8 +59,12 @@ impl Ladder {
         &self.0
     }
 
-    /// The least effort that reaches a recall, by interpolation; full effort if none does.
+    /// The least effort that reaches a recall, by interpolation; full effort if none does, and for
+    /// certainty.
     pub fn effort_for(&self, recall: f32) -> Effort {
+        if recall >= 1.0 {
+            return Effort::FULL;
+        }
         let recall = recall + MARGIN * (1.0 - recall);
         let mut below = 0.0;
         for (rung, reached) in self.0.iter().enumerate() {
@@ -77,7 +81,7 @@ impl Ladder {
 /// Measures the ladder of an index.
 ///
 /// # Errors
-/// As [`VectorIndex::search`].
+/// As [`VectorSource::row`].
 pub(super) fn measure(index: &Hnsw, rows: &dyn VectorSource, seed: u64) -> Result<Ladder> {
     let wanted = NEIGHBOURS.min(rows.rows());
     if wanted == 0 {

@@ -16,8 +16,14 @@ const EF: std::ops::RangeInclusive<f32> = 8.0..=2048.0;
 const SAMPLED: usize = 256;
 /// Of those that are admitted, where a walk begins besides.
 const STARTS: usize = 16;
-/// Rows per candidate of a walk up to which a scan takes no longer than the walk.
-const SCANNED: usize = 64;
+/// If so many rows per candidate of a walk are admitted, scanning them takes as long as the walk, or
+/// less: without a mask,
+const SCANNED: usize = 16;
+/// and with one, where walks are longer and rows further apart.
+const SCANNED_MASKED: usize = 192;
+/// Below this share of admitted rows, walks keep more candidates, the more the fewer there are: their
+/// graph has lost neighbours that two hops do not make up for.
+const SPARSE: f32 = 0.125;
 /// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
 const BLOCK: usize = 128;
 /// Rows that are asked of memory ahead of the one that is scored exactly.
@@ -85,20 +91,24 @@ impl Hnsw {
         code.resize(self.layout.dimension, 0);
         let terms = self.frame.encode(request.query.vector(), &mut code);
         let limit = best.limit().min(self.layout.rows);
-        let ef = ef(request.effort, limit);
-        let mut walk = Walk {
-            graph: self.graph(),
-            probe: Probe::new(&code, terms),
-            scratch,
-            stop: request.stop,
-            cost: Cost::default(),
-        };
         let mut sample = [0; STARTS];
         let (admitted, starts) = admitted(&request.mask, self.layout.rows, &mut sample);
-        if admitted > SCANNED * ef {
+        let (ef, scanned) = match request.mask {
+            Mask::All => (ef(request.effort, limit), SCANNED),
+            _ => {
+                let share = admitted as f32 / self.layout.rows as f32;
+                let ef = ef(request.effort, limit) as f32 * (SPARSE / share).max(1.0);
+                (ef as usize, SCANNED_MASKED)
+            }
+        };
+        let (graph, probe) = (self.graph(), Probe::new(&code, terms));
+        let mut walk = Walk { graph, probe, scratch, stop: request.stop, cost: Cost::default() };
+        let walks = admitted > ef.saturating_mul(scanned);
+        if walks {
             self.walk(&mut walk, request, starts, ef);
         }
-        if walk.scratch.pool.candidates().len() < limit.min(admitted) && !walk.cost.stopped || admitted <= SCANNED * ef {
+        let found = walk.scratch.pool.candidates().len();
+        if !walks || (found < limit.min(admitted) && !walk.cost.stopped) {
             walk.scan(request, reranked(ef, limit));
         }
         let mut cost = walk.cost;
@@ -126,9 +136,9 @@ impl Hnsw {
         starts.iter().for_each(|row| walk.start_at(*row));
         if request.mask.admits(entry) {
             walk.start_at(entry);
-            walk.start(&level);
-        } else {
-            walk.start(&level);
+        }
+        walk.score_into_pool(&level);
+        if !request.mask.admits(entry) {
             walk.start_around(&level, entry, &request.mask);
         }
         walk.run(&level, &request.mask);
@@ -161,31 +171,49 @@ fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> 
 
 /// Bits that are set among the first `rows`.
 fn count(words: &[u64], rows: usize) -> usize {
-    let whole = &words[..words.len().min(rows / 64)];
-    let rest = words.get(rows / 64).map_or(0, |word| word & ((1 << (rows % 64)) - 1));
-    whole.iter().map(|word| word.count_ones() as usize).sum::<usize>() + rest.count_ones() as usize
+    let (whole, rest) = words.split_at(words.len().min(rows / 64));
+    let rest = rest.first().map_or(0, |word| word & ((1 << (rows % 64)) - 1));
+    whole.iter().chain([&rest]).map(|word| word.count_ones() as usize).sum()
 }
 
 impl Walk<'_> {
     /// Scores all admitted rows by their bytes and keeps the best `limit`.
     fn scan(&mut self, request: &Request<'_>, limit: usize) {
         self.scratch.pool.reset(limit);
-        let level = self.graph.level(0);
-        let rows = self.graph.layout.rows as u32;
-        let mut row = 0;
-        while row < rows {
-            if (self.stop)() {
-                self.cost.stopped = true;
+        self.scratch.fresh.clear();
+        let rows = self.graph.layout.rows;
+        for first in (0..rows).step_by(64) {
+            let mut bits = admitted_of_64(&request.mask, first, rows);
+            while bits != 0 {
+                self.scratch.fresh.push(first as u32 + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+            if self.scratch.fresh.len() >= BLOCK && !self.score_block() {
                 return;
             }
-            self.scratch.fresh.clear();
-            while row < rows && self.scratch.fresh.len() < BLOCK {
-                if request.mask.admits(row) {
-                    self.scratch.fresh.push(row);
-                }
-                row += 1;
-            }
-            self.start(&level);
         }
+        self.score_block();
+    }
+
+    /// Scores the rows gathered so far, unless it is time to stop.
+    fn score_block(&mut self) -> bool {
+        self.cost.stopped = (self.stop)();
+        if !self.cost.stopped {
+            self.score_into_pool(&self.graph.level(0));
+            self.scratch.fresh.clear();
+        }
+        !self.cost.stopped
+    }
+}
+
+/// A bit for each admitted row of the 64 from `first` on.
+fn admitted_of_64(mask: &Mask<'_>, first: usize, rows: usize) -> u64 {
+    let inside = u64::MAX >> 64_usize.saturating_sub(rows - first);
+    match mask {
+        Mask::All => inside,
+        Mask::Bits(words) => words.get(first / 64).copied().unwrap_or(0) & inside,
+        Mask::Only(admits) => (first..rows.min(first + 64))
+            .filter(|row| admits(*row as u32))
+            .fold(0, |bits, row| bits | 1 << (row - first)),
     }
 }

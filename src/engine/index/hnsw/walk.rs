@@ -72,17 +72,12 @@ impl Walk<'_> {
         self.scratch.fresh.clear();
     }
 
-    /// Adds a node to begin from, to be scored with the first hop; [`Walk::start`] follows.
+    /// Adds a node to begin from, to be scored together with others.
     pub fn start_at(&mut self, node: u32) {
         // Of damaged bytes, it may be none.
         if (node as usize) < self.graph.layout.rows && self.scratch.visited.insert(node) {
             self.scratch.fresh.push(node);
         }
-    }
-
-    /// Scores the nodes that were added.
-    pub fn start(&mut self, level: &Level<'_>) {
-        self.score_into_pool(level);
     }
 
     /// Looks at the neighbours of a node that the mask does not admit.
@@ -127,7 +122,12 @@ impl Walk<'_> {
         blocked.clear();
         for neighbour in level.neighbours(node) {
             if visited.insert(neighbour) {
-                if mask.admits(neighbour) { fresh.push(neighbour) } else { blocked.push(neighbour) }
+                if mask.admits(neighbour) {
+                    fresh.push(neighbour);
+                } else {
+                    level.prefetch(neighbour);
+                    blocked.push(neighbour);
+                }
             }
         }
         for detour in blocked {
@@ -143,7 +143,8 @@ impl Walk<'_> {
         }
     }
 
-    fn score_into_pool(&mut self, level: &Level<'_>) {
+    /// Scores the fresh nodes and keeps the best.
+    pub fn score_into_pool(&mut self, level: &Level<'_>) {
         self.score(level);
         let Scratch { pool, fresh, similarities, .. } = &mut *self.scratch;
         for (node, similarity) in fresh.iter().zip(&similarities.values) {
