@@ -27,7 +27,9 @@ fn full_effort_is_exact() {
             (384, &[1, 100]),
             (4096, &[0, 1, 20]),
         ] {
-            for (distance, rows) in DISTANCES.into_iter().flat_map(|d| sizes.iter().map(move |rows| (d, *rows))) {
+            for (distance, rows) in
+                DISTANCES.into_iter().flat_map(|d| sizes.iter().map(move |rows| (d, *rows)))
+            {
                 let built = Built::new(kind, table(dimension, rows, 7), distance);
                 let query = Query::new(distance, table(dimension, 1, 8).row(0).unwrap().0);
                 for limit in [0, 1, 10, rows, rows + 5] {
@@ -84,8 +86,12 @@ fn a_copy_at_an_odd_address_answers_the_same() {
             let built = Built::new(kind, table(19, 2500, 4), distance);
             let queries = table(19, 3, 5);
             for shift in [1, 2, 3, 7] {
-                let shifted: Vec<u8> = std::iter::repeat_n(9, shift).chain(built.bytes.iter().copied()).collect();
-                let copy = Built { index: (kind.open)(bytes::Bytes::from(shifted).slice(shift..)).unwrap(), ..built.clone() };
+                let shifted: Vec<u8> =
+                    std::iter::repeat_n(9, shift).chain(built.bytes.iter().copied()).collect();
+                let copy = Built {
+                    index: (kind.open)(bytes::Bytes::from(shifted).slice(shift..)).unwrap(),
+                    ..built.clone()
+                };
                 for (row, effort) in (0..3).flat_map(|row| EFFORTS.map(|effort| (row, Effort::new(effort)))) {
                     let query = Query::new(distance, queries.row(row).unwrap().0);
                     let answer = search(&built, &query, Mask::All, effort, 10);
@@ -184,8 +190,13 @@ fn rows_of_another_table_are_refused() {
         let built = Built::new(kind, table(8, 100, 9), Distance::Euclidean);
         let query = Query::new(Distance::Euclidean, &[1.0; 8]);
         for rows in [table(8, 99, 9), table(8, 0, 9), table(9, 100, 9)] {
-            let request =
-                Request { query: &query, rows: &rows, mask: Mask::All, effort: Effort::new(0.5), stop: &|| false };
+            let request = Request {
+                query: &query,
+                rows: &rows,
+                mask: Mask::All,
+                effort: Effort::new(0.5),
+                stop: &|| false,
+            };
             assert!(best_of(&*built.index, &request, 10).is_err(), "{}", kind.name);
         }
     }

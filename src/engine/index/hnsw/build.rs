@@ -125,7 +125,8 @@ impl Builder {
     fn links_of(&self, place: usize) -> Vec<Links> {
         let graph = self.graph();
         let row = self.order[place];
-        let top = (0..self.layout.levels()).rev().find(|level| place < self.layout.nodes(*level)).unwrap_or(0);
+        let top =
+            (0..self.layout.levels()).rev().find(|level| place < self.layout.nodes(*level)).unwrap_or(0);
         Scratch::with(|scratch| {
             let probe = graph.codes.probe(row);
             let mut walk = Walk { graph, probe, scratch, stop: &|| false, cost: Cost::default() };
@@ -205,7 +206,13 @@ fn select(
 }
 
 /// Whether a candidate is more similar to one of the rows than to the node that it is a candidate for.
-fn is_reached(graph: &Graph<'_>, candidate: &Probe<'_>, similarity: f32, rows: &[u32], scratch: &mut Scratch) -> bool {
+fn is_reached(
+    graph: &Graph<'_>,
+    candidate: &Probe<'_>,
+    similarity: f32,
+    rows: &[u32],
+    scratch: &mut Scratch,
+) -> bool {
     rows.chunks(COMPARED).any(|rows| {
         graph.codes.similarities(candidate, rows, &mut scratch.similarities);
         scratch.similarities.values.iter().any(|other| other + candidate.bias > similarity)

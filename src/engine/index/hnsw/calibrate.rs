@@ -149,7 +149,12 @@ fn stranger(rows: &dyn VectorSource, distance: Distance, random: &mut SmallRng) 
     Ok(sum.into_iter().map(|value| value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32).collect())
 }
 
-fn probes_of(index: &Hnsw, rows: &dyn VectorSource, vectors: &[Vec<f32>], wanted: usize) -> Result<Vec<Probe>> {
+fn probes_of(
+    index: &Hnsw,
+    rows: &dyn VectorSource,
+    vectors: &[Vec<f32>],
+    wanted: usize,
+) -> Result<Vec<Probe>> {
     let distance = index.layout.distance;
     let mut collectors = vec![TopK::new(wanted); vectors.len()];
     scan(rows, &Queries::new(distance, vectors.iter().map(Vec::as_slice)), &mut collectors)?;

@@ -22,7 +22,7 @@ use super::{
         VectorSource,
         kernel::{
             Selection,
-            bytes::{ByteKernel, ByteQuery, ByteRows},
+            bytes::{ByteKernel, ByteQuery, ByteRows, prefetch},
         },
     },
     layout::f32_at,
@@ -65,7 +65,9 @@ impl Frame {
     /// # Errors
     /// As [`VectorSource::run`].
     pub fn learn(rows: &dyn VectorSource, distance: Distance) -> Result<Self> {
-        let largest = over_rows(rows, 0.0_f64, |largest, row| *largest = row.iter().fold(*largest, |a, b| a.max(finite(*b).abs())))?;
+        let largest = over_rows(rows, 0.0_f64, |largest, row| {
+            *largest = row.iter().fold(*largest, |a, b| a.max(finite(*b).abs()))
+        })?;
         let largest = largest.into_iter().fold(0.0, f64::max);
         let unit = if largest > 0.0 { 1.0 / largest } else { 1.0 };
         let dimension = rows.dimension();
@@ -95,9 +97,8 @@ impl Frame {
     /// Fills in the bytes of a vector.
     pub fn encode(&self, vector: &[f32], code: &mut [u8]) -> Terms {
         let factor = self.factor(vector);
-        let centred = || {
-            vector.iter().zip(&self.mean).map(|(value, mean)| finite(*value) * factor - finite(*mean))
-        };
+        let centred =
+            || vector.iter().zip(&self.mean).map(|(value, mean)| finite(*value) * factor - finite(*mean));
         let (mut largest, mut square, mut product) = (0.0_f64, 0.0, 0.0);
         for (value, mean) in centred().zip(&self.mean) {
             largest = largest.max(value.abs());
@@ -195,6 +196,12 @@ impl<'a> Codes<'a> {
             scale: f32_at(self.terms, 8 * row),
             bias: f32_at(self.terms, 8 * row + 4),
         }
+    }
+
+    /// Asks memory for the terms of a row.
+    #[inline]
+    pub fn prefetch_terms(&self, row: u32) {
+        prefetch(&self.terms[8 * row as usize..][..8]);
     }
 
     /// The similarities of rows to a probe, without the probe's bias.

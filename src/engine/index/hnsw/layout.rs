@@ -104,7 +104,21 @@ impl Layout {
         levels[0] = part(rows, 8 * m)?;
         let codes = part(rows, dimension)?;
         let (unit, ladder) = (1.0, Ladder::default());
-        Some(Self { distance, dimension, rows, m, unit, ladder, counts, mean, terms, upper, levels, codes, len })
+        Some(Self {
+            distance,
+            dimension,
+            rows,
+            m,
+            unit,
+            ladder,
+            counts,
+            mean,
+            terms,
+            upper,
+            levels,
+            codes,
+            len,
+        })
     }
 
     /// Reads the header.
@@ -127,8 +141,9 @@ impl Layout {
         if upper > MAX_UPPER {
             return Err(format!("{upper} levels"));
         }
-        let counts: Vec<usize> =
-            std::iter::once(number(16)).chain((0..upper).map(|level| number(COUNTS_AT + 4 * level))).collect();
+        let counts: Vec<usize> = std::iter::once(number(16))
+            .chain((0..upper).map(|level| number(COUNTS_AT + 4 * level)))
+            .collect();
         let mut layout = Self::of_counts(distance, number(12), number(16), number(20), counts)
             .ok_or("impossible sizes")?;
         if layout.len != bytes.len() {

@@ -35,7 +35,9 @@ impl VectorIndex for Hnsw {
         if rows.rows() != self.layout.rows || rows.dimension() != self.layout.dimension {
             return Err(Error::internal("an index of other rows than it is searched with"));
         }
-        if request.query.vector().len() != self.layout.dimension || request.query.distance() != self.layout.distance {
+        if request.query.vector().len() != self.layout.dimension
+            || request.query.distance() != self.layout.distance
+        {
             return Err(Error::internal("an index of another kind of vectors than the query"));
         }
         if best.limit() == 0 || rows.rows() == 0 {
@@ -86,7 +88,12 @@ impl Hnsw {
         Ok(cost)
     }
 
-    fn search_codes(&self, request: &Request<'_>, best: &mut Best<'_>, scratch: &mut Scratch) -> Result<Cost> {
+    fn search_codes(
+        &self,
+        request: &Request<'_>,
+        best: &mut Best<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Cost> {
         let mut code = std::mem::take(&mut scratch.code);
         code.resize(self.layout.dimension, 0);
         let terms = self.frame.encode(request.query.vector(), &mut code);

@@ -111,9 +111,18 @@ impl Walk<'_> {
     }
 
     fn gather(&mut self, level: &Level<'_>, node: u32) {
+        let codes = self.graph.codes;
         let Scratch { visited, fresh, .. } = &mut *self.scratch;
-        fresh.clear();
-        fresh.extend(level.neighbours(node).filter(|neighbour| visited.insert(*neighbour)));
+        // Every neighbour is written and the unseen ones counted: about half were seen, so a branch
+        // would be guessed wrong as often.
+        fresh.resize(level.degree, 0);
+        let mut unseen = 0;
+        for neighbour in level.neighbours(node) {
+            fresh[unseen] = neighbour;
+            codes.prefetch_terms(neighbour);
+            unseen += usize::from(visited.insert(neighbour));
+        }
+        fresh.truncate(unseen);
     }
 
     fn gather_admitted(&mut self, level: &Level<'_>, node: u32, mask: &Mask<'_>) {

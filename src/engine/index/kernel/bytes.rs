@@ -196,8 +196,6 @@ unsafe fn scalar(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32])
 /// The product of two vectors, value by value; for tails as well.
 #[inline(always)]
 fn dot_of(query: &[u8], row: &[u8]) -> i32 {
-    let product = |(left, right): (&u8, &u8)| {
-        i32::from(left.cast_signed()) * i32::from(right.cast_signed())
-    };
+    let product = |(left, right): (&u8, &u8)| i32::from(left.cast_signed()) * i32::from(right.cast_signed());
     query.iter().zip(row).map(product).sum()
 }

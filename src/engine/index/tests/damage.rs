@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::fixture::*;
 use super::super::*;
+use super::fixture::*;
 use crate::types::Distance;
 
 const DIMENSION: usize = 10;
@@ -18,8 +18,13 @@ fn open_and_search(kind: &Type, built: &Built, bytes: Vec<u8>) -> bool {
     let words = vec![0x1111_0000_ffff_0001; ROWS.div_ceil(64)];
     for effort in [0.0, 0.4, 1.0] {
         for mask in [Mask::All, Mask::Bits(&words), Mask::Only(&|row| row % 3 > 0)] {
-            let request =
-                Request { query: &query, rows: &built.rows, mask, effort: Effort::new(effort), stop: &|| false };
+            let request = Request {
+                query: &query,
+                rows: &built.rows,
+                mask,
+                effort: Effort::new(effort),
+                stop: &|| false,
+            };
             // What is found is right, whatever is missing. A refusal is fine, too.
             if let Ok((found, _)) = best_of(&*built.index, &request, 20) {
                 built.check(&found, &query, &mask, found.len());

@@ -50,14 +50,21 @@ impl Built {
             assert_eq!(scored.score, flat::score(query, vector, inverse_norm) + 0.0);
         }
         for pair in found.windows(2) {
-            let ordered = pair[0].score > pair[1].score || (pair[0].score == pair[1].score && pair[0].row < pair[1].row);
+            let ordered = pair[0].score > pair[1].score
+                || (pair[0].score == pair[1].score && pair[0].row < pair[1].row);
             assert!(ordered, "{pair:?}");
         }
     }
 }
 
 /// A search that nothing stops.
-pub fn search(built: &Built, query: &Query, mask: Mask<'_>, effort: Effort, limit: usize) -> (Vec<Scored>, Cost) {
+pub fn search(
+    built: &Built,
+    query: &Query,
+    mask: Mask<'_>,
+    effort: Effort,
+    limit: usize,
+) -> (Vec<Scored>, Cost) {
     let request = Request { query, rows: &built.rows, mask, effort, stop: &|| false };
     best_of(&*built.index, &request, limit).unwrap()
 }
@@ -97,7 +104,8 @@ pub fn table(dimension: usize, rows: usize, seed: u64) -> Table {
 /// Embeddings of texts (the checked-in slice of the WordNet set), and queries.
 pub fn embeddings() -> (Table, Vec<Vec<f32>>) {
     let (dimension, base) = npy("base.f16.npy");
-    let base = base.chunks_exact(2).map(|value| half::f16::from_le_bytes([value[0], value[1]]).to_f32()).collect();
+    let base =
+        base.chunks_exact(2).map(|value| half::f16::from_le_bytes([value[0], value[1]]).to_f32()).collect();
     let (_, queries) = npy("queries.npy");
     let queries: Vec<f32> =
         queries.chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();

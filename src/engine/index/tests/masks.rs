@@ -1,7 +1,7 @@
 //! Masks are respected, and as many rows are found as they admit.
 
-use super::{EFFORTS, fixture::*};
 use super::super::*;
+use super::{EFFORTS, fixture::*};
 
 const ROWS: usize = 4000;
 
@@ -48,7 +48,8 @@ fn only_admitted_rows_and_as_many_as_there_are() {
                     for mask in [Mask::Bits(words), Mask::Only(&only)] {
                         for limit in [1, 10, 200] {
                             let (found, _) = search(&built, &query, mask, Effort::new(effort), limit);
-                            let context = format!("{} {distance:?} {name} {mask:?} {effort} {limit}", kind.name);
+                            let context =
+                                format!("{} {distance:?} {name} {mask:?} {effort} {limit}", kind.name);
                             assert_eq!(found.len(), limit.min(admitted), "{context}");
                             built.check(&found, &query, &mask, limit.min(admitted));
                             if effort == 1.0 {

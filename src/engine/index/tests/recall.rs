@@ -1,7 +1,7 @@
 //! Recall on real embeddings and real queries.
 
-use super::fixture::*;
 use super::super::*;
+use super::fixture::*;
 use crate::types::Distance;
 
 const LIMIT: usize = 10;

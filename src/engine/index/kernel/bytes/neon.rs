@@ -20,9 +20,8 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
         let mut start = 0;
         while start < whole {
             // SAFETY: `start + WIDTH` is at most the dimension, of the row and of the query.
-            let (left, right) = unsafe {
-                (vld1q_s8(row.as_ptr().add(start).cast()), vld1q_s8(values.add(start).cast()))
-            };
+            let (left, right) =
+                unsafe { (vld1q_s8(row.as_ptr().add(start).cast()), vld1q_s8(values.add(start).cast())) };
             // The largest product, 128 × 128, fits into 16 bits.
             sums[0] = vpadalq_s16(sums[0], vmull_s8(vget_low_s8(left), vget_low_s8(right)));
             sums[1] = vpadalq_s16(sums[1], vmull_high_s8(left, right));

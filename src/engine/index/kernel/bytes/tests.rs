@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn naive(query: &[u8], row: &[u8]) -> i64 {
-    query.iter().zip(row).map(|(left, right)| i64::from(left.cast_signed()) * i64::from(right.cast_signed())).sum()
+    query
+        .iter()
+        .zip(row)
+        .map(|(left, right)| i64::from(left.cast_signed()) * i64::from(right.cast_signed()))
+        .sum()
 }
 
 fn check(query: &[u8], codes: &[u8], selection: Selection<'_>) {
