@@ -162,6 +162,7 @@ async fn in_process(data: &DataSet, workdir: &Workdir, queries: usize) {
         vector: data.query(number).to_vec(),
         top_k: TOP_K,
         distance: None,
+        accuracy: Some(quiver::engine::Accuracy::Exact),
         projection: Projection { vectors: false, metadata: false },
     };
     let bytes = size_of_val(data.base.as_slice());

@@ -23,7 +23,7 @@ use quiver::{
             kernel::Kernel,
             top::TopK,
         },
-        query::{Searchers, Target},
+        query::{Accuracy, Searchers, Target},
     },
     types::{Distance, Rows, VectorId},
 };
@@ -58,7 +58,9 @@ fn measure(table: &Table, snapshot: &Arc<Snapshot>, threads: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let search = |distance, queries: usize| {
         let targets = table.queries(queries).into_iter();
-        let targets = targets.map(|vector| Target { vector, distance, top_k: TOP_K }).collect();
+        let targets = targets
+            .map(|vector| Target { vector, distance, top_k: TOP_K, accuracy: Accuracy::Exact })
+            .collect();
         let found = runtime.block_on(searchers.search(snapshot.clone(), targets, NOW));
         black_box(found.expect("a search"));
     };

@@ -71,6 +71,7 @@ async fn query(node: &Node, namespace: &str, consistency: Consistency) -> (usize
         vector: vec![1.0, 2.0, 0.0, 0.0],
         top_k: 10_000,
         distance: None,
+        accuracy: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let began = tokio::time::Instant::now();

@@ -43,6 +43,8 @@ pub struct Config {
     pub garbage: GarbageConfig,
     /// Searching.
     pub search: SearchConfig,
+    /// Build indexes.
+    pub index: IndexConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -452,11 +454,36 @@ impl Default for GarbageConfig {
 }
 
 /// `[search]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchConfig {
     /// Threads that search; 0 means one per core.
     pub threads: usize,
+    /// The share of the best rows that a query finds at least, on average, if it does not say what it
+    /// wants; 1 is all of them.
+    pub recall_target: f32,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { threads: 0, recall_target: 0.95 }
+    }
+}
+
+/// `[index]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IndexConfig {
+    /// Segments with fewer rows are searched exactly, without an index.
+    pub min_rows: usize,
+    /// Threads that build; 0 means one per core.
+    pub threads: usize,
+}
+
+impl Default for IndexConfig {
+    fn default() -> Self {
+        Self { min_rows: 5000, threads: 0 }
+    }
 }
 
 /// `[telemetry]`

@@ -86,6 +86,9 @@ impl Config {
             problems
                 .push(("storage.retry.max_delay".into(), format!("is shorter than min_delay = {shortest}")));
         }
+        if !(self.search.recall_target > 0.0 && self.search.recall_target <= 1.0) {
+            problems.push(("search.recall_target".into(), "must be more than 0 and at most 1".into()));
+        }
         if !(retry.factor.is_finite() && retry.factor >= 1.0) {
             problems.push(("storage.retry.factor".into(), "must be 1 or more".into()));
         }

@@ -10,6 +10,8 @@ pub struct Compaction {
     pub folds: u64,
     /// Merges of segments.
     pub merges: u64,
+    /// Indexes that were built of segments that had none.
+    pub indexes: u64,
     /// Rows that were written to segments.
     pub rows: u64,
     /// Bytes that were written to segments.
@@ -30,6 +32,10 @@ impl Engine {
         while let Outcome::Done(done) = namespace.compact(CompactionKind::merge).await? {
             report.merges += 1;
             report.rows += done.rows;
+            report.bytes += done.bytes;
+        }
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::index).await? {
+            report.indexes += 1;
             report.bytes += done.bytes;
         }
         Ok(report)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cache::Cache,
     clock::SharedClock,
-    config::{CompactionConfig, GarbageConfig, LogConfig, RetryConfig},
+    config::{CompactionConfig, GarbageConfig, IndexConfig, LogConfig, RetryConfig},
     random::Random,
     storage::Store,
     telemetry::Metrics,
@@ -30,8 +30,15 @@ pub(super) struct Context {
     pub retry: RetryConfig,
     pub compaction: CompactionConfig,
     pub garbage: GarbageConfig,
-    /// Held by the namespace that folds or merges in the background.
-    pub compacting: tokio::sync::Mutex<()>,
+    pub index: IndexConfig,
+    /// The threads that build indexes.
+    pub builders: Arc<rayon::ThreadPool>,
+    /// Held by the namespace that folds in the background.
+    pub folding: tokio::sync::Mutex<()>,
+    /// Held by the namespace that merges or builds an index in the background.
+    pub merging: tokio::sync::Mutex<()>,
+    /// `search.recall_target`
+    pub recall_target: f32,
     /// `limits.answer_bytes`
     pub answer_bytes: u64,
 }

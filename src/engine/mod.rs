@@ -34,7 +34,8 @@ use std::sync::Arc;
 pub use self::compact::Compaction;
 pub use self::garbage::{Collected, Markers};
 pub use self::model::{
-    Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult, Upserted,
+    Accuracy, Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult,
+    Upserted,
 };
 pub use self::transfer::Transferred;
 pub use self::verify::{Problem, VerifyReport};
@@ -92,7 +93,11 @@ impl Engine {
             retry: config.storage.retry.clone(),
             compaction: config.compaction.clone(),
             garbage: config.garbage.clone(),
-            compacting: tokio::sync::Mutex::default(),
+            index: config.index.clone(),
+            builders: Arc::new(builders(config.index.threads)?),
+            folding: tokio::sync::Mutex::default(),
+            merging: tokio::sync::Mutex::default(),
+            recall_target: config.search.recall_target,
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };
         let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
@@ -206,4 +211,13 @@ impl Engine {
         }
         Ok((namespace, written?))
     }
+}
+
+/// Threads that build indexes, apart from those that search.
+fn builders(threads: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("build-{index}"))
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start threads that build: {error}")))
 }

@@ -1,5 +1,7 @@
 //! What callers of the engine say and hear.
 
+pub use super::query::Accuracy;
+use super::query::Work;
 use crate::{
     clock::Timestamp,
     types::{Distance, NamespaceName, Row, VectorId},
@@ -110,6 +112,8 @@ pub struct Query {
     pub top_k: usize,
     /// The metric, if another than the namespace's.
     pub distance: Option<Distance>,
+    /// How exact the answer is to be; `search.recall_target` if missing.
+    pub accuracy: Option<Accuracy>,
     /// Columns to return.
     pub projection: Projection,
 }
@@ -128,6 +132,8 @@ pub struct Hit {
 pub struct QueryResult {
     /// Best first; equal scores in id order.
     pub hits: Vec<Hit>,
+    /// What was looked at.
+    pub work: Work,
     /// Time spent searching for this one.
     pub elapsed: std::time::Duration,
 }

@@ -1,6 +1,10 @@
 //! Nearest-neighbour queries.
 
-use super::{Consistency, Engine, Hit, Query, QueryResult, query::Target, rows::Reader};
+use super::{
+    Consistency, Engine, Hit, Query, QueryResult,
+    query::{Accuracy, Target},
+    rows::Reader,
+};
 use crate::{
     error::{Error, Result},
     types::NamespaceName,
@@ -29,20 +33,22 @@ impl Engine {
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
         let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
+        let default = Accuracy::Recall(self.context.recall_target);
         let targets = queries.into_iter().map(|query| Target {
+            accuracy: query.accuracy.unwrap_or(default),
             distance: query.distance.unwrap_or(distance),
             top_k: query.top_k,
             vector: query.vector,
         });
-        let found = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
+        let answers = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
-        let results = found.into_iter().zip(projections).map(|(found, projection)| {
-            let hits = found.into_iter().map(|found| {
+        let results = answers.into_iter().zip(projections).map(|(answer, projection)| {
+            let hits = answer.found.into_iter().map(|found| {
                 let row = reader.read(&snapshot.row(found.block, found.row)?, projection)?;
                 Ok(Hit { score: found.score, row })
             });
-            Ok(QueryResult { hits: hits.collect::<Result<_>>()?, elapsed })
+            Ok(QueryResult { hits: hits.collect::<Result<_>>()?, work: answer.work, elapsed })
         });
         results.collect()
     }

@@ -185,8 +185,14 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
         .await?;
         let lookup = &reference.lookup;
         self.object(&owner.lookup_key(id), &self.home.lookup_key(id), lookup.bytes, Some(lookup)).await?;
+        let mut indexes = reference.indexes.clone();
+        for index in &mut indexes {
+            let from = index.owner.take().unwrap_or_else(|| origin.clone()).index_key(id, index);
+            let to = self.home.index_key(id, index);
+            self.object(&from, &to, index.blob.bytes, Some(&index.blob)).await?;
+        }
         let deletes = if dead.is_empty() { None } else { Some(self.deletes(id, dead).await?) };
-        Ok(SegmentRef { deletes, owner: None, ..reference.clone() })
+        Ok(SegmentRef { deletes, indexes, owner: None, ..reference.clone() })
     }
 
     async fn deletes(&mut self, segment: Uuid, rows: &roaring::RoaringBitmap) -> Result<Deletes> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::LimitsConfig,
-    engine::Query,
+    engine::{Accuracy, Query},
     error::{Error, Result},
     types::VectorId,
 };
@@ -48,7 +48,21 @@ pub fn check_query(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result
     if query.top_k == 0 {
         return Err(Error::invalid(format!("{prefix}top_k"), "must be at least 1"));
     }
-    at_most(|| format!("{prefix}top_k"), "limits.top_k", limits.top_k, query.top_k)
+    at_most(|| format!("{prefix}top_k"), "limits.top_k", limits.top_k, query.top_k)?;
+    check_accuracy(prefix, query.accuracy)
+}
+
+fn check_accuracy(prefix: &str, accuracy: Option<Accuracy>) -> Result<()> {
+    let wrong = |field, what| Err(Error::invalid(format!("{prefix}{field}"), what));
+    match accuracy {
+        Some(Accuracy::Recall(share)) if !(share > 0.0 && share <= 1.0) => {
+            wrong("recall_target", "must be more than 0 and at most 1")
+        }
+        Some(Accuracy::Effort(effort)) if !(0.0..=1.0).contains(&effort) => {
+            wrong("effort", "must be from 0 to 1")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks a batch of queries, each and together.
@@ -95,7 +109,7 @@ mod tests {
 
     fn query(vector: Vec<f32>, top_k: usize) -> Query {
         let projection = Projection { vectors: false, metadata: true };
-        Query { vector, top_k, distance: None, projection }
+        Query { vector, top_k, distance: None, accuracy: None, projection }
     }
 
     fn limits() -> LimitsConfig {

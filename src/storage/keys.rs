@@ -10,6 +10,7 @@
 //! namespaces/<ns>/<incarnation>/segments/<id>/data.arrow       engine/segment: Arrow IPC file; immutable, like the next two
 //! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
 //! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<id>        engine/segment: Roaring bitmap + trailer
+//! namespaces/<ns>/<incarnation>/segments/<id>/ann.<type>-<id>     engine/index: an index over the rows of the segment; immutable
 //! namespaces/<ns>/<incarnation>/pins/<incarnation>/<ns>        empty; the incarnation whose name it ends with, a copy, shares segments of this one
 //! namespaces/<ns>/garbage/<id>                    engine/garbage: JSON line + checksum line; what to remove once this is old
 //! garbage/collection                              empty; its age says when garbage was last collected in the whole store
@@ -115,6 +116,18 @@ pub fn segment_lookup(namespace: &NamespaceName, incarnation: Uuid, segment: Uui
 /// The rows of a segment that died up to an entry of the log.
 pub fn segment_deletes(namespace: &NamespaceName, incarnation: Uuid, segment: Uuid, deletes: Uuid) -> Key {
     Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/deletes-{deletes}").into())
+}
+
+/// An index over the rows of a segment.
+pub fn segment_index(
+    namespace: &NamespaceName,
+    incarnation: Uuid,
+    segment: Uuid,
+    index_type: IndexType,
+    index: Uuid,
+) -> Key {
+    let name = index_type.as_str();
+    Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/ann.{name}-{index}").into())
 }
 
 /// The prefix of the signs that copies share segments of an incarnation.

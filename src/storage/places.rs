@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Key;
-use crate::types::NamespaceName;
+use crate::types::{IndexType, NamespaceName};
 
 /// What lies at a key under `namespaces/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +54,11 @@ fn part(words: &[&str]) -> Option<Part> {
         // A number can be written with a sign, and no key of ours is.
         ["log", seq] if seq.len() == 20 && !seq.starts_with('+') => Some(Part::Entry(seq.parse().ok()?)),
         ["segments", segment, "data.arrow" | "lookup"] => uuid(segment).map(|_| Part::Segment),
-        ["segments", segment, deletes] => {
+        ["segments", segment, object] => {
             uuid(segment)?;
-            uuid(deletes.strip_prefix("deletes-")?).map(|_| Part::Segment)
+            let (kind, id) = object.split_once('-')?;
+            let known = kind == "deletes" || kind.strip_prefix("ann.").and_then(IndexType::parse).is_some();
+            uuid(id).filter(|_| known).map(|_| Part::Segment)
         }
         ["pins", incarnation, namespace] => {
             Some(Part::Pin(uuid(incarnation)?, NamespaceName::parse(namespace, "key").ok()?))
@@ -75,7 +77,7 @@ fn uuid(word: &str) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{storage::keys, types::IndexType};
+    use crate::storage::keys;
 
     #[test]
     fn every_key_that_we_build_is_known_again() {
@@ -90,6 +92,7 @@ mod tests {
             (keys::segment_data(&name, one, two), of(Part::Segment)),
             (keys::segment_lookup(&name, one, two), of(Part::Segment)),
             (keys::segment_deletes(&name, one, two, three), of(Part::Segment)),
+            (keys::segment_index(&name, one, two, IndexType::Spfresh, three), of(Part::Segment)),
             (keys::pin(&name, one, &other, two), of(Part::Pin(two, other.clone()))),
             (keys::index_blob(&name, one, IndexType::ALL[0]), of(Part::Index)),
         ] {
@@ -108,6 +111,7 @@ mod tests {
             &format!("{id}/log/+0000000000000000001"),
             &format!("{id}/segments/{id}/other"),
             &format!("{id}/segments/{id}/deletes-7"),
+            &format!("{id}/segments/{id}/ann.magic-{id}"),
             &format!("{}/log/00000000000000000001", id.to_uppercase()),
             id,
         ] {

@@ -76,6 +76,8 @@ pub enum CompactionKind {
     fold,
     /// Segments, into one.
     merge,
+    /// A segment, for which an index was built.
+    index,
 }
 
 /// How a fold or merge ended.

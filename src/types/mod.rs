@@ -4,12 +4,14 @@
 //! types and never checks again.
 
 mod distance;
+mod index_spec;
 mod index_type;
 mod namespace;
 mod row;
 mod vector_id;
 
 pub use distance::Distance;
+pub use index_spec::{HnswParams, IndexSpec, SpfreshParams};
 pub use index_type::IndexType;
 pub use namespace::NamespaceName;
 pub use row::{Row, Rows};

@@ -13,8 +13,8 @@ use super::{
     yes,
 };
 use crate::{
-    engine::{self, Hit, Projection, Query, QueryResult},
-    error::Result,
+    engine::{self, Accuracy, Hit, Projection, Query, QueryResult},
+    error::{Error, Result},
     telemetry,
     types::Distance,
 };
@@ -91,6 +91,19 @@ pub(in crate::api) struct QueryRequest {
     /// Another metric than the namespace's.
     #[serde(default)]
     pub distance_metric: Option<Distance>,
+    /// Find exactly the best rows: every row is looked at.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub exact: bool,
+    /// The share of the best rows that is to be found, on average; 1 is `exact`. If left out,
+    /// `search.recall_target` of the configuration.
+    #[serde(default)]
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    pub recall_target: Option<f32>,
+    /// How much of an index to look at, from 0 to 1 (everything), instead of a `recall_target`.
+    #[serde(default)]
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    pub effort: Option<f32>,
     /// How fresh the answer has to be; `strong` if left out.
     #[serde(default)]
     pub consistency: Option<Consistency>,
@@ -108,8 +121,27 @@ impl QueryRequest {
     /// The query; not yet checked against limits. `prefix` is where it stands in the request.
     pub fn into_query(self, prefix: &str) -> Result<Query> {
         self.filter.refuse(format!("{prefix}filter"))?;
+        let accuracy = self.accuracy(prefix)?;
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
-        Ok(Query { vector: self.vector, top_k: self.top_k, distance: self.distance_metric, projection })
+        let distance = self.distance_metric;
+        Ok(Query { vector: self.vector, top_k: self.top_k, distance, accuracy, projection })
+    }
+
+    /// At most one of three fields says it.
+    fn accuracy(&self, prefix: &str) -> Result<Option<Accuracy>> {
+        match (self.exact, self.recall_target, self.effort) {
+            (false, None, None) => Ok(None),
+            (true, None, None) => Ok(Some(Accuracy::Exact)),
+            (false, Some(recall), None) => Ok(Some(Accuracy::Recall(recall))),
+            (false, None, Some(effort)) => Ok(Some(Accuracy::Effort(effort))),
+            (true, ..) => Err(Error::invalid(
+                format!("{prefix}exact"),
+                "excludes recall_target and effort; give one of the three",
+            )),
+            (false, ..) => {
+                Err(Error::invalid(format!("{prefix}effort"), "give effort or recall_target, not both"))
+            }
+        }
     }
 }
 
@@ -250,7 +282,7 @@ fn millis(elapsed: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::Error, types::VectorId};
+    use crate::types::VectorId;
 
     fn request(text: &str) -> serde_json::Result<QueryRequest> {
         serde_json::from_str(text)

@@ -36,8 +36,15 @@ fn manifest() -> Manifest {
     let blob = Blob { bytes: 1, xxh3_128: hash(b"") };
     let deletes = Deletes { id: Uuid::from_u128(31), seq: 2, rows: 1, blob, owner: None };
     let (id, rows) = (Uuid::from_u128(30), 5);
-    manifest.segments =
-        vec![SegmentRef { id, rows, data: blob, lookup: blob, deletes: Some(deletes), owner: None }];
+    manifest.segments = vec![SegmentRef {
+        id,
+        rows,
+        data: blob,
+        lookup: blob,
+        deletes: Some(deletes),
+        indexes: Vec::new(),
+        owner: None,
+    }];
     manifest
 }
 

@@ -13,14 +13,26 @@
 //! the mask admits it; full effort finds what an exact search finds; no bytes make it panic or read
 //! out of bounds.
 
+mod codes;
 pub mod flat;
 pub mod hnsw;
 pub mod kernel;
+mod lists;
+mod random;
+mod rotation;
 mod search;
+mod shortlist;
 mod source;
+pub mod spfresh;
 pub mod top;
+mod truth;
 
-use crate::error::Result;
+use bytes::Bytes;
+
+use crate::{
+    error::Result,
+    types::{Distance, IndexSpec, IndexType},
+};
 
 pub use self::{
     search::{Best, Cost, Effort, Mask, Query, Request, best_of},
@@ -35,12 +47,39 @@ pub trait VectorIndex: std::fmt::Debug + Send + Sync {
     /// [`crate::error::Error::Corrupt`] if a row is damaged.
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost>;
 
-    /// The effort at which the share `recall` (from 0 to 1) of the best rows is found, as measured
-    /// when the index was built.
-    fn effort_for(&self, recall: f32) -> Effort;
+    /// The effort at which the share `recall` (from 0 to 1) of the best `top_k` rows is found, as
+    /// measured when the index was built.
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort;
+
+    /// The metric that it was built for.
+    fn distance(&self) -> Distance;
+
+    /// The rows that it is over: how many, and of which dimension.
+    fn shape(&self) -> (usize, usize);
 
     /// Bytes that a search must have in memory, per index and not per query.
     fn resident_bytes(&self) -> u64;
+}
+
+/// Builds an index over all rows, on the threads of the pool that this is called on. The same rows,
+/// parameters and seed give the same bytes.
+///
+/// # Errors
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
+pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed: u64) -> Result<Vec<u8>> {
+    match spec {
+        IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
+        IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
+    }
+}
+
+/// Opens an index where its bytes lie, or says what is wrong with them.
+pub fn open(index_type: IndexType, bytes: Bytes) -> Result<Box<dyn VectorIndex>, String> {
+    match index_type {
+        IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(bytes)?)),
+        IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(bytes)?)),
+        other => Err(format!("an index of type {} cannot be searched", other.as_str())),
+    }
 }
 
 #[cfg(test)]

@@ -8,22 +8,46 @@ use super::{
 };
 use crate::{error::Result, types::Distance};
 
+/// Rows that are scored before the search asks whether it should stop.
+const ROWS_BETWEEN_STOPS: u32 = 1024;
+
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
 pub struct Query {
     distance: Distance,
     vector: Vec<f32>,
+    /// `‖vector‖²`
+    square: f32,
 }
 
 impl Query {
     /// Prepares a query.
     pub fn new(distance: Distance, vector: &[f32]) -> Self {
-        Self { distance, vector: flat::prepare(distance, vector) }
+        let vector = flat::prepare(distance, vector);
+        let square = vector.iter().map(|value| value * value).sum();
+        Self { distance, vector, square }
     }
 
     /// The metric.
     pub fn distance(&self) -> Distance {
         self.distance
+    }
+
+    /// The score of a row by its inner product with the query, less half its square for distances: the
+    /// number that orders rows as their scores do, and that indexes estimate.
+    pub fn score_of(&self, product: f32) -> f32 {
+        match self.distance {
+            Distance::Cosine | Distance::DotProduct => product,
+            Distance::Euclidean => -(self.square - 2.0 * product).max(0.0).sqrt(),
+        }
+    }
+
+    /// The number of which [`Query::score_of`] makes this score.
+    pub fn product_of(&self, score: f32) -> f32 {
+        match self.distance {
+            Distance::Cosine | Distance::DotProduct => score,
+            Distance::Euclidean => (self.square - score * score) / 2.0,
+        }
     }
 
     /// The values: of length 1 for the cosine (or zero), else as they came.
@@ -45,6 +69,11 @@ impl Effort {
     /// Brought into the range from 0 to 1.
     pub fn new(effort: f32) -> Self {
         Self(if effort.is_nan() { 1.0 } else { effort.clamp(0.0, 1.0) })
+    }
+
+    /// The larger one.
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
     }
 
     /// From 0 to 1.
@@ -136,6 +165,25 @@ impl<'a> Best<'a> {
             return;
         }
         self.top.push(score, (self.number)(row), self.tie);
+    }
+
+    /// Scores all rows exactly that may be returned.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if one is damaged.
+    pub fn score_all(&mut self, request: &Request<'_>) -> Result<Cost> {
+        let mut cost = Cost::default();
+        for row in 0..request.rows.rows() as u32 {
+            if row.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
+                cost.stopped = true;
+                break;
+            }
+            if request.mask.admits(row) {
+                self.score(request, row)?;
+                cost.scored += 1;
+            }
+        }
+        Ok(cost)
     }
 
     /// Scores a row exactly, to the bit as an exact search does, and adds it.

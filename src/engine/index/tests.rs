@@ -7,7 +7,7 @@ mod recall;
 
 use rayon::ThreadPoolBuilder;
 
-use self::fixture::{Built, DISTANCES, TYPES, exact, search, table};
+use self::fixture::*;
 use super::*;
 use crate::types::Distance;
 
@@ -34,7 +34,8 @@ fn full_effort_is_exact() {
                 let query = Query::new(distance, table(dimension, 1, 8).row(0).unwrap().0);
                 for limit in [0, 1, 10, rows, rows + 5] {
                     let (found, cost) = search(&built, &query, Mask::All, Effort::FULL, limit);
-                    let context = format!("{} {distance:?} {rows} × {dimension}, limit {limit}", kind.name);
+                    let context =
+                        format!("{} {distance:?} {rows} × {dimension}, limit {limit}", name_of(kind));
                     assert_eq!(found, exact(&built.rows, &query, &Mask::All, limit), "{context}");
                     assert!(!cost.stopped, "{context}");
                 }
@@ -70,10 +71,10 @@ fn the_same_bytes_for_a_seed_on_any_number_of_threads() {
         for distance in DISTANCES {
             let build = |threads: usize| {
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| (kind.build)(&rows, distance, 5))
+                pool.install(|| build_bytes(kind, &rows, distance, 5))
             };
             let (one, three) = (build(1), build(3));
-            assert!(one == three, "{} {distance:?}", kind.name);
+            assert!(one == three, "{} {distance:?}", name_of(kind));
         }
     }
 }
@@ -89,15 +90,15 @@ fn a_copy_at_an_odd_address_answers_the_same() {
                 let shifted: Vec<u8> =
                     std::iter::repeat_n(9, shift).chain(built.bytes.iter().copied()).collect();
                 let copy = Built {
-                    index: (kind.open)(bytes::Bytes::from(shifted).slice(shift..)).unwrap(),
+                    index: open_bytes(kind, bytes::Bytes::from(shifted).slice(shift..)).unwrap(),
                     ..built.clone()
                 };
                 for (row, effort) in (0..3).flat_map(|row| EFFORTS.map(|effort| (row, Effort::new(effort)))) {
                     let query = Query::new(distance, queries.row(row).unwrap().0);
                     let answer = search(&built, &query, Mask::All, effort, 10);
-                    assert_eq!(search(&copy, &query, Mask::All, effort, 10), answer, "{}", kind.name);
+                    assert_eq!(search(&copy, &query, Mask::All, effort, 10), answer, "{}", name_of(kind));
                 }
-                assert_eq!(copy.index.effort_for(0.9), built.index.effort_for(0.9));
+                assert_eq!(copy.index.effort_for(0.9, 10), built.index.effort_for(0.9, 10));
             }
         }
     }
@@ -132,7 +133,7 @@ fn degenerate_rows() {
                     let query = Query::new(distance, &vector);
                     for effort in EFFORTS {
                         let (found, _) = search(&built, &query, Mask::All, Effort::new(effort), 10);
-                        let context = format!("{} {name} {distance:?} {effort}", kind.name);
+                        let context = format!("{} {name} {distance:?} {effort}", name_of(kind));
                         assert_eq!(found.len(), 10, "{context}");
                         built.check(&found, &query, &Mask::All, 10);
                         if effort == 1.0 {
@@ -157,7 +158,7 @@ fn values_that_are_no_numbers_do_no_harm() {
                     let query = Query::new(distance, &vector);
                     for effort in EFFORTS {
                         let (found, _) = search(&built, &query, Mask::All, Effort::new(effort), 10);
-                        assert_eq!(found.len(), 10, "{} {strange} {distance:?}", kind.name);
+                        assert_eq!(found.len(), 10, "{} {strange} {distance:?}", name_of(kind));
                     }
                 }
             }
@@ -176,8 +177,12 @@ fn a_search_stops_when_it_is_told_to() {
                 let stop = || true;
                 let request = Request { query: &query, rows: &built.rows, mask, effort, stop: &stop };
                 let (found, cost) = best_of(&*built.index, &request, 10).unwrap();
-                assert!(cost.stopped, "{} {effort:?} {mask:?}", kind.name);
-                assert!(cost.estimated + cost.scored < 1000, "{} {effort:?} {mask:?}: {cost:?}", kind.name);
+                assert!(cost.stopped, "{} {effort:?} {mask:?}", name_of(kind));
+                assert!(
+                    cost.estimated + cost.scored < 1000,
+                    "{} {effort:?} {mask:?}: {cost:?}",
+                    name_of(kind)
+                );
                 built.check(&found, &query, &mask, found.len());
             }
         }
@@ -197,7 +202,7 @@ fn rows_of_another_table_are_refused() {
                 effort: Effort::new(0.5),
                 stop: &|| false,
             };
-            assert!(best_of(&*built.index, &request, 10).is_err(), "{}", kind.name);
+            assert!(best_of(&*built.index, &request, 10).is_err(), "{}", name_of(kind));
         }
     }
 }
@@ -206,6 +211,6 @@ fn rows_of_another_table_are_refused() {
 fn an_index_says_what_it_keeps_in_memory() {
     for kind in TYPES {
         let built = Built::new(kind, table(8, 1000, 10), Distance::Cosine);
-        assert!(built.index.resident_bytes() <= built.bytes.len() as u64, "{}", kind.name);
+        assert!(built.index.resident_bytes() <= built.bytes.len() as u64, "{}", name_of(kind));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         segment::{SegmentRef, hash_as_hex},
     },
     planted::{Bug, planted},
-    types::Distance,
+    types::{Distance, IndexSpec},
 };
 
 const FORMAT: u32 = 1;
@@ -51,6 +51,10 @@ pub struct Manifest {
     pub ring: Vec<RingEntry>,
     /// Where the rows are that were folded, the oldest first.
     pub segments: Vec<SegmentRef>,
+    /// The indexes that its segments are to have, at most one of a type; none was chosen: what is best
+    /// by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexes: Option<Vec<IndexSpec>>,
     /// What was written for a fold or merge that began on a manifest up to this version, and is not
     /// named here, may be collected: it must not be named any more.
     pub fence: u64,
@@ -122,6 +126,7 @@ impl Manifest {
             folded_at: None,
             ring: Vec::new(),
             segments: Vec::new(),
+            indexes: None,
             fence: 0,
         }
     }
@@ -144,6 +149,20 @@ impl Manifest {
     /// The manifest after this one, which nothing of what was begun before can change.
     pub fn fenced(&self, nonce: Uuid) -> Self {
         Self { version: self.version + 1, nonce, fence: self.version, ..self.clone() }
+    }
+
+    /// The indexes that segments are to have.
+    pub fn wanted_indexes(&self) -> &[IndexSpec] {
+        self.indexes.as_deref().unwrap_or(&[IndexSpec::AUTO])
+    }
+
+    /// The manifest after this one, whose segments are to have these indexes, and have no others.
+    pub fn with_indexes(&self, nonce: Uuid, indexes: Vec<IndexSpec>) -> Self {
+        let mut next = self.with_segments(nonce, self.segments.clone());
+        for segment in &mut next.segments {
+            segment.indexes.retain(|index| indexes.contains(&index.spec));
+        }
+        Self { indexes: Some(indexes), ..next }
     }
 
     /// Whether what a fold or merge wrote that began on the manifest of version `born` may still be

@@ -75,8 +75,8 @@ struct Job {
 }
 
 impl Namespace {
-    /// Folds everything that is known of the log. One fold or merge of a namespace runs at a time
-    /// on this node; against other nodes the swap of the manifest decides.
+    /// Folds everything that is known of the log. One fold of a namespace runs at a time on this node,
+    /// and at most one merge beside it; against other nodes the swap of the manifest decides.
     pub async fn fold(&self) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
@@ -105,6 +105,12 @@ impl Namespace {
         }
     }
 
+    /// [`Namespace::settle_on_newest_manifest`] when nobody else does.
+    pub(super) async fn renew(&self) -> Result<()> {
+        let _alone = self.compacting.lock().await;
+        self.settle_on_newest_manifest().await
+    }
+
     /// Afterwards the segments are those of the manifest that stands now.
     pub(super) async fn settle_on_newest_manifest(&self) -> Result<()> {
         self.confirm_manifest().await?;
@@ -117,10 +123,7 @@ impl Namespace {
     /// Everything as it is now, on the manifest that stands now.
     pub async fn freeze(&self) -> Result<Frozen> {
         loop {
-            {
-                let _alone = self.compacting.lock().await;
-                self.settle_on_newest_manifest().await?;
-            }
+            self.renew().await?;
             let mut state = self.state_mut();
             if !state.is_outdated() {
                 return Ok(Frozen {

@@ -24,7 +24,7 @@ use crate::{
     engine::{
         context::Context,
         manifest::{Manifest, State as Life},
-        segment::{Blob, Owner, Segment, SegmentRef, SegmentView, decode_deletes},
+        segment::{Blob, IndexRef, Owner, Segment, SegmentIndex, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
     storage::Key,
@@ -35,7 +35,7 @@ use crate::{
 const MAX_ROUNDS: usize = 4;
 
 /// Segments that are open already, by their ids.
-type Opened = HashMap<Uuid, Arc<Segment>>;
+type Opened = HashMap<Uuid, SegmentView>;
 
 impl Namespace {
     /// Reads the namespace as it is now: every write acknowledged before this call is in it.
@@ -50,7 +50,9 @@ impl Namespace {
             refresh: Refresh::default(),
             queue: Mutex::new(Queue::default()),
             compacting: tokio::sync::Mutex::default(),
-            maintaining: AtomicBool::new(false),
+            merging: tokio::sync::Mutex::default(),
+            folds: AtomicBool::new(false),
+            merges: AtomicBool::new(false),
             held: AtomicU64::new(0),
             name,
             context,
@@ -105,7 +107,7 @@ impl Namespace {
     fn opened_segments(&self) -> Opened {
         let state = self.state();
         let segments = state.contents.segments().iter();
-        segments.map(|view| (view.segment().reference().id, view.segment().clone())).collect()
+        segments.map(|view| (view.segment().reference().id, view.clone())).collect()
     }
 }
 
@@ -150,9 +152,14 @@ async fn open_segments(
     opened: &Opened,
 ) -> Result<Vec<SegmentView>> {
     let views = manifest.segments.iter().map(async |reference| match opened.get(&reference.id) {
-        Some(segment) => {
-            let deletes = read_deletes(context, home, reference).await?;
-            Ok(SegmentView::new(segment.clone(), &deletes))
+        Some(view) => {
+            let (deletes, found) = futures::future::try_join(
+                read_deletes(context, home, reference),
+                read_indexes(context, home, reference, view.indexes()),
+            )
+            .await?;
+            let indexes = open_indexes(context, view.segment(), found)?;
+            Ok(SegmentView::new(view.segment().clone(), &deletes).with_indexes(indexes))
         }
         None => open_view(context, home, reference).await,
     });
@@ -165,12 +172,46 @@ pub(in crate::engine) async fn open_view(
     home: &Owner,
     reference: &SegmentRef,
 ) -> Result<SegmentView> {
-    let (segment, deletes) = futures::future::try_join(
+    let (segment, deletes, found) = futures::future::try_join3(
         open_segment(context, home, reference),
         read_deletes(context, home, reference),
+        read_indexes(context, home, reference, &[]),
     )
     .await?;
-    Ok(SegmentView::new(Arc::new(segment), &deletes))
+    let indexes = open_indexes(context, &segment, found)?;
+    Ok(SegmentView::new(Arc::new(segment), &deletes).with_indexes(indexes))
+}
+
+/// An index over a segment: open already, or its bytes.
+enum Found {
+    Open(SegmentIndex),
+    Bytes(IndexRef, Key, Bytes),
+}
+
+async fn read_indexes(
+    context: &Context,
+    home: &Owner,
+    reference: &SegmentRef,
+    opened: &[SegmentIndex],
+) -> Result<Vec<Found>> {
+    let indexes = reference.indexes.iter().map(async |index| {
+        if let Some(open) = opened.iter().find(|open| open.reference.id == index.id) {
+            return Ok(Found::Open(open.clone()));
+        }
+        let key = index.owner.as_ref().unwrap_or(home).index_key(reference.id, index);
+        let bytes = read_blob(context, &key, &index.blob).await?;
+        Ok(Found::Bytes(index.clone(), key, bytes))
+    });
+    futures::future::try_join_all(indexes).await
+}
+
+fn open_indexes(context: &Context, segment: &Segment, found: Vec<Found>) -> Result<Vec<SegmentIndex>> {
+    let open = |found| match found {
+        Found::Open(index) => Ok(index),
+        Found::Bytes(reference, key, bytes) => SegmentIndex::open(reference, segment, key.as_str(), bytes)
+            .map_err(|error| judged(context, &key, error)),
+    };
+    found.into_iter().map(open).collect()
 }
 
 /// Opens a segment from the store.

@@ -1,7 +1,8 @@
-//! Folding and merging in the background, when there is enough to do.
+//! Folding, merging and indexing in the background, when there is enough to do.
 //!
-//! A namespace has at most one such task on a node, and none while it is idle. Tasks of different
-//! namespaces wait for each other, so memory is bounded by one fold and one merge.
+//! A namespace has at most two such tasks on a node, and none while it is idle: one folds, and one
+//! merges and builds indexes, which takes long and must not keep the log from being folded. Tasks of
+//! different namespaces wait for each other, so memory is bounded by one fold and one merge.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,11 +13,18 @@ use crate::{
 };
 
 impl Namespace {
-    /// Starts the task if there is work and it does not run.
+    /// Starts the tasks for which there is work and that do not run.
     pub fn maintain_if_due(self: &Arc<Self>) {
-        let due = self.context.compaction.background && (self.fold_is_due() || self.state().is_outdated());
-        if due && !self.maintaining.swap(true, Ordering::AcqRel) {
-            tokio::spawn(self.clone().maintain());
+        if !self.context.compaction.background {
+            return;
+        }
+        let outdated = self.state().is_outdated();
+        if (outdated || self.fold_is_due()) && !self.folds.swap(true, Ordering::AcqRel) {
+            tokio::spawn(self.clone().fold_in_background());
+        }
+        let due = !outdated && (self.merge_is_due() || self.index_is_due());
+        if due && !self.merges.swap(true, Ordering::AcqRel) {
+            tokio::spawn(self.clone().merge_in_background());
         }
     }
 
@@ -29,42 +37,66 @@ impl Namespace {
                 || state.log_entries >= settings.fold_entries as u64)
     }
 
-    async fn maintain(self: Arc<Self>) {
-        let _turn = self.context.compacting.lock().await;
-        let result = self.compact_while_due().await;
-        self.maintaining.store(false, Ordering::Release);
+    async fn fold_in_background(self: Arc<Self>) {
+        let _turn = self.context.folding.lock().await;
+        let result = self.fold_while_due().await;
+        self.folds.store(false, Ordering::Release);
+        self.complain(result);
+    }
+
+    async fn merge_in_background(self: Arc<Self>) {
+        let _turn = self.context.merging.lock().await;
+        let result = self.merge_while_due().await;
+        self.merges.store(false, Ordering::Release);
+        self.complain(result);
+    }
+
+    fn complain(&self, result: Result<()>) {
         match result {
             Ok(()) | Err(Error::NamespaceNotFound { .. }) => {}
             Err(error) => tracing::warn!(namespace = %self.name, %error, "a fold or merge failed"),
         }
     }
 
-    async fn compact_while_due(&self) -> Result<()> {
+    async fn fold_while_due(self: &Arc<Self>) -> Result<()> {
         if self.state().is_outdated() {
-            let _alone = self.compacting.lock().await;
-            self.settle_on_newest_manifest().await?;
+            self.renew().await?;
         }
         while self.fold_is_due() {
-            match self.compact(CompactionKind::fold).await? {
-                Outcome::Idle => break,
-                Outcome::Done(_) => {
-                    while matches!(self.compact(CompactionKind::merge).await?, Outcome::Done(_)) {}
-                }
-                // Somebody else changed the manifest. If that was no fold, this one is still due, and
-                // with the log full no write would come to start it again.
-                Outcome::Conflict => {}
+            // A conflict: somebody else changed the manifest. If that was no fold, this one is still due,
+            // and with the log full no write would come to start it again.
+            if self.compact(CompactionKind::fold).await? == Outcome::Idle {
+                break;
             }
+            self.maintain_if_due();
             tokio::time::sleep(self.context.compaction.fold_interval).await;
         }
+        self.maintain_if_due();
         Ok(())
     }
 
-    /// A fold or merge, counted and logged.
+    /// Merges first: an index over what is merged next would be in vain.
+    async fn merge_while_due(&self) -> Result<()> {
+        loop {
+            let outcome = match self.compact(CompactionKind::merge).await? {
+                Outcome::Idle => self.compact(CompactionKind::index).await?,
+                outcome => outcome,
+            };
+            match outcome {
+                Outcome::Idle => return Ok(()),
+                Outcome::Done(_) => {}
+                Outcome::Conflict => tokio::time::sleep(self.context.compaction.fold_interval).await,
+            }
+        }
+    }
+
+    /// A fold, a merge or the building of an index, counted and logged.
     pub async fn compact(&self, kind: CompactionKind) -> Result<Outcome> {
         let began = self.context.clock.now();
         let result = match kind {
             CompactionKind::fold => self.fold().await,
             CompactionKind::merge => self.merge().await,
+            CompactionKind::index => self.index().await,
         };
         let metrics = &self.context.metrics.log;
         let elapsed = began.age(self.context.clock.now());

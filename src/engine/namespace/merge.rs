@@ -44,8 +44,8 @@ struct Job {
 impl Namespace {
     /// Merges the segments that are to be merged next, if there are any.
     pub async fn merge(&self) -> Result<Outcome> {
-        let _alone = self.compacting.lock().await;
-        self.settle_on_newest_manifest().await?;
+        let _one = self.merging.lock().await;
+        self.renew().await?;
         let base = self.state().base.clone();
         let outcome = self.try_merge().await;
         self.unless_overtaken(&base, outcome).await
@@ -56,19 +56,37 @@ impl Namespace {
             return Ok(Outcome::Idle);
         };
         let now = job.base.folded_at.unwrap_or(job.base.created_at);
-        let Some((reference, segment)) = self.write_merged(&job.views, now).await? else {
-            return self.swap_merged(&job, None).await;
+        let merged = match self.write_merged(&job.views, now).await? {
+            Some((reference, segment)) => {
+                let indexes = self.build_indexes(&job.base, &segment).await?;
+                Some((SegmentRef { indexes, ..reference }, segment))
+            }
+            None => None,
         };
-        self.swap_merged(&job, Some((reference, segment))).await
+        // No fold of this node is to be in vain because of the swap.
+        let _alone = self.compacting.lock().await;
+        self.swap_merged(&job, merged).await
     }
 
-    async fn choose_merge(&self) -> Result<Option<Job>> {
+    /// Whether there are segments to merge.
+    pub(super) fn merge_is_due(&self) -> bool {
+        let state = self.state();
+        !state.is_outdated() && !state.has_ended() && !self.to_merge(&state.base).is_empty()
+    }
+
+    /// The segments of a manifest to merge next, by their places.
+    fn to_merge(&self, manifest: &Manifest) -> Vec<usize> {
         let settings = &self.context.compaction;
         let tiers = Tiers {
             fan_in: settings.fan_in,
             max_bytes: settings.segment_bytes.as_u64(),
             max_rows: settings.segment_rows as u64,
         };
+        let sizes: Vec<Size> = manifest.segments.iter().map(size).collect();
+        tiers.choose(&sizes)
+    }
+
+    async fn choose_merge(&self) -> Result<Option<Job>> {
         let (base, segments) = {
             let state = self.state();
             if state.is_outdated() || state.has_ended() {
@@ -78,9 +96,8 @@ impl Namespace {
             let segments: Vec<_> = views.map(|view| view.segment().clone()).collect();
             (state.base.clone(), segments)
         };
-        let sizes: Vec<Size> = base.segments.iter().map(size).collect();
         let mut views = Vec::new();
-        for index in tiers.choose(&sizes) {
+        for index in self.to_merge(&base) {
             let reference = &base.segments[index];
             // Segments that the log has emptied meanwhile are gone from the state; a fold drops them.
             let Some(segment) = segments.iter().find(|known| known.reference().id == reference.id) else {

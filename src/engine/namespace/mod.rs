@@ -7,6 +7,7 @@
 
 mod commit;
 mod fold;
+mod index;
 mod load;
 mod maintain;
 mod manifests;
@@ -49,10 +50,14 @@ pub(super) struct Namespace {
     state: RwLock<State>,
     refresh: Refresh,
     queue: Mutex<Queue>,
-    /// Held by the fold or merge that runs.
+    /// Held by the fold that runs, and by whoever else swaps the manifest or replaces the state.
     compacting: tokio::sync::Mutex<()>,
-    /// Whether the background task runs.
-    maintaining: AtomicBool,
+    /// Held by the merge that runs, or by the building of an index.
+    merging: tokio::sync::Mutex<()>,
+    /// Whether the task runs that folds in the background.
+    folds: AtomicBool,
+    /// Whether the task runs that merges and indexes in the background.
+    merges: AtomicBool,
     /// Bytes that the metrics count for this namespace.
     held: AtomicU64,
 }

@@ -1,12 +1,15 @@
-//! Searching a snapshot: exactly, on all cores, off the async workers.
+//! Searching a snapshot, on all cores, off the async workers.
 //!
-//! The blocks of a snapshot (record batches of segments, chunks of the tail) are divided among the
+//! Segments that have an index are searched with it, unless the answer is to be exact; everything else
+//! is scanned. The blocks of a snapshot (record batches of segments, chunks of the tail) are divided among the
 //! threads of one pool, each thread collects the best rows of its part, and the collections are
 //! merged. A batch reads each block once for all its queries, and every query of it is answered on
 //! the same snapshot.
 //!
-//! Invariant: the answer does not depend on how rows lie in blocks or how blocks were divided.
+//! Invariant: an exact answer does not depend on how rows lie in blocks or how blocks were divided. Any
+//! answer has visible rows only, each once, with its exact score.
 
+mod indexed;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +20,7 @@ use rayon::prelude::*;
 use super::{
     contents::{Block, Snapshot},
     index::{
+        Cost,
         flat::{ChunkView, Queries, scan},
         top::{Scored, TopK},
     },
@@ -39,6 +43,27 @@ pub struct Searchers {
     pool: rayon::ThreadPool,
 }
 
+/// How near an answer has to come to the exact one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Accuracy {
+    /// It is the exact one.
+    Exact,
+    /// On average it has at least this share of the best rows, more than 0 and less than 1.
+    Recall(f32),
+    /// So much of an index is looked at, from 0 to 1, where 1 is everything.
+    Effort(f32),
+}
+
+impl Accuracy {
+    /// Whether only the exact answer will do.
+    pub fn is_exact(self) -> bool {
+        match self {
+            Self::Exact => true,
+            Self::Recall(share) | Self::Effort(share) => share >= 1.0,
+        }
+    }
+}
+
 /// A query on a snapshot.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -48,6 +73,28 @@ pub struct Target {
     pub distance: Distance,
     /// How many rows at most.
     pub top_k: usize,
+    /// How exact the answer is to be.
+    pub accuracy: Accuracy,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// Best first, equal scores in id order.
+    pub found: Vec<Found>,
+    /// What was looked at.
+    pub work: Work,
+}
+
+/// What a query looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Rows that were scanned, without an index.
+    pub scanned: u64,
+    /// Segments that were searched with an index.
+    pub indexed_segments: u64,
+    /// What was looked at in their indexes.
+    pub indexes: Cost,
 }
 
 /// A row that was found.
@@ -88,16 +135,16 @@ impl Searchers {
         snapshot: Arc<Snapshot>,
         targets: Vec<Target>,
         now: Timestamp,
-    ) -> Result<Vec<Vec<Found>>> {
+    ) -> Result<Vec<Answer>> {
         if snapshot.is_empty() {
-            return Ok(vec![Vec::new(); targets.len()]);
+            return Ok(vec![Answer::default(); targets.len()]);
         }
         check_dimensions(&targets, snapshot.dimension)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             // A caller that has gone away needs no answer.
             if !reply.is_closed() {
-                let _ = reply.send(exact(&snapshot, &targets, now));
+                let _ = reply.send(answer_all(&snapshot, &targets, now));
             }
         });
         answer.await.map_err(|_| Error::internal("a search thread panicked"))?
@@ -113,23 +160,24 @@ fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {
 }
 
 /// Must run on a thread of the pool, whose size it divides by.
-fn exact(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result<Vec<Vec<Found>>> {
-    let search = Search { snapshot, now, blocks: snapshot.blocks(), batches: Batch::by_metric(targets) };
-    let rows: usize = search.blocks.iter().map(|block| snapshot.block_rows(*block)).sum();
-    let divided = (rows * snapshot.dimension).saturating_mul(targets.len()) >= MIN_DIVIDED;
-    let runs = if divided { rayon::current_num_threads() * RUNS_PER_THREAD } else { 1 };
-    let mut found = vec![Vec::new(); targets.len()];
-    for (batch, collectors) in search.batches.iter().zip(search.run(runs)?) {
-        for (position, collector) in batch.positions.iter().zip(collectors) {
+fn answer_all(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result<Vec<Answer>> {
+    let search = Search::new(snapshot, targets, now);
+    let mut answers = vec![Answer::default(); targets.len()];
+    for (batch, mut collectors) in search.batches.iter().zip(search.run(search.runs(targets.len()))?) {
+        let work = search.search_indexes(batch, targets, &mut collectors)?;
+        for ((position, collector), work) in batch.positions.iter().zip(collectors).zip(work) {
             let best = collector.into_sorted(&|left, right| search.tie(left, right));
-            found[*position] = best.into_iter().map(|scored| search.found(scored)).collect();
+            let found = best.into_iter().map(|scored| search.found(scored)).collect();
+            answers[*position] = Answer { found, work };
         }
     }
-    Ok(found)
+    Ok(answers)
 }
 
-/// The queries of one metric among the targets.
+/// The targets of one metric that are exact, or those that are not.
 struct Batch {
+    distance: Distance,
+    exact: bool,
     queries: Queries,
     /// The target of each query.
     positions: Vec<usize>,
@@ -138,14 +186,19 @@ struct Batch {
 }
 
 impl Batch {
-    fn by_metric(targets: &[Target]) -> Vec<Self> {
+    fn of_like(targets: &[Target]) -> Vec<Self> {
         [Distance::Cosine, Distance::DotProduct, Distance::Euclidean]
             .into_iter()
-            .map(|distance| {
+            .flat_map(|distance| [true, false].map(|exact| (distance, exact)))
+            .map(|(distance, exact)| {
+                let belongs =
+                    |target: &Target| target.distance == distance && target.accuracy.is_exact() == exact;
                 let positions: Vec<usize> =
-                    (0..targets.len()).filter(|position| targets[*position].distance == distance).collect();
+                    (0..targets.len()).filter(|position| belongs(&targets[*position])).collect();
                 let members = || positions.iter().map(|position| &targets[*position]);
                 Self {
+                    distance,
+                    exact,
                     queries: Queries::new(distance, members().map(|target| target.vector.as_slice())),
                     collectors: members().map(|target| TopK::new(target.top_k)).collect(),
                     positions,
@@ -163,10 +216,32 @@ struct Search<'a> {
     snapshot: &'a Snapshot,
     now: Timestamp,
     blocks: Vec<Block>,
+    /// The number of the first block of each segment.
+    first_blocks: Vec<usize>,
     batches: Vec<Batch>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(snapshot: &'a Snapshot, targets: &[Target], now: Timestamp) -> Self {
+        let mut first_blocks = Vec::with_capacity(snapshot.segments.len());
+        let mut next = 0;
+        for view in &snapshot.segments {
+            first_blocks.push(next);
+            next += view.segment().batch_count();
+        }
+        let batches = Batch::of_like(targets);
+        Self { snapshot, now, blocks: snapshot.blocks(), first_blocks, batches }
+    }
+
+    /// Into how many runs to divide the blocks that are scanned for so many targets.
+    fn runs(&self, targets: usize) -> usize {
+        let scanned = |block: &Block| self.batches.iter().any(|batch| !self.is_covered(batch, *block));
+        let blocks = self.blocks.iter().filter(|block| scanned(block));
+        let rows: usize = blocks.map(|block| self.snapshot.block_rows(*block)).sum();
+        let divided = (rows * self.snapshot.dimension).saturating_mul(targets) >= MIN_DIVIDED;
+        if divided { rayon::current_num_threads() * RUNS_PER_THREAD } else { 1 }
+    }
+
     /// Scans all blocks, divided into at most so many runs.
     fn run(&self, runs: usize) -> Result<Collectors> {
         let blocks = self.blocks.len();
@@ -185,6 +260,9 @@ impl Search<'_> {
     fn scan(&self, run: std::ops::Range<usize>) -> Result<Collectors> {
         let mut collectors: Collectors = self.batches.iter().map(|batch| batch.collectors.clone()).collect();
         for index in run {
+            if self.batches.iter().all(|batch| self.is_covered(batch, self.blocks[index])) {
+                continue;
+            }
             let vectors = self.snapshot.vectors(self.blocks[index], self.now)?;
             let view = ChunkView {
                 vectors: vectors.values,
@@ -194,6 +272,9 @@ impl Search<'_> {
                 first_row: row_number(index),
             };
             for (batch, collectors) in self.batches.iter().zip(&mut collectors) {
+                if self.is_covered(batch, self.blocks[index]) {
+                    continue;
+                }
                 scan(&view, &batch.queries, collectors, &|left, right| self.tie(left, right));
             }
         }

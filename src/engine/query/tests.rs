@@ -97,7 +97,7 @@ fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
     contents.apply(&changes, Timestamp(0)).unwrap();
     let target = |&(distance, top_k): &(Distance, usize)| {
         let vector = numbers.vector(case.dimension, case.distinct);
-        Target { vector, distance, top_k }
+        Target { vector, distance, top_k, accuracy: Accuracy::Exact }
     };
     let targets = case.targets.iter().map(target).collect();
     (contents.snapshot(), model, targets)
@@ -175,7 +175,8 @@ fn search(
     targets: &[Target],
 ) -> Result<Vec<Vec<Found>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(searchers.search(snapshot.clone(), targets.to_vec(), NOW))
+    let answers = runtime.block_on(searchers.search(snapshot.clone(), targets.to_vec(), NOW))?;
+    Ok(answers.into_iter().map(|answer| answer.found).collect())
 }
 
 proptest! {
@@ -203,7 +204,7 @@ proptest! {
     #[test]
     fn division_does_not_change_the_answer(case in case(), runs in 1_usize..20) {
         let (snapshot, _, targets) = build(&case);
-        let search = Search { snapshot: &snapshot, now: NOW, blocks: snapshot.blocks(), batches: Batch::by_metric(&targets) };
+        let search = Search::new(&snapshot, &targets, NOW);
         let sorted = |collectors: Collectors| -> Vec<Vec<Scored>> {
             let sort = |top: TopK| top.into_sorted(&|left, right| search.tie(left, right));
             collectors.into_iter().flatten().map(sort).collect()
@@ -216,7 +217,12 @@ proptest! {
 fn a_target_of_another_dimension_is_refused() {
     let case = Case { dimension: 3, rows: 9, distinct: 3, seed: 1, targets: Vec::new() };
     let (snapshot, _, _) = build(&case);
-    let target = |dimension| Target { vector: vec![1.0; dimension], distance: Distance::Cosine, top_k: 1 };
+    let target = |dimension| Target {
+        vector: vec![1.0; dimension],
+        distance: Distance::Cosine,
+        top_k: 1,
+        accuracy: Accuracy::Exact,
+    };
     let searchers = Arc::new(Searchers::new(1).unwrap());
     let refused = search(&searchers, &snapshot, &[target(3), target(4)]);
     assert!(matches!(refused, Err(Error::DimensionMismatch { expected: 3, actual: 4, .. })));

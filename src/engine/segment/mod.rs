@@ -7,6 +7,7 @@
 //! - `lookup`: what makes the rows findable without reading them ([`lookup`]): ids by hash, rows in
 //!   id order, rows by expiry, and the place and hash of every record batch.
 //! - `deletes-<id>`: the rows that a later entry replaced or removed ([`deletes`]).
+//! - `ann.<type>-<id>`: indexes over its rows ([`crate::engine::index`]), built when it is or later.
 //!
 //! The manifest names every object of a segment with its length and hash. Invariant: nothing of a
 //! segment is used before it was checked: the lookup when it is opened, a record batch when it is
@@ -16,6 +17,7 @@ mod deletes;
 mod lookup;
 mod place;
 mod rows;
+mod source;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -27,11 +29,12 @@ use uuid::Uuid;
 pub use self::{
     deletes::{decode_deletes, encode_deletes},
     rows::{Batch, Segment},
+    source::SegmentIndex,
     view::SegmentView,
     writer::{RowRef, SegmentWriter, Written},
 };
 use super::format::{Hash, hash};
-use crate::types::NamespaceName;
+use crate::types::{IndexSpec, NamespaceName};
 
 /// A segment as the manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,25 @@ pub struct SegmentRef {
     pub lookup: Blob,
     /// The newest `deletes-<id>`, once there is one.
     pub deletes: Option<Deletes>,
+    /// Indexes over its rows, at most one of a type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexRef>,
     /// Whose prefix holds `data.arrow` and `lookup`; none: the prefix of the manifest's incarnation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+/// An index over the rows of a segment as the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexRef {
+    /// Names the object: no two builds ever write the same one.
+    pub id: Uuid,
+    /// What was asked for.
+    pub spec: IndexSpec,
+    /// The object.
+    pub blob: Blob,
+    /// Whose prefix holds it, as for the segment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
 }
@@ -72,7 +93,9 @@ impl SegmentRef {
     /// Bytes of all its objects.
     pub fn bytes(&self) -> u64 {
         let deletes = self.deletes.as_ref().map_or(0, |deletes| deletes.blob.bytes);
-        self.data.bytes.saturating_add(self.lookup.bytes).saturating_add(deletes)
+        let indexes = self.indexes.iter().map(|index| index.blob.bytes);
+        let others = indexes.fold(deletes, u64::saturating_add);
+        self.data.bytes.saturating_add(self.lookup.bytes).saturating_add(others)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the objects of a segment lie: under the incarnation that wrote them, which for a copy is
 //! another one than that whose manifest names them.
 
-use super::{Owner, SegmentRef};
+use super::{IndexRef, Owner, SegmentRef};
 use crate::storage::{Key, keys};
 
 impl Owner {
@@ -19,6 +19,11 @@ impl Owner {
     pub fn deletes_key(&self, segment: uuid::Uuid, deletes: uuid::Uuid) -> Key {
         keys::segment_deletes(&self.namespace, self.incarnation, segment, deletes)
     }
+
+    /// The key of an index over a segment.
+    pub fn index_key(&self, segment: uuid::Uuid, index: &IndexRef) -> Key {
+        keys::segment_index(&self.namespace, self.incarnation, segment, index.spec.index_type(), index.id)
+    }
 }
 
 impl SegmentRef {
@@ -31,6 +36,10 @@ impl SegmentRef {
             let owner = deletes.owner.as_ref().unwrap_or(home);
             objects.push((owner.clone(), owner.deletes_key(self.id, deletes.id)));
         }
+        for index in &self.indexes {
+            let owner = index.owner.as_ref().unwrap_or(home);
+            objects.push((owner.clone(), owner.index_key(self.id, index)));
+        }
         objects
     }
 
@@ -41,6 +50,9 @@ impl SegmentRef {
         shared.owner.get_or_insert_with(|| home.clone());
         if let Some(deletes) = &mut shared.deletes {
             deletes.owner.get_or_insert_with(|| home.clone());
+        }
+        for index in &mut shared.indexes {
+            index.owner.get_or_insert_with(|| home.clone());
         }
         shared
     }

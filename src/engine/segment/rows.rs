@@ -130,6 +130,27 @@ impl Segment {
         if let Some(cache) = &self.cache {
             cache.touched(self.bytes_of(&self.lookup.batches[index]));
         }
+        self.checked(index)
+    }
+
+    /// The vector at a place and one over its length; nothing else of the record batch is touched
+    /// once that is checked.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn vector(&self, index: usize, place: usize) -> Result<(&[f32], f32)> {
+        let batch = match self.batches[index].get() {
+            Some(batch) => batch,
+            None => self.batch(index)?,
+        };
+        let vector = &batch.vectors()[place * self.dimension()..(place + 1) * self.dimension()];
+        if let Some(cache) = &self.cache {
+            cache.touched(arrow_buffer::ToByteSlice::to_byte_slice(vector));
+        }
+        Ok((vector, batch.inverse_norms()[place]))
+    }
+
+    fn checked(&self, index: usize) -> Result<&Batch> {
         if let Some(batch) = self.batches[index].get() {
             return Ok(batch);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::Segment;
+use super::{Segment, SegmentIndex};
 use crate::{clock::Timestamp, error::Result};
 
 /// A bit per row of a record batch, lowest first.
@@ -24,6 +24,7 @@ pub struct SegmentView {
     live_rows: u64,
     /// Of the rows that expire, in that order, so many are dropped.
     purged: usize,
+    indexes: Arc<[SegmentIndex]>,
 }
 
 impl SegmentView {
@@ -38,11 +39,22 @@ impl SegmentView {
             (0..rows.div_ceil(64)).map(word).collect()
         };
         let live = Arc::new((0..segment.batch_count()).map(full).collect());
-        let mut view = Self { live_rows: segment.rows() as u64, segment, live, purged: 0 };
+        let mut view =
+            Self { live_rows: segment.rows() as u64, segment, live, purged: 0, indexes: Arc::default() };
         for row in deletes {
             view.hide(row);
         }
         view
+    }
+
+    /// The same with indexes over the segment.
+    pub fn with_indexes(self, indexes: Vec<SegmentIndex>) -> Self {
+        Self { indexes: indexes.into(), ..self }
+    }
+
+    /// Indexes over the rows of the segment, dead ones included.
+    pub fn indexes(&self) -> &Arc<[SegmentIndex]> {
+        &self.indexes
     }
 
     /// The segment.
@@ -113,6 +125,11 @@ impl SegmentView {
     pub fn deletes(&self) -> RoaringBitmap {
         let rows = 0..self.segment.rows() as u32;
         if self.live_rows == 0 { rows.collect() } else { rows.filter(|row| !self.is_live(*row)).collect() }
+    }
+
+    /// The rows that have expired by `now` and count as live still.
+    pub fn expired_rows(&self, now: Timestamp) -> RoaringBitmap {
+        self.expired(now).collect()
     }
 
     /// Rows that have expired by `now` and are not dropped yet.

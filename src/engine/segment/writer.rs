@@ -80,7 +80,15 @@ impl Written {
     /// The segment as a manifest names it, under this id.
     pub fn reference(&self, id: Uuid) -> SegmentRef {
         let lookup = Blob::of(&self.lookup);
-        SegmentRef { id, rows: self.rows, data: self.data, lookup, deletes: None, owner: None }
+        SegmentRef {
+            id,
+            rows: self.rows,
+            data: self.data,
+            lookup,
+            deletes: None,
+            indexes: Vec::new(),
+            owner: None,
+        }
     }
 }
 

@@ -10,12 +10,10 @@
 //! Neighbours are selected by the heuristic of Malkov and Yashunin (2018), Algorithm 4: a candidate
 //! that is more similar to one already selected than to the node itself is reached through that one.
 
-use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use rayon::prelude::*;
 
 use super::{
-    super::{Cost, Mask, VectorSource},
-    Params,
+    super::{Cost, Mask, VectorSource, random::Numbers},
     codes::{Frame, Probe},
     layout::{Graph, Layout, Level},
     pool::Scratch,
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, HnswParams},
 };
 
 /// A batch has at most one in so many of the rows inserted before it: members of a batch do not see
@@ -38,10 +36,10 @@ const COMPARED: usize = 4;
 pub(super) fn build(
     rows: &dyn VectorSource,
     distance: Distance,
-    params: &Params,
+    params: &HnswParams,
     seed: u64,
 ) -> Result<(Layout, Vec<u8>)> {
-    let mut layout = Layout::new(distance, rows.dimension(), rows.rows(), params.m)
+    let mut layout = Layout::new(distance, rows.dimension(), rows.rows(), params.m as usize)
         .ok_or_else(|| Error::internal("more rows or values than an HNSW index can hold"))?;
     let frame = Frame::learn(rows, distance)?;
     layout.unit = frame.unit;
@@ -64,7 +62,11 @@ pub(super) fn build(
 
 fn shuffled(rows: usize, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows as u32).collect();
-    order.shuffle(&mut SmallRng::seed_from_u64(seed));
+    let mut numbers = Numbers::new(seed);
+    // Fisher and Yates.
+    for end in (1..rows).rev() {
+        order.swap(end, numbers.below(end + 1));
+    }
     order
 }
 
@@ -73,7 +75,7 @@ struct Builder {
     bytes: Vec<u8>,
     /// The rows in the order in which they are inserted.
     order: Vec<u32>,
-    params: Params,
+    params: HnswParams,
 }
 
 /// New neighbours of a node.
@@ -134,7 +136,7 @@ impl Builder {
             let mut found = Vec::with_capacity(top + 1);
             for number in (0..=top).rev() {
                 let level = graph.level(number);
-                walk.begin(self.params.ef_construction);
+                walk.begin(self.params.ef_construction as usize);
                 starts.iter().for_each(|node| walk.start_at(*node));
                 walk.score_into_pool(&level);
                 walk.run(&level, &Mask::All);

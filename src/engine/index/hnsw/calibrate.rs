@@ -5,13 +5,13 @@
 //! here are rows with noise that has the covariance of the rows and as much variance. Their recall
 //! is that of the real queries within 2 points at every effort, and the rest is left as a margin.
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use rayon::prelude::*;
 
 use super::{
     super::{
         Effort, Mask, Query, Request, VectorSource, best_of,
         flat::{self, ChunkView, Queries},
+        random::Numbers,
         top::TopK,
     },
     Hnsw,
@@ -27,7 +27,7 @@ const DIFFERENCES: u32 = 8;
 /// The share of the rows missed that is left as a margin.
 const MARGIN: f32 = 0.2;
 /// How many rows a query is to find.
-const NEIGHBOURS: usize = 10;
+pub(super) const NEIGHBOURS: usize = 10;
 /// Queries that share a scan.
 const GROUP: usize = 32;
 
@@ -119,9 +119,9 @@ impl Probe {
 }
 
 fn probes(index: &Hnsw, rows: &dyn VectorSource, wanted: usize, seed: u64) -> Result<Vec<Probe>> {
-    let mut random = SmallRng::seed_from_u64(seed);
+    let mut numbers = Numbers::new(seed ^ 0x7175_6572_6965_7321);
     let count = QUERIES.min(rows.rows());
-    let vectors = (0..count).map(|_| stranger(rows, index.layout.distance, &mut random));
+    let vectors = (0..count).map(|_| stranger(rows, index.layout.distance, &mut numbers));
     let vectors = vectors.collect::<Result<Vec<Vec<f32>>>>()?;
     let groups: Result<Vec<Vec<Probe>>> =
         vectors.par_chunks(GROUP).map(|group| probes_of(index, rows, group, wanted)).collect();
@@ -130,10 +130,10 @@ fn probes(index: &Hnsw, rows: &dyn VectorSource, wanted: usize, seed: u64) -> Re
 
 /// A vector that is related to a row as rows are to each other: the row, plus differences of others,
 /// scaled so that together they vary as much as rows do.
-fn stranger(rows: &dyn VectorSource, distance: Distance, random: &mut SmallRng) -> Result<Vec<f32>> {
+fn stranger(rows: &dyn VectorSource, distance: Distance, numbers: &mut Numbers) -> Result<Vec<f32>> {
     let mut sum = vec![0.0_f64; rows.dimension()];
     let mut add = |weight: f64| -> Result<()> {
-        let (vector, inverse_norm) = rows.row(random.random_range(0..rows.rows() as u32))?;
+        let (vector, inverse_norm) = rows.row(numbers.below(rows.rows()) as u32)?;
         let factor = if distance == Distance::Cosine { f64::from(inverse_norm) } else { 1.0 };
         for (sum, value) in sum.iter_mut().zip(vector) {
             *sum += weight * factor * f64::from(*value);

@@ -22,22 +22,10 @@ use bytes::Bytes;
 
 use self::layout::{Graph, Layout};
 use super::VectorSource;
-use crate::{error::Result, types::Distance};
-
-/// How to build the graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Params {
-    /// Neighbours that a row chooses, at least 2; the most per row are twice as many.
-    pub m: usize,
-    /// Candidates that it chooses them from; at least `m` makes sense.
-    pub ef_construction: usize,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self { m: 16, ef_construction: 128 }
-    }
-}
+use crate::{
+    error::Result,
+    types::{Distance, HnswParams},
+};
 
 /// An index, searched in its bytes.
 #[derive(Debug)]
@@ -51,7 +39,7 @@ pub struct Hnsw {
 ///
 /// # Errors
 /// As [`VectorSource::row`], and if there are 2³¹ rows or more.
-pub fn build(rows: &dyn VectorSource, distance: Distance, params: &Params, seed: u64) -> Result<Vec<u8>> {
+pub fn build(rows: &dyn VectorSource, distance: Distance, params: &HnswParams, seed: u64) -> Result<Vec<u8>> {
     let (layout, mut bytes) = build::build(rows, distance, params, seed)?;
     layout.write_header(&mut bytes);
     let index = Hnsw::of(layout, bytes.into());

@@ -4,14 +4,23 @@
 use super::{
     super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::bytes::prefetch},
     Hnsw,
+    calibrate::NEIGHBOURS,
     codes::Probe,
     pool::Scratch,
     walk::Walk,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    types::Distance,
+};
 
 /// Candidates that a walk keeps at the least and at the most effort but full.
 const EF: std::ops::RangeInclusive<f32> = 8.0..=2048.0;
+/// The most effort that is not full.
+const LARGEST: f32 = 0.999;
+/// For more than the measured number of neighbours, candidates grow as this power of the number: for
+/// a recall of .95 among 100 neighbours it took 140 on embeddings of sentences, among 10, 47.
+const WIDENING: f32 = 0.48;
 /// Rows that are looked at, evenly spread, to see how many a mask admits.
 const SAMPLED: usize = 256;
 /// Of those that are admitted, where a walk begins besides.
@@ -44,13 +53,26 @@ impl VectorIndex for Hnsw {
             return Ok(Cost::default());
         }
         if request.effort.is_full() {
-            return self.score_all(request, best);
+            return best.score_all(request);
         }
         Scratch::with(|scratch| self.search_codes(request, best, scratch))
     }
 
-    fn effort_for(&self, recall: f32) -> Effort {
-        self.layout.ladder.effort_for(recall)
+    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
+        let effort = self.layout.ladder.effort_for(recall);
+        if effort.is_full() || top_k <= NEIGHBOURS {
+            return effort;
+        }
+        let wider = (top_k as f32 / NEIGHBOURS as f32).powf(WIDENING);
+        Effort::new((effort.value() + wider.ln() / (EF.end() / EF.start()).ln()).min(LARGEST))
+    }
+
+    fn distance(&self) -> Distance {
+        self.layout.distance
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        (self.layout.rows, self.layout.dimension)
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -72,22 +94,6 @@ fn reranked(candidates: usize, limit: usize) -> usize {
 }
 
 impl Hnsw {
-    /// Scores all admitted rows exactly.
-    fn score_all(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        let mut cost = Cost::default();
-        for row in 0..self.layout.rows as u32 {
-            if row as usize % BLOCK == 0 && (request.stop)() {
-                cost.stopped = true;
-                break;
-            }
-            if request.mask.admits(row) {
-                best.score(request, row)?;
-                cost.scored += 1;
-            }
-        }
-        Ok(cost)
-    }
-
     fn search_codes(
         &self,
         request: &Request<'_>,

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::super::*;
 use super::fixture::*;
-use crate::types::Distance;
+use crate::types::{Distance, IndexSpec};
 
 const DIMENSION: usize = 10;
 const ROWS: usize = 900;
 
 /// Opens bytes, and searches in them if they can be opened.
-fn open_and_search(kind: &Type, built: &Built, bytes: Vec<u8>) -> bool {
-    let Ok(index) = (kind.open)(Bytes::from(bytes)) else { return false };
+fn open_and_search(kind: &IndexSpec, built: &Built, bytes: Vec<u8>) -> bool {
+    let Ok(index) = open_bytes(kind, Bytes::from(bytes)) else { return false };
     let built = Built { index, ..built.clone() };
     let distance = Distance::Cosine;
     let query = Query::new(distance, &[0.5; DIMENSION]);
@@ -30,7 +30,7 @@ fn open_and_search(kind: &Type, built: &Built, bytes: Vec<u8>) -> bool {
                 built.check(&found, &query, &mask, found.len());
             }
         }
-        let effort = built.index.effort_for(effort);
+        let effort = built.index.effort_for(effort, 10);
         assert!((0.0..=1.0).contains(&effort.value()));
     }
     true

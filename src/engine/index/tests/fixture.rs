@@ -8,21 +8,22 @@ use super::super::{
     top::{Scored, TopK},
     *,
 };
-use crate::types::Distance;
+use crate::types::{Distance, HnswParams, IndexSpec};
 
-/// A type of index.
-pub struct Type {
-    pub name: &'static str,
-    pub build: fn(&Table, Distance, u64) -> Vec<u8>,
-    pub open: fn(Bytes) -> Result<Arc<dyn VectorIndex>, String>,
+/// The types under test, a line each.
+pub const TYPES: &[IndexSpec] = &[IndexSpec::Hnsw(HnswParams { m: 16, ef_construction: 128 })];
+
+pub fn name_of(kind: &IndexSpec) -> &'static str {
+    kind.index_type().as_str()
 }
 
-/// All of them.
-pub const TYPES: &[Type] = &[Type {
-    name: "hnsw",
-    build: |rows, distance, seed| hnsw::build(rows, distance, &hnsw::Params::default(), seed).unwrap(),
-    open: |bytes| Ok(Arc::new(hnsw::Hnsw::open(bytes)?)),
-}];
+pub fn build_bytes(kind: &IndexSpec, rows: &Table, distance: Distance, seed: u64) -> Vec<u8> {
+    build(kind, rows, distance, seed).unwrap()
+}
+
+pub fn open_bytes(kind: &IndexSpec, bytes: Bytes) -> Result<Arc<dyn VectorIndex>, String> {
+    Ok(open(kind.index_type(), bytes)?.into())
+}
 
 pub const DISTANCES: [Distance; 3] = [Distance::Cosine, Distance::DotProduct, Distance::Euclidean];
 
@@ -35,9 +36,9 @@ pub struct Built {
 }
 
 impl Built {
-    pub fn new(kind: &Type, rows: Table, distance: Distance) -> Self {
-        let bytes = Bytes::from((kind.build)(&rows, distance, 1));
-        Self { rows, index: (kind.open)(bytes.clone()).unwrap(), bytes }
+    pub fn new(kind: &IndexSpec, rows: Table, distance: Distance) -> Self {
+        let bytes = Bytes::from(build_bytes(kind, &rows, distance, 1));
+        Self { rows, index: open_bytes(kind, bytes.clone()).unwrap(), bytes }
     }
 
     /// So many rows are found; each is admitted, there once, and has its exact score; the best first.

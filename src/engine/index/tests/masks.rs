@@ -49,7 +49,7 @@ fn only_admitted_rows_and_as_many_as_there_are() {
                         for limit in [1, 10, 200] {
                             let (found, _) = search(&built, &query, mask, Effort::new(effort), limit);
                             let context =
-                                format!("{} {distance:?} {name} {mask:?} {effort} {limit}", kind.name);
+                                format!("{} {distance:?} {name} {mask:?} {effort} {limit}", name_of(kind));
                             assert_eq!(found.len(), limit.min(admitted), "{context}");
                             built.check(&found, &query, &mask, limit.min(admitted));
                             if effort == 1.0 {

@@ -4,16 +4,21 @@ use super::super::*;
 use super::fixture::*;
 use crate::types::Distance;
 
-const LIMIT: usize = 10;
-
 /// The share of the best rows that is found, ties counting as found.
-fn recall(built: &Built, distance: Distance, queries: &[Vec<f32>], mask: Mask<'_>, effort: Effort) -> f32 {
+fn recall(
+    built: &Built,
+    distance: Distance,
+    queries: &[Vec<f32>],
+    mask: Mask<'_>,
+    effort: Effort,
+    limit: usize,
+) -> f32 {
     let (mut found, mut wanted) = (0, 0);
     for vector in queries {
         let query = Query::new(distance, vector);
-        let best = exact(&built.rows, &query, &mask, LIMIT);
+        let best = exact(&built.rows, &query, &mask, limit);
         let threshold = best.last().map_or(f32::INFINITY, |scored| scored.score);
-        let (answer, _) = search(built, &query, mask, effort, LIMIT);
+        let (answer, _) = search(built, &query, mask, effort, limit);
         found += answer.iter().filter(|scored| scored.score >= threshold).count();
         wanted += best.len();
     }
@@ -39,11 +44,16 @@ fn more_effort_finds_no_less_and_all_of_it_everything() {
             let built = Built::new(kind, stretched(&rows), distance);
             let mut least = 0.0;
             for step in 0..=10 {
-                let recall = recall(&built, distance, &queries, Mask::All, Effort::new(step as f32 / 10.0));
-                assert!(recall >= least, "{} {distance:?}: {recall} after {least} at {step}/10", kind.name);
+                let recall =
+                    recall(&built, distance, &queries, Mask::All, Effort::new(step as f32 / 10.0), 10);
+                assert!(
+                    recall >= least,
+                    "{} {distance:?}: {recall} after {least} at {step}/10",
+                    name_of(kind)
+                );
                 least = recall;
             }
-            assert_eq!(least, 1.0, "{} {distance:?}", kind.name);
+            assert_eq!(least, 1.0, "{} {distance:?}", name_of(kind));
         }
     }
 }
@@ -55,16 +65,18 @@ fn the_effort_for_a_recall_reaches_it() {
     for kind in TYPES {
         for distance in DISTANCES {
             let built = Built::new(kind, stretched(&rows), distance);
-            let mut least = Effort::new(0.0);
-            for target in [0.5, 0.8, 0.9, 0.95, 0.98, 0.99] {
-                let effort = built.index.effort_for(target);
-                let recall = recall(&built, distance, &queries, Mask::All, effort);
-                let context = format!("{} {distance:?}: {recall} for {target} at {effort:?}", kind.name);
-                assert!(recall >= target, "{context}");
-                assert!(effort >= least, "{context}");
-                least = effort;
+            for limit in [10, 100] {
+                let mut least = Effort::new(0.0);
+                for target in [0.5, 0.8, 0.9, 0.95, 0.98, 0.99] {
+                    let effort = built.index.effort_for(target, limit);
+                    let recall = recall(&built, distance, &queries, Mask::All, effort, limit);
+                    let context = format!("{} {distance:?}: {recall} of {limit} for {target}", name_of(kind));
+                    assert!(recall >= target, "{context} at {effort:?}");
+                    assert!(effort >= least, "{context} at {effort:?}");
+                    least = effort;
+                }
             }
-            assert!(built.index.effort_for(1.0).is_full(), "{}", kind.name);
+            assert!(built.index.effort_for(1.0, 10).is_full(), "{}", name_of(kind));
         }
     }
 }
@@ -77,14 +89,18 @@ fn a_mask_costs_no_recall() {
     for kind in TYPES {
         let built = Built::new(kind, rows.clone(), Distance::Cosine);
         for target in [0.8, 0.9, 0.95] {
-            let effort = built.index.effort_for(target);
-            let unmasked = recall(&built, Distance::Cosine, &queries, Mask::All, effort);
+            let effort = built.index.effort_for(target, 10);
+            let unmasked = recall(&built, Distance::Cosine, &queries, Mask::All, effort, 10);
             for share in [0.9, 0.5, 0.2, 0.1, 0.01] {
                 let only = |row: u32| random[row as usize] < share;
-                let masked = recall(&built, Distance::Cosine, &queries, Mask::Only(&only), effort);
+                let masked = recall(&built, Distance::Cosine, &queries, Mask::Only(&only), effort, 10);
                 // A point less may be chance: the best rows are others.
-                assert!(masked >= unmasked - 0.01, "{} {share}: {masked} instead of {unmasked}", kind.name);
-                assert!(masked >= target, "{} {share}: {masked} for {target}", kind.name);
+                assert!(
+                    masked >= unmasked - 0.01,
+                    "{} {share}: {masked} instead of {unmasked}",
+                    name_of(kind)
+                );
+                assert!(masked >= target, "{} {share}: {masked} for {target}", name_of(kind));
             }
         }
     }

@@ -1,0 +1,174 @@
+//! Short codes of vectors, from which their scores are estimated many times faster than computed.
+//!
+//! What is coded is the *residual* of a row: the rotated row less the rotated centroid of its list.
+//! A code `u` has one small integer per value; with `scale = ‖r‖² / ⟨u, r⟩` the inner product of a
+//! query with the residual `r` is estimated without bias as `scale · ⟨u, q⟩` (RaBitQ: Gao and Long,
+//! "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound", SIGMOD 2024, and
+//! "Practical and Asymptotically Optimal Quantization", 2025, for more than one bit). Residuals are
+//! much shorter than rows, and rotation makes their values alike, so a bit per value is often enough:
+//! its sign.
+//!
+//! What is known exactly is taken out of the estimate: with `c` the centroid,
+//! `⟨r, q⟩ = ⟨r, q - c⟩ + ⟨r, c⟩`, and all terms without `q` are one number per row, `add`. So a list
+//! costs a query one inner product, `⟨c, q⟩`, and a row costs `scale · ⟨u, q⟩ + add`.
+//!
+//! Invariant: estimates follow from code and query alone, whatever the processor: sums are integers.
+#![allow(unsafe_code)]
+
+mod bytes;
+mod one_bit;
+#[cfg(test)]
+mod tests;
+
+/// Bits per value of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CodeType {
+    /// The sign of each value.
+    OneBit,
+    /// From -7 to 7.
+    FourBit,
+    /// From -127 to 127.
+    EightBit,
+}
+
+impl CodeType {
+    /// From the shortest to the most exact.
+    pub(super) const ALL: [Self; 3] = [Self::OneBit, Self::FourBit, Self::EightBit];
+
+    /// Bits per value.
+    pub(super) fn bits(self) -> usize {
+        match self {
+            Self::OneBit => 1,
+            Self::FourBit => 4,
+            Self::EightBit => 8,
+        }
+    }
+
+    /// The type with so many bits.
+    pub(super) fn of_bits(bits: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.bits() == usize::from(bits))
+    }
+
+    /// Bytes of the code of a row with so many rotated values.
+    pub(super) fn bytes(self, values: usize) -> usize {
+        values / 8 * self.bits()
+    }
+}
+
+/// Numbers that go with a code.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Factors {
+    /// What the inner product of code and query is multiplied with.
+    pub scale: f32,
+    /// What is added to it.
+    pub add: f32,
+}
+
+/// A row on its way into a list: the code, one integer per value, and what goes with it.
+#[derive(Debug, Clone)]
+pub(super) struct Coded {
+    /// One per rotated value.
+    pub code: Vec<i8>,
+    /// What goes with it.
+    pub factors: Factors,
+}
+
+impl Coded {
+    /// Codes a rotated row whose list has this rotated centroid; `offset` is added to the score.
+    pub(super) fn new(code_type: CodeType, row: &[f32], centroid: &[f32], offset: f32) -> Self {
+        let residual: Vec<f32> = row.iter().zip(centroid).map(|(row, centroid)| row - centroid).collect();
+        let code: Vec<i8> = match code_type {
+            CodeType::OneBit => residual.iter().map(|value| if *value > 0.0 { 1 } else { -1 }).collect(),
+            CodeType::FourBit => levels(&residual, 7.0, 0.8),
+            CodeType::EightBit => levels(&residual, 127.0, 1.0),
+        };
+        let mut square = 0.0_f64;
+        let (mut with_residual, mut with_centroid, mut exact) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for ((value, centroid), level) in residual.iter().zip(centroid).zip(&code) {
+            let (value, centroid, level) = (f64::from(*value), f64::from(*centroid), f64::from(*level));
+            square += value * value;
+            with_residual += level * value;
+            with_centroid += level * centroid;
+            exact += value * centroid;
+        }
+        let scale = if with_residual > 0.0 { square / with_residual } else { 0.0 };
+        let add = exact - scale * with_centroid + f64::from(offset);
+        Self { code, factors: Factors { scale: scale as f32, add: add as f32 } }
+    }
+}
+
+/// Values as multiples of a step, so that `clip` of the largest value is `most` steps.
+fn levels(values: &[f32], most: f32, clip: f32) -> Vec<i8> {
+    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let factor = most / (largest * clip);
+    if !factor.is_finite() {
+        return vec![0; values.len()];
+    }
+    values.iter().map(|value| (value * factor).round().clamp(-most, most) as i8).collect()
+}
+
+/// Packs the codes of a list as [`estimate`] wants them.
+pub(super) fn pack(code_type: CodeType, rows: &[Coded]) -> Vec<u8> {
+    match code_type {
+        CodeType::OneBit => one_bit::pack(rows),
+        CodeType::FourBit => bytes::pack_halves(rows),
+        CodeType::EightBit => bytes::pack(rows),
+    }
+}
+
+/// A rotated query, prepared for codes of one type.
+#[derive(Debug, Clone)]
+pub(super) enum CodeQuery {
+    OneBit(one_bit::Query),
+    FourBit(bytes::Query),
+    EightBit(bytes::Query),
+}
+
+impl CodeQuery {
+    /// Prepares a rotated query.
+    pub(super) fn new(code_type: CodeType, rotated: &[f32]) -> Self {
+        match code_type {
+            CodeType::OneBit => Self::OneBit(one_bit::Query::new(rotated)),
+            CodeType::FourBit => Self::FourBit(bytes::Query::new(rotated)),
+            CodeType::EightBit => Self::EightBit(bytes::Query::new(rotated)),
+        }
+    }
+
+    /// Estimates the scores of the rows of a list, `base` being `⟨centroid, query⟩`, and returns the
+    /// largest (negative infinity, if there are none).
+    ///
+    /// # Panics
+    /// If there is not a code, a scale and a summand for each estimate.
+    pub(super) fn estimate(&self, list: &Codes<'_>, base: f32, estimates: &mut [f32]) -> f32 {
+        assert!(list.scales.len() == estimates.len() && list.adds.len() == estimates.len());
+        match self {
+            Self::OneBit(query) => return query.estimate(list, base, estimates),
+            Self::FourBit(query) => query.sums_of_halves(list.codes, estimates),
+            Self::EightBit(query) => query.sums(list.codes, estimates),
+        }
+        list.finish(base, estimates)
+    }
+}
+
+/// The codes of a list as they stand in a file, and what goes with each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Codes<'a> {
+    pub codes: &'a [u8],
+    /// [`Factors::scale`], as f32.
+    pub scales: &'a [[u8; 4]],
+    /// [`Factors::add`], as f32.
+    pub adds: &'a [[u8; 4]],
+}
+
+impl Codes<'_> {
+    /// Makes estimates of inner products of the codes and the query.
+    #[inline]
+    fn finish(&self, base: f32, sums: &mut [f32]) -> f32 {
+        let mut largest = f32::NEG_INFINITY;
+        for ((sum, scale), add) in sums.iter_mut().zip(self.scales).zip(self.adds) {
+            *sum = base + f32::from_le_bytes(*add) + f32::from_le_bytes(*scale) * *sum;
+            largest = if *sum > largest { *sum } else { largest };
+        }
+        largest
+    }
+}

@@ -1,0 +1,276 @@
+//! Lists as bytes, and the lists of such bytes.
+//!
+//! ```text
+//! "QVLISTS1", length of the header (u32), the header (JSON), zeros up to a multiple of 64
+//! centroids   a byte per value, rotated, 128 is zero; one centroid after the other
+//! scales      f32 per centroid: the value of a step
+//! offsets     f32 per centroid: what is added to its inner product with a query to rank the list
+//! starts      u32 per list and one more: its first entry among all entries
+//! lists       per entry of a list its row (u32), then what the type of index keeps of each row
+//! ```
+//!
+//! Little-endian throughout, and nothing is copied: numbers are read where they lie, at any address.
+//! A centroid *is* what its bytes say; what was trained is forgotten, so that residuals are exact.
+//!
+//! Invariant: an opened file has every section in full and starts that ascend, so no list lies
+//! outside of it; row numbers are compared with the number of rows when a list is read.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{clusters::Clusters, partition::Partition, space::Space};
+use crate::{
+    engine::index::{
+        codes::{CodeQuery, CodeType, Codes},
+        rotation::rotated_dimension,
+        shortlist::descending,
+    },
+    types::Distance,
+};
+
+const MAGIC: &[u8; 8] = b"QVLISTS1";
+const ALIGNMENT: usize = 64;
+/// A header is a few hundred bytes.
+const MAX_HEADER: usize = 64 << 10;
+
+/// What an index of lists says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The type of index.
+    pub index: String,
+    /// Values per row.
+    pub dimension: usize,
+    /// The metric.
+    pub distance: Distance,
+    /// Rows.
+    pub rows: usize,
+    /// Lists.
+    pub lists: usize,
+    /// Rows in lists; more than `rows`, if some are in two.
+    pub entries: usize,
+    /// Bytes that each row has in a list, besides its number.
+    pub entry_bytes: usize,
+    /// Bits per value of the codes; none if there are no codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_bits: Option<u8>,
+    /// How far estimates are off that matter: a row is not worth a look whose estimate is so much
+    /// below the worst score that is kept.
+    #[serde(default)]
+    pub margin: f32,
+    /// Efforts and the share of the best 10 rows that they found for rows of the index.
+    #[serde(default)]
+    pub calibration: Vec<(f32, f32)>,
+    /// The same of the best 100.
+    #[serde(default)]
+    pub calibration_100: Vec<(f32, f32)>,
+    /// Division parameters, for indexes that continue this one.
+    pub list_rows: usize,
+    /// The share of rows in a second list.
+    pub closure: f32,
+}
+
+/// Lists in bytes.
+#[derive(Debug, Clone)]
+pub struct Lists {
+    header: Header,
+    bytes: Bytes,
+    centroids: Range<usize>,
+    scales: Range<usize>,
+    offsets: Range<usize>,
+    starts: Range<usize>,
+    entries: usize,
+}
+
+/// A list.
+#[derive(Debug, Clone, Copy)]
+pub struct List<'a> {
+    /// Row numbers, u32 each, ascending.
+    pub rows: &'a [[u8; 4]],
+    /// What else there is of the rows.
+    pub rest: &'a [u8],
+}
+
+/// Centroids as they are written.
+#[derive(Debug)]
+pub struct Quantized {
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+    /// What the bytes stand for.
+    pub clusters: Clusters,
+}
+
+impl Quantized {
+    /// The nearest that bytes can say.
+    pub fn new(clusters: &Clusters) -> Self {
+        let dimension = clusters.dimension();
+        let mut quantized = Self { codes: Vec::new(), scales: Vec::new(), clusters: Clusters::default() };
+        let mut values = Vec::with_capacity(clusters.values().len());
+        for centroid in clusters.values().chunks_exact(dimension) {
+            let largest = centroid.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let scale = largest / 127.0;
+            let inverse = if scale > 0.0 && scale.is_finite() { 1.0 / scale } else { 0.0 };
+            for value in centroid {
+                let level = (value * inverse).round().clamp(-127.0, 127.0) as i16;
+                quantized.codes.push((level + 128) as u8);
+                values.push(f32::from(level) * scale);
+            }
+            quantized.scales.push(scale);
+        }
+        quantized.clusters = Clusters::new(dimension, values);
+        quantized
+    }
+}
+
+/// Writes a file: `rest` is what there is of the rows of each list besides their numbers.
+pub fn encode(header: &Header, partition: &Partition, centroids: &Quantized, rest: &[Vec<u8>]) -> Vec<u8> {
+    let json = serde_json::to_vec(header).unwrap_or_default();
+    let mut file = Vec::new();
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&(json.len() as u32).to_le_bytes());
+    file.extend_from_slice(&json);
+    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+    file.extend_from_slice(&centroids.codes);
+    centroids.scales.iter().for_each(|scale| file.extend_from_slice(&scale.to_le_bytes()));
+    for centroid in centroids.clusters.values().chunks_exact(centroids.clusters.dimension()) {
+        let half_square = centroid.iter().map(|value| value * value).sum::<f32>() / 2.0;
+        let offset = if header.distance == Distance::DotProduct { 0.0 } else { -half_square };
+        file.extend_from_slice(&offset.to_le_bytes());
+    }
+    let mut start = 0_u32;
+    file.extend_from_slice(&start.to_le_bytes());
+    for list in &partition.lists {
+        start += list.len() as u32;
+        file.extend_from_slice(&start.to_le_bytes());
+    }
+    for (rows, rest) in partition.lists.iter().zip(rest) {
+        rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
+        file.extend_from_slice(rest);
+    }
+    file
+}
+
+impl Lists {
+    /// Opens a file, or says what is wrong with it.
+    pub fn open(bytes: Bytes) -> Result<Self, String> {
+        let fixed =
+            bytes.get(..12).filter(|start| start.starts_with(MAGIC)).ok_or("it is no file of lists")?;
+        let length = u32::from_le_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]) as usize;
+        let json = bytes.get(12..12 + length.min(MAX_HEADER)).ok_or("its header is cut off")?;
+        let header: Header = serde_json::from_slice(json).map_err(|error| format!("its header: {error}"))?;
+        let values = rotated_dimension(header.dimension);
+        let entry_bytes = header.entry_bytes.checked_add(4);
+        let sizes = [
+            header.lists.checked_mul(values),
+            header.lists.checked_mul(4),
+            header.lists.checked_mul(4),
+            header.lists.checked_add(1).and_then(|starts| starts.checked_mul(4)),
+            entry_bytes.and_then(|bytes| header.entries.checked_mul(bytes)),
+        ];
+        let mut end = (12 + length).next_multiple_of(ALIGNMENT);
+        let mut sections = [const { 0..0 }; 5];
+        for (section, size) in sections.iter_mut().zip(sizes) {
+            let start = end;
+            end = size.and_then(|size| start.checked_add(size)).ok_or("its header is beyond all bounds")?;
+            *section = start..end;
+        }
+        if end != bytes.len() || header.dimension == 0 || header.rows > u32::MAX as usize {
+            return Err(format!("it has {} bytes, its header says {end}", bytes.len()));
+        }
+        let [centroids, scales, offsets, starts, entries] = sections;
+        let lists = Self { header, bytes, centroids, scales, offsets, starts, entries: entries.start };
+        let starts = words(&lists.bytes[lists.starts.clone()]);
+        let ends = [starts.first(), starts.last()]
+            .map(|start| start.map(|start| u32::from_le_bytes(*start) as usize));
+        let ascend = starts.is_sorted_by_key(|start| u32::from_le_bytes(*start));
+        if !ascend || ends != [Some(0), Some(lists.header.entries)] {
+            return Err("its lists overlap".into());
+        }
+        Ok(lists)
+    }
+
+    /// What the file says of itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How many lists there are.
+    pub fn len(&self) -> usize {
+        self.header.lists
+    }
+
+    /// A list.
+    pub fn list(&self, list: usize) -> List<'_> {
+        let starts = words(&self.bytes[self.starts.clone()]);
+        let [first, end] = [starts[list], starts[list + 1]].map(|start| u32::from_le_bytes(start) as usize);
+        let entry = self.header.entry_bytes + 4;
+        let bytes = &self.bytes[self.entries + first * entry..self.entries + end * entry];
+        let (rows, rest) = bytes.split_at((end - first) * 4);
+        List { rows: words(rows), rest }
+    }
+
+    /// The longest list.
+    pub fn longest(&self) -> usize {
+        let starts = words(&self.bytes[self.starts.clone()]);
+        let length =
+            |pair: &[[u8; 4]]| u32::from_le_bytes(pair[1]).saturating_sub(u32::from_le_bytes(pair[0]));
+        starts.windows(2).map(length).max().unwrap_or(0) as usize
+    }
+
+    /// The centroids of all lists.
+    pub fn clusters(&self) -> Clusters {
+        let dimension = rotated_dimension(self.header.dimension);
+        let codes = self.bytes[self.centroids.clone()].chunks_exact(dimension);
+        let values = codes.zip(words(&self.bytes[self.scales.clone()])).flat_map(|(codes, scale)| {
+            let scale = f32::from_le_bytes(*scale);
+            codes.iter().map(move |code| f32::from(i16::from(*code) - 128) * scale)
+        });
+        Clusters::new(dimension, values.collect())
+    }
+
+    /// The inner products of a placed query with all centroids.
+    pub fn products(&self, placed: &[f32]) -> Vec<f32> {
+        let mut products = vec![0.0; self.len()];
+        let zeros = &[[0; 4]; 256];
+        let query = CodeQuery::new(CodeType::EightBit, placed);
+        let codes = self.bytes[self.centroids.clone()].chunks(placed.len() * zeros.len());
+        let scales = words(&self.bytes[self.scales.clone()]).chunks(zeros.len());
+        for ((products, codes), scales) in products.chunks_mut(zeros.len()).zip(codes).zip(scales) {
+            query.estimate(&Codes { codes, scales, adds: &zeros[..products.len()] }, 0.0, products);
+        }
+        products
+    }
+
+    /// The `count` lists nearest to a query, the nearest first, by its inner products with all
+    /// centroids.
+    pub fn nearest(&self, products: &[f32], count: usize) -> Vec<u32> {
+        let offsets = words(&self.bytes[self.offsets.clone()]);
+        let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
+            u64::from(descending(product + f32::from_le_bytes(*offset))) << 32 | list as u64
+        };
+        let mut keys: Vec<u64> = products.iter().zip(offsets).enumerate().map(key).collect();
+        if count < keys.len() {
+            keys.select_nth_unstable(count);
+            keys.truncate(count);
+        }
+        keys.sort_unstable();
+        keys.into_iter().map(|key| key as u32).collect()
+    }
+
+    /// Bytes that every search reads.
+    pub fn resident_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The space of the rows.
+    pub fn space(&self) -> Space {
+        Space::new(self.header.distance, self.header.dimension)
+    }
+}
+
+/// Bytes as words of four; what does not fill one is left out.
+pub fn words(bytes: &[u8]) -> &[[u8; 4]] {
+    bytes.as_chunks::<4>().0
+}

@@ -1,0 +1,72 @@
+//! The space in which rows are clustered: rotated, and of length 1 for the cosine.
+
+use rayon::prelude::*;
+
+use crate::{
+    engine::index::{VectorSource, rotation::Rotation},
+    error::Result,
+    types::Distance,
+};
+
+/// The rotation is the same for all indexes, so centroids of one are of use to another.
+const SEED: u64 = 0x0051_7569_7665_7221;
+
+/// Rows of a metric, rotated.
+#[derive(Debug, Clone)]
+pub struct Space {
+    distance: Distance,
+    rotation: Rotation,
+}
+
+impl Space {
+    /// For vectors of a dimension.
+    pub fn new(distance: Distance, dimension: usize) -> Self {
+        Self { distance, rotation: Rotation::new(dimension, SEED) }
+    }
+
+    /// The metric.
+    pub fn distance(&self) -> Distance {
+        self.distance
+    }
+
+    /// Values of a rotated vector.
+    pub fn dimension(&self) -> usize {
+        self.rotation.rotated_dimension()
+    }
+
+    /// Brings a row into this space.
+    pub fn place(&self, row: &[f32], inverse_norm: f32, placed: &mut [f32]) {
+        let factor = if self.distance == Distance::Cosine { inverse_norm } else { 1.0 };
+        self.rotation.rotate(row, factor, placed);
+    }
+
+    /// Brings a query into this space that is prepared for the metric.
+    pub fn query(&self, query: &[f32]) -> Vec<f32> {
+        let mut placed = vec![0.0; self.dimension()];
+        self.rotation.rotate(query, 1.0, &mut placed);
+        placed
+    }
+
+    /// Some rows, one after the other.
+    ///
+    /// # Errors
+    /// As [`VectorSource::row`].
+    pub fn rows(&self, source: &dyn VectorSource, rows: &[u32]) -> Result<Vec<f32>> {
+        let mut placed = vec![0.0; rows.len() * self.dimension()];
+        placed.par_chunks_mut(self.dimension()).zip(rows).try_for_each(|(placed, row)| {
+            let (vector, inverse_norm) = source.row(*row)?;
+            self.place(vector, inverse_norm, placed);
+            Ok::<_, crate::error::Error>(())
+        })?;
+        Ok(placed)
+    }
+
+    /// What the score of a row has beyond its inner product with the query: the term that makes the
+    /// order by inner products that by distance.
+    pub fn offset(&self, placed: &[f32]) -> f32 {
+        match self.distance {
+            Distance::Cosine | Distance::DotProduct => 0.0,
+            Distance::Euclidean => -placed.iter().map(|value| value * value).sum::<f32>() / 2.0,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Indexes of segments: built beside queries, folds and merges, and named by the manifest when they
+//! are done.
+//!
+//! Like what a fold writes (rule 9), an index lies under a key that nobody reads until a
+//! compare-and-swap makes the manifest name it. A segment without one is searched exactly, so an
+//! index changes how long an answer takes, not whether there is one.
+//!
+//! Invariant: an index covers exactly the rows of its segment, which never change; which of them are
+//! live is asked when it is searched.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    Namespace,
+    fold::{Compacted, Outcome},
+    manifests::{read_manifest, swap_manifest},
+};
+use crate::{
+    engine::{
+        index,
+        manifest::{Manifest, State as Life},
+        segment::{Blob, IndexRef, Segment, SegmentRef},
+    },
+    error::{Error, Result},
+    types::IndexSpec,
+};
+
+/// How often a manifest that changed is read again.
+const MAX_ROUNDS: usize = 8;
+
+/// A segment that lacks an index.
+struct Job {
+    base: Arc<Manifest>,
+    segment: Arc<Segment>,
+    spec: IndexSpec,
+}
+
+impl Namespace {
+    /// Builds the next index that a segment lacks, the largest segment first.
+    pub async fn index(&self) -> Result<Outcome> {
+        let _one = self.merging.lock().await;
+        self.renew().await?;
+        let Some(job) = self.choose_index() else {
+            return Ok(Outcome::Idle);
+        };
+        let base = job.base.clone();
+        let outcome = self.run_index(&job).await;
+        self.unless_overtaken(&base, outcome).await
+    }
+
+    /// Whether a segment lacks an index.
+    pub(super) fn index_is_due(&self) -> bool {
+        self.choose_index().is_some()
+    }
+
+    fn choose_index(&self) -> Option<Job> {
+        let state = self.state();
+        if state.is_outdated() || state.has_ended() {
+            return None;
+        }
+        let lacking = state.base.segments.iter().filter_map(|reference| {
+            let spec = self.lacks(&state.base, reference)?;
+            let view = state
+                .contents
+                .segments()
+                .iter()
+                .find(|view| view.segment().reference().id == reference.id)?;
+            Some(Job { base: state.base.clone(), segment: view.segment().clone(), spec })
+        });
+        lacking.max_by_key(|job| job.segment.rows())
+    }
+
+    /// An index that a segment is to have and has not.
+    fn lacks(&self, manifest: &Manifest, segment: &SegmentRef) -> Option<IndexSpec> {
+        let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| index.spec == *spec);
+        let large = segment.rows >= self.context.index.min_rows as u64;
+        manifest.wanted_indexes().iter().find(|spec| large && !has(spec)).copied()
+    }
+
+    async fn run_index(&self, job: &Job) -> Result<Outcome> {
+        let index = self.build_index(&job.segment, job.spec).await?;
+        let done = Compacted { bytes: index.blob.bytes, rows: job.segment.rows() as u64 };
+        // No fold of this node is to be in vain because of the swap.
+        let _alone = self.compacting.lock().await;
+        let named = self.name_index(job, index).await?;
+        self.settle_on_newest_manifest().await?;
+        Ok(if named { Outcome::Done(done) } else { Outcome::Conflict })
+    }
+
+    /// Builds the indexes that a segment is to have.
+    pub(super) async fn build_indexes(
+        &self,
+        manifest: &Manifest,
+        segment: &Arc<Segment>,
+    ) -> Result<Vec<IndexRef>> {
+        let mut reference = segment.reference().clone();
+        while let Some(spec) = self.lacks(manifest, &reference) {
+            reference.indexes.push(self.build_index(segment, spec).await?);
+        }
+        Ok(reference.indexes)
+    }
+
+    async fn build_index(&self, segment: &Arc<Segment>, spec: IndexSpec) -> Result<IndexRef> {
+        let began = self.context.clock.now();
+        let id = self.context.random.uuid();
+        let distance = self.state().manifest.config.distance;
+        let (rows, builders) = (segment.clone(), self.context.builders.clone());
+        // The segment's id, so that a build can be repeated.
+        let seed = segment.reference().id.as_u64_pair().1;
+        let work = move || builders.install(|| index::build(&spec, &*rows, distance, seed));
+        let bytes = Bytes::from(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??);
+        let reference = IndexRef { id, spec, blob: Blob::of(&bytes), owner: None };
+        let key = self.home().index_key(segment.reference().id, &reference);
+        let mut upload = self.context.store.upload(&key);
+        upload.write(bytes).await?;
+        upload.finish().await?;
+        let (rows, bytes) = (segment.rows(), reference.blob.bytes);
+        let elapsed = began.age(self.context.clock.now());
+        let kind = spec.index_type().as_str();
+        tracing::info!(namespace = %self.name, kind, rows, bytes, ?elapsed, "built an index");
+        Ok(reference)
+    }
+
+    /// Makes the manifest name an index, unless the segment is gone or has one by now.
+    async fn name_index(&self, job: &Job, index: IndexRef) -> Result<bool> {
+        let id: Uuid = job.segment.reference().id;
+        for _ in 0..MAX_ROUNDS {
+            let Some((manifest, tag)) = read_manifest(&self.context, &self.name).await? else {
+                return Ok(false);
+            };
+            let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
+            let mut segments = manifest.segments.clone();
+            let segment = segments.iter_mut().find(|segment| segment.id == id);
+            let Some(segment) = segment.filter(|segment| self.lacks(&manifest, segment) == Some(job.spec))
+            else {
+                return Ok(false);
+            };
+            // What is not named on this manifest may have been condemned by the one before it.
+            if !(lives && manifest.admits(job.base.version)) {
+                return Ok(false);
+            }
+            segment.indexes.retain(|other| other.spec.index_type() != job.spec.index_type());
+            segment.indexes.push(index.clone());
+            let next = manifest.with_segments(self.context.random.uuid(), segments);
+            if swap_manifest(&self.context, &self.name, Some(&tag), &next).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

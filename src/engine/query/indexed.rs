@@ -1,0 +1,93 @@
+//! The part of a search that indexes answer.
+
+use rayon::prelude::*;
+
+use super::{Accuracy, Batch, Block, Search, Target, Work, row_number};
+use crate::{
+    engine::{
+        index::{Best, Effort, Mask, Query, Request, VectorIndex, top::TopK},
+        segment::SegmentView,
+    },
+    error::Result,
+};
+
+impl Search<'_> {
+    /// Whether an index answers for a block.
+    pub(super) fn is_covered(&self, batch: &Batch, block: Block) -> bool {
+        match block {
+            Block::Batch(segment, _) => index_for(batch, &self.snapshot.segments[segment]).is_some(),
+            Block::Chunk(_) => false,
+        }
+    }
+
+    /// Searches the indexes for all targets of a batch, beside what was scanned.
+    pub(super) fn search_indexes(
+        &self,
+        batch: &Batch,
+        targets: &[Target],
+        collectors: &mut [TopK],
+    ) -> Result<Vec<Work>> {
+        let search = |(position, top): (&usize, &mut TopK)| self.search_one(batch, &targets[*position], top);
+        // One query keeps to its thread: others wait for the rest.
+        match collectors {
+            [] => Ok(Vec::new()),
+            [top] => Ok(vec![search((&batch.positions[0], top))?]),
+            several => batch.positions.par_iter().zip(several).map(search).collect(),
+        }
+    }
+
+    fn search_one(&self, batch: &Batch, target: &Target, top: &mut TopK) -> Result<Work> {
+        let mut work = Work::default();
+        let query = Query::new(target.distance, &target.vector);
+        for (segment, view) in self.snapshot.segments.iter().enumerate() {
+            let Some(index) = index_for(batch, view) else {
+                work.scanned += view.live_rows();
+                continue;
+            };
+            let effort = match target.accuracy {
+                Accuracy::Exact => Effort::FULL,
+                Accuracy::Recall(recall) => index.effort_for(recall, target.top_k),
+                Accuracy::Effort(effort) => Effort::new(effort),
+            };
+            work.indexed_segments += 1;
+            work.indexes += self.search_index(index, segment, &query, effort, top)?;
+        }
+        work.scanned += self.snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        Ok(work)
+    }
+
+    fn search_index(
+        &self,
+        index: &dyn VectorIndex,
+        segment: usize,
+        query: &Query,
+        effort: Effort,
+        top: &mut TopK,
+    ) -> Result<crate::engine::index::Cost> {
+        let view = &self.snapshot.segments[segment];
+        let expired = view.expired_rows(self.now);
+        let visible = |row: u32| view.is_live(row) && !expired.contains(row);
+        let all = expired.is_empty() && view.live_rows() == view.segment().rows() as u64;
+        let request = Request {
+            query,
+            rows: &**view.segment(),
+            mask: if all { Mask::All } else { Mask::Only(&visible) },
+            effort,
+            stop: &|| false,
+        };
+        let number = |row: u32| {
+            let (batch, place) = view.segment().place(row);
+            row_number(self.first_blocks[segment] + batch) + place as u64
+        };
+        index.search(&request, &mut Best::new(top, &number, &|left, right| self.tie(left, right)))
+    }
+}
+
+/// The index that answers for a segment, if one does.
+fn index_for<'v>(batch: &Batch, view: &'v SegmentView) -> Option<&'v dyn VectorIndex> {
+    if batch.exact {
+        return None;
+    }
+    let fits = |index: &&crate::engine::segment::SegmentIndex| index.index.distance() == batch.distance;
+    view.indexes().iter().find(fits).map(|index| &*index.index)
+}

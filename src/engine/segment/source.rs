@@ -1,0 +1,60 @@
+//! The vectors of a segment, as indexes want them, and the indexes over them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{IndexRef, Segment};
+use crate::{
+    engine::index::{Run, VectorIndex, VectorSource, open},
+    error::{Error, Result},
+};
+
+/// An index over the rows of a segment, opened.
+#[derive(Debug, Clone)]
+pub struct SegmentIndex {
+    /// As the manifest names it.
+    pub reference: IndexRef,
+    /// The index.
+    pub index: Arc<dyn VectorIndex>,
+}
+
+impl SegmentIndex {
+    /// Opens an index over a segment from the bytes of its object; `object` is what to call it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes are damaged or of another segment.
+    pub fn open(reference: IndexRef, segment: &Segment, object: &str, bytes: Bytes) -> Result<Self> {
+        let corrupt = |reason| Error::Corrupt { object: object.to_owned(), reason };
+        reference.blob.check(&bytes).map_err(corrupt)?;
+        let index = open(reference.spec.index_type(), bytes).map_err(corrupt)?;
+        if index.shape() != (segment.rows(), segment.dimension()) {
+            return Err(corrupt("it is not of this segment".into()));
+        }
+        Ok(Self { reference, index: index.into() })
+    }
+}
+
+impl VectorSource for Segment {
+    fn dimension(&self) -> usize {
+        self.dimension()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows()
+    }
+
+    fn run(&self, first: usize) -> Result<Run<'_>> {
+        let (batch, place) = self.place(first as u32);
+        let batch = self.batch(batch)?;
+        Ok(Run {
+            vectors: &batch.vectors()[place * self.dimension()..],
+            inverse_norms: &batch.inverse_norms()[place..],
+        })
+    }
+
+    fn row(&self, row: u32) -> Result<(&[f32], f32)> {
+        let (batch, place) = self.place(row);
+        self.vector(batch, place)
+    }
+}

@@ -1,0 +1,68 @@
+//! Indexes that the server builds and keeps: the type, and what can be chosen of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::IndexType;
+
+/// A managed index and its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum IndexSpec {
+    /// A graph of neighbours.
+    Hnsw(HnswParams),
+    /// Balanced lists of quantised rows.
+    Spfresh(SpfreshParams),
+}
+
+/// The parameters of `hnsw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HnswParams {
+    /// Neighbours that a row chooses; it has at most twice as many.
+    #[schema(minimum = 2, maximum = 256, default = 16)]
+    pub m: u32,
+    /// Candidates that it chooses them from.
+    #[schema(minimum = 2, maximum = 4096, default = 128)]
+    pub ef_construction: u32,
+}
+
+impl Default for HnswParams {
+    fn default() -> Self {
+        Self { m: 16, ef_construction: 128 }
+    }
+}
+
+/// The parameters of `spfresh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpfreshParams {
+    /// Rows per list, on average.
+    #[schema(minimum = 8, maximum = 4096, default = 64)]
+    pub list_rows: u32,
+    /// So many rows of a hundred, those nearest to a border, are in a second list as well.
+    #[schema(minimum = 0, maximum = 100, default = 10)]
+    pub closure_percent: u8,
+    /// Bits per value of the codes: 1, 4 or 8. Null: as many as a sample of the rows needs.
+    #[schema(value_type = Option<u8>)]
+    pub code_bits: Option<u8>,
+}
+
+impl Default for SpfreshParams {
+    fn default() -> Self {
+        Self { list_rows: 64, closure_percent: 10, code_bits: None }
+    }
+}
+
+impl IndexSpec {
+    /// What a namespace has that was not told otherwise.
+    pub const AUTO: Self =
+        Self::Spfresh(SpfreshParams { list_rows: 64, closure_percent: 10, code_bits: None });
+
+    /// Its type.
+    pub fn index_type(&self) -> IndexType {
+        match self {
+            Self::Hnsw(_) => IndexType::Hnsw,
+            Self::Spfresh(_) => IndexType::Spfresh,
+        }
+    }
+}
