@@ -14,7 +14,7 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
     let dimension = rows.dimension;
     let values = query.values.as_ptr();
     let whole = dimension / WIDTH * WIDTH;
-    for position in 0..output.len() {
+    for (position, output) in output.iter_mut().enumerate() {
         // SAFETY: the position is less than the number of rows, and a row has `dimension` bytes.
         let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), dimension) };
         let mut sums = [_mm256_setzero_si256(); 2];
@@ -29,7 +29,7 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
             }
             start += WIDTH;
         }
-        output[position] =
+        *output =
             sum_of_8(_mm256_add_epi32(sums[0], sums[1])) + dot_of(&query.values[whole..], &row[whole..]);
     }
 }

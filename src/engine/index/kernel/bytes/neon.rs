@@ -13,7 +13,7 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
     let dimension = rows.dimension;
     let values = query.values.as_ptr();
     let whole = dimension / WIDTH * WIDTH;
-    for position in 0..output.len() {
+    for (position, output) in output.iter_mut().enumerate() {
         // SAFETY: the position is less than the number of rows, and a row has `dimension` bytes.
         let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), dimension) };
         let mut sums = [vdupq_n_s32(0); 2];
@@ -27,7 +27,6 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
             sums[1] = vpadalq_s16(sums[1], vmull_high_s8(left, right));
             start += WIDTH;
         }
-        output[position] =
-            vaddvq_s32(vaddq_s32(sums[0], sums[1])) + dot_of(&query.values[whole..], &row[whole..]);
+        *output = vaddvq_s32(vaddq_s32(sums[0], sums[1])) + dot_of(&query.values[whole..], &row[whole..]);
     }
 }
