@@ -8,8 +8,28 @@ use super::IndexType;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum IndexSpec {
+    /// A graph of neighbours.
+    Hnsw(HnswParams),
     /// Balanced lists of quantised rows.
     Spfresh(SpfreshParams),
+}
+
+/// The parameters of `hnsw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HnswParams {
+    /// Neighbours that a row chooses; it has at most twice as many.
+    #[schema(minimum = 2, maximum = 256, default = 16)]
+    pub m: u32,
+    /// Candidates that it chooses them from.
+    #[schema(minimum = 2, maximum = 4096, default = 128)]
+    pub ef_construction: u32,
+}
+
+impl Default for HnswParams {
+    fn default() -> Self {
+        Self { m: 16, ef_construction: 128 }
+    }
 }
 
 /// The parameters of `spfresh`.
@@ -41,6 +61,7 @@ impl IndexSpec {
     /// Its type.
     pub fn index_type(&self) -> IndexType {
         match self {
+            Self::Hnsw(_) => IndexType::Hnsw,
             Self::Spfresh(_) => IndexType::Spfresh,
         }
     }

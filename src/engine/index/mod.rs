@@ -15,6 +15,7 @@
 
 mod codes;
 pub mod flat;
+pub mod hnsw;
 pub mod kernel;
 mod lists;
 mod random;
@@ -67,6 +68,7 @@ pub trait VectorIndex: std::fmt::Debug + Send + Sync {
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
 pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed: u64) -> Result<Vec<u8>> {
     match spec {
+        IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
         IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
     }
 }
@@ -74,7 +76,11 @@ pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed
 /// Opens an index where its bytes lie, or says what is wrong with them.
 pub fn open(index_type: IndexType, bytes: Bytes) -> Result<Box<dyn VectorIndex>, String> {
     match index_type {
+        IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(bytes)?)),
         IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(bytes)?)),
         other => Err(format!("an index of type {} cannot be searched", other.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;
