@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data crash scale model sim fuzz-http soak fuzz openapi clean
+.PHONY: help run build test lint deny deps bench bench-data bench-peers crash scale model sim fuzz-http soak fuzz openapi clean
 
 SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
@@ -18,12 +18,12 @@ build: ## Build the release binary
 	cargo build --release --locked
 
 test: deps ## Run every test, against real object-storage servers and real clients
-	cargo test --locked
+	cargo test --locked --workspace
 	$(PYTHON) -m pytest tests/python
 
 lint: ## Check the format and the lints
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, duplicates and sources
 	.deps/bin/cargo-deny --locked check
@@ -41,6 +41,9 @@ bench: deps ## Measure, with ratios against baselines from the same run
 
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 	@scripts/make_dataset.sh
+
+bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again
+	@scripts/bench-peers.sh $(PEERS)
 
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture

@@ -112,7 +112,7 @@ async fn over_http(data: &DataSet, workdir: &Workdir, queries: usize) {
     let path = format!("/v1/namespaces/{NAMESPACE}/batch-query");
     let batches = (0..queries / BATCH).map(|batch| {
         let queries = (batch * BATCH..(batch + 1) * BATCH)
-            .map(|query| json!({ "vector": data.query(query), "top_k": TOP_K, "include_metadata": false }));
+            .map(|query| json!({ "vector": data.query(query), "top_k": TOP_K, "include_metadata": false, "exact": true }));
         Prepared::post_json(path.clone(), &json!({ "queries": queries.collect::<Vec<_>>() }))
     });
     let batches: Arc<Vec<_>> = Arc::new(batches.collect());

@@ -49,6 +49,8 @@ pub enum Bug {
     TombstoneForgets,
     /// Rule C: no fence keeps a merge that is under way from naming what was condemned.
     NoFence,
+    /// Rule C: what the fence spares is condemned all the same.
+    SparedIsCondemned,
 }
 
 impl Bug {
@@ -75,6 +77,7 @@ impl Bug {
         Self::LooksNeverAge,
         Self::TombstoneForgets,
         Self::NoFence,
+        Self::SparedIsCondemned,
     ];
 }
 

@@ -33,6 +33,11 @@ impl Random {
         bound.mul_f64(f64::from(self.draw::<u32>()) / f64::from(u32::MAX))
     }
 
+    /// A number below `bound`, which is at least 1.
+    pub fn below(&self, bound: usize) -> usize {
+        ((u128::from(self.draw::<u64>()) * bound as u128) >> 64) as usize
+    }
+
     fn draw<T>(&self) -> T
     where
         rand::distr::StandardUniform: rand::distr::Distribution<T>,

@@ -187,7 +187,10 @@ fn compact(server: &Server) -> Value {
 }
 
 fn query(server: &Server, namespace: &str, vector: &[f32]) -> Value {
-    server.post(&format!("/v1/namespaces/{namespace}/query"), &json!({ "vector": vector, "top_k": 10 }))
+    server.post(
+        &format!("/v1/namespaces/{namespace}/query"),
+        &json!({ "vector": vector, "top_k": 10, "exact": true }),
+    )
 }
 
 /// Ids and scores.

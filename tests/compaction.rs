@@ -209,6 +209,8 @@ async fn nodes_that_compact_at_once_get_in_nobodys_way() {
     config.compaction.background = true;
     config.compaction.fold_entries = 2;
     config.compaction.fold_interval = Duration::ZERO;
+    // They do not leave it to each other.
+    config.compaction.lease = Duration::ZERO;
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let nodes: Vec<Node> = (1..=3).map(|seed| node(&store, &config, seed)).collect();
     let write = async |writer: usize| {

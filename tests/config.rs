@@ -243,6 +243,7 @@ fn values_out_of_range_are_refused_by_name() {
         ("storage.backend.root=", "must not be empty"),
         ("garbage.grace=60s", "more than twice log.safe_age, which is 30s"),
         ("garbage.interval=10ms", "at least 1s"),
+        ("compaction.lease=10ms", "at least 1s"),
         ("telemetry.format=xml", "telemetry.format (flag --set)"),
         ("telemetry.filter=quiver=loud", "not a filter"),
     ] {

@@ -65,7 +65,7 @@ impl World {
             Place::Of(_, Part::Entry(seq)) => Some(*seq),
             _ => None,
         };
-        let is_segment = |place: &&Place| matches!(place, Place::Of(_, Part::Segment));
+        let is_segment = |place: &&Place| matches!(place, Place::Of(_, Part::Segment(_)));
         (places.iter().filter_map(entry).collect(), places.iter().filter(is_segment).count())
     }
 }

@@ -25,7 +25,7 @@ use utoipa_axum::{
     routes,
 };
 
-use self::routes::{health, indexes, namespaces, search, system, vectors};
+use self::routes::{health, index_blobs, indexes, namespaces, search, system, vectors};
 pub use self::state::AppState;
 use crate::error::Error;
 
@@ -61,8 +61,11 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(vectors::export))
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
+        .routes(routes!(search::explain))
+        .routes(routes!(search::recall))
         .routes(routes!(indexes::list))
         .routes(routes!(indexes::put, indexes::get, indexes::head, indexes::delete))
+        .routes(routes!(index_blobs::put, index_blobs::get, index_blobs::head, index_blobs::delete))
 }
 
 /// The server's routes, with everything that stands before them.

@@ -138,7 +138,14 @@ fn add_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
 fn make_body_optional(operation: &mut Operation) {
     let optional = matches!(
         operation.operation_id.as_deref(),
-        Some("count_vectors" | "export_vectors" | "put_index_blob" | "warm_cache")
+        Some(
+            "count_vectors"
+                | "export_vectors"
+                | "put_index"
+                | "put_index_blob"
+                | "warm_cache"
+                | "measure_recall"
+        )
     );
     if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| optional) {
         body.required = Some(Required::False);

@@ -411,6 +411,10 @@ pub struct CompactionConfig {
     /// A fold begins at the earliest this long after the one before.
     #[serde(with = "humantime_serde")]
     pub fold_interval: Duration,
+    /// A node leaves folds and merges to another one that was heard of within this time; zero if nodes
+    /// do not care what others do.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
     /// Segments of like size that are merged into one.
     pub fan_in: usize,
     /// Segments are not merged into one of more bytes than this.
@@ -426,6 +430,7 @@ impl Default for CompactionConfig {
             fold_bytes: ByteSize::mib(64),
             fold_entries: 1000,
             fold_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
             fan_in: 4,
             segment_bytes: ByteSize::gib(2),
             segment_rows: 2_000_000,

@@ -109,6 +109,10 @@ impl Config {
                 problems.push((path.into(), "must be at least 1s".into()));
             }
         }
+        let lease = self.compaction.lease;
+        if !lease.is_zero() && lease < Duration::from_secs(1) {
+            problems.push(("compaction.lease".into(), "must be 0s or at least 1s".into()));
+        }
         if self.compaction.fan_in < 2 {
             problems.push(("compaction.fan_in".into(), "must be at least 2".into()));
         }

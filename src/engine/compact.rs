@@ -1,6 +1,9 @@
 //! Folding and merging on demand.
 
-use super::{Consistency, Engine, namespace::Outcome};
+use super::{
+    Consistency, Engine,
+    namespace::{Motive, Outcome},
+};
 use crate::{error::Result, telemetry::CompactionKind, types::NamespaceName};
 
 /// What a compaction did.
@@ -24,17 +27,17 @@ impl Engine {
     pub async fn compact(&self, name: &NamespaceName) -> Result<Compaction> {
         let namespace = self.read(name, Consistency::Strong).await?;
         let mut report = Compaction::default();
-        if let Outcome::Done(done) = namespace.compact(CompactionKind::fold).await? {
+        if let Outcome::Done(done) = namespace.compact(CompactionKind::fold, Motive::Demand).await? {
             report.folds += 1;
             report.rows += done.rows;
             report.bytes += done.bytes;
         }
-        while let Outcome::Done(done) = namespace.compact(CompactionKind::merge).await? {
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::merge, Motive::Demand).await? {
             report.merges += 1;
             report.rows += done.rows;
             report.bytes += done.bytes;
         }
-        while let Outcome::Done(done) = namespace.compact(CompactionKind::index).await? {
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::index, Motive::Demand).await? {
             report.indexes += 1;
             report.bytes += done.bytes;
         }

@@ -1,6 +1,8 @@
 //! What every namespace of one engine shares.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
 
 use crate::{
     cache::Cache,
@@ -10,7 +12,6 @@ use crate::{
     storage::Store,
     telemetry::Metrics,
 };
-use std::sync::Arc;
 
 /// The longest pause between two looks at a write whose fate is open: its requests wait for it.
 const MAX_SETTLE_PAUSE: Duration = Duration::from_secs(2);
@@ -22,6 +23,8 @@ const HEAVY_BYTES: u64 = 128 << 10;
 #[derive(Debug)]
 pub(super) struct Context {
     pub store: Store,
+    /// Which node this is, drawn at its start: the holder of its leases.
+    pub node: Uuid,
     pub cache: Cache,
     pub clock: SharedClock,
     pub random: Random,

@@ -15,7 +15,7 @@ use super::{
     garbage::pin_key,
     lifecycle::exists,
     manifest::{Manifest, State as Life},
-    namespace::{Outcome, read_manifest},
+    namespace::{Motive, Outcome, read_manifest},
     segment::Owner,
 };
 use crate::{
@@ -56,7 +56,7 @@ impl Engine {
             if namespace.state().base.folded >= wanted {
                 return Ok(());
             }
-            if namespace.compact(CompactionKind::fold).await? == Outcome::Conflict {
+            if namespace.compact(CompactionKind::fold, Motive::Demand).await? == Outcome::Conflict {
                 self.context.pause_after(tries).await;
             }
         }

@@ -11,10 +11,13 @@ pub mod compaction;
 pub mod contents;
 mod context;
 mod copy;
+mod explain;
 mod failure;
 pub mod format;
 mod garbage;
 pub mod index;
+mod indexes;
+mod lease;
 mod lifecycle;
 pub mod log;
 pub mod manifest;
@@ -32,7 +35,9 @@ mod warm;
 use std::sync::Arc;
 
 pub use self::compact::Compaction;
+pub use self::explain::{Explanation, Recall};
 pub use self::garbage::{Collected, Markers};
+pub use self::indexes::IndexInfo;
 pub use self::model::{
     Accuracy, Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult,
     Upserted,
@@ -85,6 +90,7 @@ impl Engine {
     ) -> Result<Self> {
         let context = Context {
             store,
+            node: random.uuid(),
             cache: Cache::open(&config.cache, metrics.clone())?,
             clock,
             random,

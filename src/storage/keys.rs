@@ -11,6 +11,8 @@
 //! namespaces/<ns>/<incarnation>/segments/<id>/lookup           engine/segment: sorted arrays + trailer
 //! namespaces/<ns>/<incarnation>/segments/<id>/deletes-<id>        engine/segment: Roaring bitmap + trailer
 //! namespaces/<ns>/<incarnation>/segments/<id>/ann.<type>-<id>     engine/index: an index over the rows of the segment; immutable
+//! namespaces/<ns>/<incarnation>/leases/fold                    engine/lease: JSON line + checksum line; who folds the log; CAS only
+//! namespaces/<ns>/<incarnation>/leases/merge                   the same for merges, and the segment that is written
 //! namespaces/<ns>/<incarnation>/pins/<incarnation>/<ns>        empty; the incarnation whose name it ends with, a copy, shares segments of this one
 //! namespaces/<ns>/garbage/<id>                    engine/garbage: JSON line + checksum line; what to remove once this is old
 //! garbage/collection                              empty; its age says when garbage was last collected in the whole store
@@ -128,6 +130,16 @@ pub fn segment_index(
 ) -> Key {
     let name = index_type.as_str();
     Key(format!("namespaces/{namespace}/{incarnation}/segments/{segment}/ann.{name}-{index}").into())
+}
+
+/// Who folds the log of an incarnation.
+pub fn fold_lease(namespace: &NamespaceName, incarnation: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/leases/fold").into())
+}
+
+/// Who merges segments of an incarnation.
+pub fn merge_lease(namespace: &NamespaceName, incarnation: Uuid) -> Key {
+    Key(format!("namespaces/{namespace}/{incarnation}/leases/merge").into())
 }
 
 /// The prefix of the signs that copies share segments of an incarnation.

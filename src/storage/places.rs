@@ -23,8 +23,10 @@ pub enum Place {
 pub enum Part {
     /// The log entry of this number.
     Entry(u64),
-    /// An object of a segment.
-    Segment,
+    /// An object of the segment of this id.
+    Segment(Uuid),
+    /// Who folds or merges.
+    Lease,
     /// The sign that this incarnation of that namespace shares segments.
     Pin(Uuid, NamespaceName),
     /// An uploaded index.
@@ -53,13 +55,14 @@ fn part(words: &[&str]) -> Option<Part> {
     match words {
         // A number can be written with a sign, and no key of ours is.
         ["log", seq] if seq.len() == 20 && !seq.starts_with('+') => Some(Part::Entry(seq.parse().ok()?)),
-        ["segments", segment, "data.arrow" | "lookup"] => uuid(segment).map(|_| Part::Segment),
+        ["segments", segment, "data.arrow" | "lookup"] => uuid(segment).map(Part::Segment),
         ["segments", segment, object] => {
-            uuid(segment)?;
             let (kind, id) = object.split_once('-')?;
             let known = kind == "deletes" || kind.strip_prefix("ann.").and_then(IndexType::parse).is_some();
-            uuid(id).filter(|_| known).map(|_| Part::Segment)
+            uuid(id).filter(|_| known)?;
+            uuid(segment).map(Part::Segment)
         }
+        ["leases", "fold" | "merge"] => Some(Part::Lease),
         ["pins", incarnation, namespace] => {
             Some(Part::Pin(uuid(incarnation)?, NamespaceName::parse(namespace, "key").ok()?))
         }
@@ -89,10 +92,12 @@ mod tests {
             (keys::manifest(&name), Place::Manifest),
             (keys::mark(&name, two), Place::Mark(two)),
             (keys::log(&name, one, 77), of(Part::Entry(77))),
-            (keys::segment_data(&name, one, two), of(Part::Segment)),
-            (keys::segment_lookup(&name, one, two), of(Part::Segment)),
-            (keys::segment_deletes(&name, one, two, three), of(Part::Segment)),
-            (keys::segment_index(&name, one, two, IndexType::Spfresh, three), of(Part::Segment)),
+            (keys::segment_data(&name, one, two), of(Part::Segment(two))),
+            (keys::segment_lookup(&name, one, two), of(Part::Segment(two))),
+            (keys::segment_deletes(&name, one, two, three), of(Part::Segment(two))),
+            (keys::fold_lease(&name, one), of(Part::Lease)),
+            (keys::merge_lease(&name, one), of(Part::Lease)),
+            (keys::segment_index(&name, one, two, IndexType::Spfresh, three), of(Part::Segment(two))),
             (keys::pin(&name, one, &other, two), of(Part::Pin(two, other.clone()))),
             (keys::index_blob(&name, one, IndexType::ALL[0]), of(Part::Index)),
         ] {
@@ -111,6 +116,7 @@ mod tests {
             &format!("{id}/log/+0000000000000000001"),
             &format!("{id}/segments/{id}/other"),
             &format!("{id}/segments/{id}/deletes-7"),
+            &format!("{id}/leases/other"),
             &format!("{id}/segments/{id}/ann.magic-{id}"),
             &format!("{}/log/00000000000000000001", id.to_uppercase()),
             id,

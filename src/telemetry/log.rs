@@ -88,6 +88,8 @@ pub enum CompactionOutcome {
     done,
     /// Another node changed the manifest first.
     conflict,
+    /// It was left to another node that does the same.
+    yielded,
     /// The store failed, or something is damaged.
     failed,
 }

@@ -12,6 +12,8 @@ pub enum IndexSpec {
     Ivf(IvfParams),
     /// Lists of rows by product quantisation.
     Pq(PqParams),
+    /// A graph of neighbours.
+    Hnsw(HnswParams),
     /// Balanced lists of quantised rows.
     Spfresh(SpfreshParams),
 }
@@ -42,6 +44,24 @@ pub struct PqParams {
 impl Default for PqParams {
     fn default() -> Self {
         Self { list_rows: 128, subquantizers: None }
+    }
+}
+
+/// The parameters of `hnsw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HnswParams {
+    /// Neighbours that a row chooses; it has at most twice as many.
+    #[schema(minimum = 2, maximum = 256, default = 16)]
+    pub m: u32,
+    /// Candidates that it chooses them from.
+    #[schema(minimum = 2, maximum = 4096, default = 128)]
+    pub ef_construction: u32,
+}
+
+impl Default for HnswParams {
+    fn default() -> Self {
+        Self { m: 16, ef_construction: 128 }
     }
 }
 
@@ -76,6 +96,7 @@ impl IndexSpec {
         match self {
             Self::Ivf(_) => IndexType::Ivf,
             Self::Pq(_) => IndexType::Pq,
+            Self::Hnsw(_) => IndexType::Hnsw,
             Self::Spfresh(_) => IndexType::Spfresh,
         }
     }

@@ -11,7 +11,7 @@ mod row;
 mod vector_id;
 
 pub use distance::Distance;
-pub use index_spec::{IndexSpec, IvfParams, PqParams, SpfreshParams};
+pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};
 pub use index_type::IndexType;
 pub use namespace::NamespaceName;
 pub use row::{Row, Rows};

@@ -113,7 +113,9 @@ async fn every_json_example_works() {
                 server.upsert("ns", rows.clone()).await;
             }
         }
-        let answer = server.json(&method, &path.replace("{ns}", "ns"), example.clone()).await;
+        let answer = server
+            .json(&method, &path.replace("{ns}", "ns").replace("{type}", "spfresh"), example.clone())
+            .await;
         assert!((200..300).contains(&answer.status), "{method} {path}: {:?}", answer.json());
         assert!(
             operation["responses"].get(answer.status.to_string()).is_some(),

@@ -1,9 +1,14 @@
 //! The garbage collector (rule C). It may be anyone, and it may stop at any step.
+//!
+//! It may spare whatever segments it likes: nothing depends on what it was told of work under way.
 
 use crate::{
     rules::{Rule, Rules},
     store::{Incarnation, Manifest, Mark, SegmentId, Seq, Store},
 };
+
+/// A set of segments: a bit for each id.
+pub type Spared = u8;
 
 /// What was found by listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -34,17 +39,30 @@ pub enum Collector {
 }
 
 impl Collector {
+    /// What may be spared at the next step: any set of segments that the manifest does not name, those
+    /// included that were condemned or deleted already.
+    pub fn choices(&self, store: &Store) -> Vec<Spared> {
+        match self {
+            Self::Listed(_) => {
+                subsets((0..store.next_segment).filter(|id| store.manifest.segment != Some(*id)))
+            }
+            _ => vec![0],
+        }
+    }
+
     /// The steps up to the mark.
-    pub fn mark(&mut self, store: &mut Store, rules: Rules) {
+    pub fn mark(&mut self, store: &mut Store, rules: Rules, spared: Spared) {
         *self = match std::mem::replace(self, Self::Idle) {
             Self::Idle if rules.hold(Rule::ListBeforeManifest) => Self::Listed(list(store)),
             Self::Idle => Self::Hasty(store.manifest.clone()),
             Self::Listed(listing) => {
-                let mark = condemn(listing, store.manifest.clone());
-                fence(store, rules, &mark);
+                let spared: Vec<_> = (0..store.next_segment).filter(|id| spared >> id & 1 == 1).collect();
+                let left_out = if rules.hold(Rule::SparedIsNotCondemned) { &spared[..] } else { &[] };
+                let mark = condemn(listing, store.manifest.clone(), left_out);
+                fence(store, rules, &mark, &spared);
                 Self::Condemning(mark)
             }
-            Self::Hasty(seen) => Self::Condemning(condemn(list(store), seen)),
+            Self::Hasty(seen) => Self::Condemning(condemn(list(store), seen, &[])),
             Self::Condemning(mark) => {
                 store.mark = Some(mark);
                 Self::Idle
@@ -94,9 +112,15 @@ fn list(store: &Store) -> Listing {
     Listing { segments: store.segments.keys().copied().collect(), incarnations }
 }
 
+/// Every set of some segments.
+fn subsets(segments: impl Iterator<Item = SegmentId>) -> Vec<Spared> {
+    segments.fold(vec![0], |sets, id| sets.iter().flat_map(|set| [*set, set | 1 << id]).collect())
+}
+
 /// What a manifest condemns among what was listed.
-fn condemn(listing: Listing, seen: Manifest) -> Mark {
-    let segments = listing.segments.into_iter().filter(|id| seen.segment != Some(*id)).collect();
+fn condemn(listing: Listing, seen: Manifest, spared: &[SegmentId]) -> Mark {
+    let garbage = |id: &SegmentId| seen.segment != Some(*id) && !spared.contains(id);
+    let segments = listing.segments.into_iter().filter(garbage).collect();
     let incarnations = listing.incarnations.into_iter().filter(|it| !seen.is_life_of(*it)).collect();
     Mark { seen, segments, incarnations, age: 0 }
 }
@@ -104,10 +128,9 @@ fn condemn(listing: Listing, seen: Manifest) -> Mark {
 /// Swaps in a manifest with a fence if segments are condemned: no swap that began before can bring
 /// them back. The swap is repeated from the reading of the manifest on until it succeeds, so it is
 /// one step here.
-fn fence(store: &mut Store, rules: Rules, mark: &Mark) {
+fn fence(store: &mut Store, rules: Rules, mark: &Mark, spared: &[SegmentId]) {
     if !mark.segments.is_empty() && rules.hold(Rule::FenceBeforeMark) {
-        let (version, fence) = (mark.seen.version + 1, mark.seen.version);
-        store.manifest = Manifest { version, fence, ..mark.seen.clone() };
+        store.manifest = mark.seen.fenced(rules, spared);
     }
 }
 

@@ -94,8 +94,8 @@ impl Folder {
         let fits = present.is_life_of(fold.expected.incarnation)
             && present.folded == fold.expected.folded
             && present.segment == fold.expected.segment;
-        let fenced = fold.born <= present.fence && rules.hold(Rule::FoldRespectsFence);
-        *self = if fits && !fenced {
+        let admitted = present.admits(rules, fold.segment, fold.born) || !rules.hold(Rule::FoldRespectsFence);
+        *self = if fits && admitted {
             fold.expected = present.clone();
             Self::Swap(fold)
         } else {

@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use crate::{
-    collect::{self, Collector, Garbage},
+    collect::{self, Collector, Garbage, Spared},
     commit::{Answer, Committer, Delivery},
     fold::Folder,
     node::{Floor, Kind, Node, Shown},
@@ -74,7 +74,7 @@ pub enum Action {
     WriteSegment(usize),
     Swap(usize, bool),
     LookAgain(usize),
-    Mark(usize),
+    Mark(usize, Spared),
     Ripen(usize),
     Delete(Garbage),
     FinishSweep(usize),
@@ -176,14 +176,15 @@ impl Model {
         match collector {
             Collector::Idle => {
                 if state.marks > 0 {
-                    actions.push(Action::Mark(index));
+                    actions.push(Action::Mark(index, 0));
                 }
                 if state.store.mark.as_ref().is_some_and(|mark| mark.age >= self.gc_age()) {
                     actions.push(Action::Ripen(index));
                 }
             }
             Collector::Listed(_) | Collector::Hasty(_) | Collector::Condemning(_) => {
-                actions.push(Action::Mark(index))
+                let choices = collector.choices(&state.store).into_iter();
+                actions.extend(choices.map(|spared| Action::Mark(index, spared)));
             }
             Collector::Deleting(_) => {
                 actions.extend(collector.garbage(&state.store).into_iter().map(Action::Delete));
@@ -231,9 +232,9 @@ impl Model {
                 folders[index].swap(store, rules, self.ring_length, replied);
             }
             Action::LookAgain(index) => folders[index].look_again(store, rules),
-            Action::Mark(index) => {
+            Action::Mark(index, spared) => {
                 state.marks -= u8::from(collectors[index] == Collector::Idle);
-                collectors[index].mark(store, rules);
+                collectors[index].mark(store, rules, spared);
             }
             Action::Ripen(index) => collectors[index].ripen(store),
             Action::Delete(garbage) => collect::delete(store, garbage),

@@ -2,6 +2,7 @@
 
 use crate::{
     commit::Answer,
+    fold::Folder,
     model::{Model, State},
     node::{Node, Shown},
     store::{Entry, Incarnation, Seq, Store},
@@ -164,6 +165,7 @@ pub const SOMETIMES: &[Named] = &[
         state.store.segments.len() < usize::from(state.store.next_segment)
     }),
     ("a fence is in the manifest", |_, state| state.store.manifest.fence > 0),
+    ("a fold that was begun before a fence passes it", spared_fold_passes),
     ("the ring forgets", |_, state| {
         state.store.manifest.ring.len() < usize::from(state.store.manifest.folded)
     }),
@@ -185,6 +187,14 @@ pub const SOMETIMES: &[Named] = &[
 fn ghost_stands(_: &Model, state: &State) -> bool {
     let store = &state.store;
     store.log.iter().any(|(place, entry)| committed_at(store, place.0, place.1) != Some(entry))
+}
+
+fn spared_fold_passes(_: &Model, state: &State) -> bool {
+    let manifest = &state.store.manifest;
+    state.folders.iter().any(|folder| match folder {
+        Folder::Swap(fold) => fold.expected == *manifest && fold.born <= manifest.fence,
+        _ => false,
+    })
 }
 
 fn folded_entry_is_deleted(_: &Model, state: &State) -> bool {

@@ -44,12 +44,18 @@ pub enum Rule {
     KeepSegmentsOfUnknownSwap,
     /// F: segments begun before a fence are abandoned, never swapped in.
     FoldRespectsFence,
+    /// F: an exception to a fence does not bring back what an older fence has shut out.
+    SparingRevivesNobody,
     /// C: nothing is deleted before a mark that condemned it has grown old, however old it is itself.
     MarkMustBeOld,
     /// C: objects are listed before the manifest that condemns them is read.
     ListBeforeManifest,
     /// C: a fence in the manifest goes before a mark that condemns segments.
     FenceBeforeMark,
+    /// C: what a fence spares is left out of the mark.
+    SparedIsNotCondemned,
+    /// C: an exception to a fence ends with the next one that does not repeat it.
+    ExceptionEndsWithItsFence,
     /// C: a missing segment of an old manifest is a reason to look again.
     MissingSegmentRefreshes,
     /// S: nothing is put after a SEAL.
@@ -86,9 +92,12 @@ impl Rule {
         Self::StoreRefusesStaleSwap,
         Self::KeepSegmentsOfUnknownSwap,
         Self::FoldRespectsFence,
+        Self::SparingRevivesNobody,
         Self::MarkMustBeOld,
         Self::ListBeforeManifest,
         Self::FenceBeforeMark,
+        Self::SparedIsNotCondemned,
+        Self::ExceptionEndsWithItsFence,
         Self::MissingSegmentRefreshes,
         Self::RefuseAfterSeal,
         Self::FoldStopsAtSeal,

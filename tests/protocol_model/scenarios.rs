@@ -37,6 +37,7 @@ pub fn usual() -> Vec<(&'static str, Model)> {
         ("lost replies", Model { faults: 1, give_up: true, ..collecting(folding(two, 1, 1), 1) }),
         ("crashes", Model { faults: 1, crashes: 1, ..folding(busy, 1, 1) }),
         ("racing folds", Model { faults: 1, ..collecting(folding(nodes(&[(&[Rows, Rows], 0)]), 2, 2), 1) }),
+        ("fences one after the other", collecting(folding(nodes(&[(&[Rows], 0)]), 2, 2), 2)),
         ("created again", Model { faults: 1, creations: 1, ..collecting(folding(sealed_beside, 1, 1), 1) }),
         ("three nodes", folding(three, 1, 1)),
     ]
@@ -90,6 +91,10 @@ pub fn that_needs(rule: Rule) -> (Model, &'static str) {
         Rule::StoreRefusesStaleSwap => (collecting(folding(two_batches, 2, 2), 1), DURABLE),
         Rule::KeepSegmentsOfUnknownSwap => (Model { faults: 1, ..folding(one, 1, 1) }, PREFIX),
         Rule::FoldRespectsFence | Rule::FenceBeforeMark => (collecting(folding(one, 1, 1), 1), PREFIX),
+        Rule::SparedIsNotCondemned => (collecting(folding(one, 1, 1), 1), PREFIX),
+        Rule::SparingRevivesNobody | Rule::ExceptionEndsWithItsFence => {
+            (collecting(folding(one, 2, 2), 2), PREFIX)
+        }
         Rule::ListBeforeManifest => {
             let model = nodes(&[(&[Seal, Seal], 0), (&[Rows], 0)]);
             (Model { creations: 1, ..collecting(model, 1) }, DURABLE)

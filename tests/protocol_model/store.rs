@@ -35,6 +35,8 @@ pub struct Manifest {
     pub segment: Option<SegmentId>,
     /// Segments that were begun on a manifest of this version or an older one are void.
     pub fence: u8,
+    /// Exceptions: segments, each with the last fence that did not spare it.
+    pub spared: Vec<(SegmentId, u8)>,
 }
 
 impl Manifest {
@@ -48,6 +50,26 @@ impl Manifest {
             segment,
             ..self.clone()
         }
+    }
+
+    /// This manifest with a fence that spares these segments.
+    pub fn fenced(&self, rules: Rules, spared: &[SegmentId]) -> Self {
+        let mut exceptions: Vec<_> = spared.iter().map(|id| (*id, self.shut_out_by(*id))).collect();
+        if !rules.hold(Rule::ExceptionEndsWithItsFence) {
+            exceptions.extend(self.spared.iter().filter(|(id, _)| !spared.contains(id)));
+        }
+        Self { version: self.version + 1, fence: self.version, spared: exceptions, ..self.clone() }
+    }
+
+    /// Whether a segment that was begun on the manifest of this version may still be named.
+    pub fn admits(&self, rules: Rules, segment: SegmentId, born: u8) -> bool {
+        let spared = self.spared.iter().any(|(id, _)| *id == segment);
+        born > self.shut_out_by(segment) || spared && !rules.hold(Rule::SparingRevivesNobody)
+    }
+
+    /// The last fence that counts for a segment.
+    fn shut_out_by(&self, segment: SegmentId) -> u8 {
+        self.spared.iter().find(|(id, _)| *id == segment).map_or(self.fence, |(_, since)| *since)
     }
 
     /// Whether this incarnation can still be written.
@@ -99,6 +121,7 @@ impl Store {
             ring: Vec::new(),
             segment: None,
             fence: 0,
+            spared: Vec::new(),
         };
         Self {
             log: BTreeMap::new(),

@@ -1,15 +1,17 @@
-//! Every log entry and manifest that was ever in the store, also those that were replaced or deleted.
+//! Every log entry and manifest that was ever in the store, also those that were replaced or deleted;
+//! and every object that was condemned: no manifest may name it from then on.
 //!
 //! The network looks at an object whenever an operation on it ends, in the same step of the
 //! simulation, so nothing that anybody ever read or wrote is missing here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 use quiver::{
     engine::{
         format::{self, Entry},
         manifest::{Manifest, State},
+        segment::Owner,
     },
     storage::{Key, Object, Store, StoreErrorKind, keys},
 };
@@ -36,13 +38,21 @@ pub struct Place {
     pub ghosts: Vec<Seen>,
 }
 
+/// What counts here of a mark.
+#[derive(serde::Deserialize)]
+struct Condemned {
+    objects: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 pub struct Archive {
     /// By incarnation and number.
     pub places: BTreeMap<(Uuid, u64), Place>,
     /// Manifests in the order of their appearance.
     pub manifests: Vec<(Manifest, Moment)>,
-    /// Objects that no one can read.
+    /// Keys that marks name.
+    condemned: BTreeSet<String>,
+    /// Objects that no one can read, and manifests that name what was condemned.
     pub damaged: Vec<String>,
 }
 
@@ -54,6 +64,11 @@ impl Archive {
         if rest == "manifest" {
             let found = get(&world.store, &keys::manifest(&namespace));
             world.archive().manifest(found, || world.moment());
+        } else if let Some(mark) = rest.strip_prefix("garbage/")
+            && let Ok(mark) = mark.parse()
+        {
+            let found = get(&world.store, &keys::mark(&namespace, mark));
+            world.archive().mark(found);
         } else if let Some((incarnation, number)) = rest.split_once("/log/")
             && let (Ok(incarnation), Ok(seq)) = (incarnation.parse(), number.parse())
         {
@@ -74,6 +89,17 @@ impl Archive {
         }
     }
 
+    /// Segments that a fence spared and that were named after it.
+    pub fn spared(&self) -> usize {
+        let pairs = self.manifests.iter().zip(self.manifests.iter().skip(1));
+        let named = |((before, _), (after, _)): (&(Manifest, Moment), &(Manifest, Moment))| {
+            let is_in = |manifest: &Manifest, id| manifest.segments.iter().any(|segment| segment.id == id);
+            let mut ids = before.spared.iter().map(|spared| spared.segment);
+            usize::from(ids.any(|id| is_in(after, id) && !is_in(before, id)))
+        };
+        pairs.map(named).sum()
+    }
+
     fn manifest(&mut self, found: Option<Object>, now: impl FnOnce() -> Moment) {
         let Some(object) = found else { return };
         match Manifest::decode(&object.bytes) {
@@ -81,6 +107,32 @@ impl Archive {
             Ok(manifest) => self.manifests.push((manifest, now())),
             Err(reason) => self.damaged.push(format!("the manifest: {reason}")),
         }
+        self.check_condemned();
+    }
+
+    fn mark(&mut self, found: Option<Object>) {
+        let Some(object) = found else { return };
+        let body = object.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        match serde_json::from_slice::<Condemned>(body) {
+            Ok(mark) => self.condemned.extend(mark.objects),
+            Err(error) => self.damaged.push(format!("a mark: {error}")),
+        }
+        self.check_condemned();
+    }
+
+    /// What stands now must not have been condemned.
+    fn check_condemned(&mut self) {
+        let Some((manifest, _)) = self.manifests.last() else { return };
+        if manifest.state != State::Live {
+            return;
+        }
+        let home = Owner { namespace: World::namespace(), incarnation: manifest.incarnation };
+        let named = manifest.segments.iter().flat_map(|segment| segment.objects(&home));
+        let condemned = named.filter(|(_, key)| self.condemned.contains(key.as_str()));
+        let version = manifest.version;
+        let wrong = condemned.map(|(_, key)| format!("manifest {version} names {key}, which was condemned"));
+        let wrong: Vec<String> = wrong.filter(|wrong| !self.damaged.contains(wrong)).collect();
+        self.damaged.extend(wrong);
     }
 
     fn entry(&mut self, incarnation: Uuid, seq: u64, found: Option<Object>, now: impl FnOnce() -> Moment) {

@@ -14,7 +14,11 @@ pub fn theme(bug: Bug) -> Theme {
         Bug::TriedOnSuccessor | Bug::WritesAfterSeal | Bug::ReusesIncarnation | Bug::TombstoneForgets => {
             Theme::Lives
         }
-        Bug::GhostCounts | Bug::FateIsNotJudged | Bug::LooksNeverAge | Bug::NoFence => Theme::Garbage,
+        Bug::GhostCounts
+        | Bug::FateIsNotJudged
+        | Bug::LooksNeverAge
+        | Bug::NoFence
+        | Bug::SparedIsCondemned => Theme::Garbage,
         Bug::NeverRefreshes => Theme::Idle,
         _ => Theme::Rush,
     }

@@ -42,6 +42,8 @@ pub struct Outcome {
     pub collected: usize,
     /// Writes that landed where a collected entry had been.
     pub ghosts: usize,
+    /// Merges that a fence spared and that came to their end.
+    pub spared: usize,
     /// Whether the namespace lives in the end, but is not listed.
     pub unlisted: bool,
 }
@@ -75,6 +77,7 @@ async fn live(seed: u64) -> Outcome {
     }
     let (mut violations, unlisted) = recover(&world, &nodes).await;
     let records = world.records();
+    let spared = world.archive().spared();
     let timeline = Timeline::new(&world.archive());
     violations.extend(timeline.violations.iter().cloned());
     violations.extend(witness::contradictions(&timeline, &records));
@@ -88,18 +91,20 @@ async fn live(seed: u64) -> Outcome {
         entries: timeline.steps.len(),
         collected: world.archive().places.values().filter(|place| place.emptied.is_some()).count(),
         ghosts: timeline.ghosts,
+        spared,
         unlisted,
     }
 }
 
 /// The weather clears up, and everything that was under way lands. Then every node, and one that
-/// knows nothing, must tell the same, and the objects must be whole.
+/// knows nothing, must tell the same, and the objects must be whole, without those that were condemned.
 async fn recover(world: &Arc<World>, nodes: &Arc<Vec<Node>>) -> (Vec<String>, bool) {
     world.calm();
     nodes.iter().for_each(Node::recover);
     sleep(world.weather.latest + RECOVERY).await;
     let newcomer = Node::start(world, nodes.len());
     let mut violations = Vec::new();
+    ask(world, &newcomer, Request::Collect).await;
     let write = Request::Upsert { ids: vec![0], value: LAST, dimension: dimension(world) };
     let reply = ask(world, &newcomer, write).await;
     if !matches!(reply, Reply::Written { .. }) {

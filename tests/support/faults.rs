@@ -220,9 +220,15 @@ impl Faults {
 
     /// Attempts of an operation so far that reached the backend or a fault, retries included.
     pub fn attempts(&self, operation: Operation) -> u64 {
+        self.attempts_at(operation, "")
+    }
+
+    /// The same, only at keys that contain this.
+    pub fn attempts_at(&self, operation: Operation, part: &str) -> u64 {
         let state = self.state();
-        let before =
-            |(of, _, stage): &(Operation, Arc<str>, Stage)| *of == operation && *stage == Stage::Before;
+        let before = |(of, key, stage): &(Operation, Arc<str>, Stage)| {
+            *of == operation && *stage == Stage::Before && key.contains(part)
+        };
         state.met.iter().filter(|(met, _)| before(met)).map(|(_, count)| count).sum()
     }
 

@@ -4,6 +4,7 @@
 //! Bounds in the schemas are those of the default configuration.
 
 mod error;
+mod explain;
 mod indexes;
 mod namespaces;
 mod object;
@@ -15,7 +16,8 @@ mod whole;
 
 pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
-    indexes::{IndexBlob, IndexList},
+    explain::{ExplainResponse, RecallRequest, RecallResponse},
+    indexes::{Index, IndexBlob, IndexList, IndexParameters},
     namespaces::{
         CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
         PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,

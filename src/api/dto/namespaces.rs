@@ -215,6 +215,8 @@ pub(in crate::api) struct CompactResponse {
     pub folds: u64,
     /// Merges of segments into one.
     pub merges: u64,
+    /// Indexes that were built, besides those of segments that merging wrote.
+    pub indexes: u64,
     /// Rows that were written to segments.
     pub rows_written: u64,
     /// Bytes that were written to segments.
@@ -223,7 +225,13 @@ pub(in crate::api) struct CompactResponse {
 
 impl From<Compaction> for CompactResponse {
     fn from(done: Compaction) -> Self {
-        Self { folds: done.folds, merges: done.merges, rows_written: done.rows, bytes_written: done.bytes }
+        Self {
+            folds: done.folds,
+            merges: done.merges,
+            indexes: done.indexes,
+            rows_written: done.rows,
+            bytes_written: done.bytes,
+        }
     }
 }
 

@@ -129,18 +129,29 @@ impl QueryRequest {
 
     /// At most one of three fields says it.
     fn accuracy(&self, prefix: &str) -> Result<Option<Accuracy>> {
-        match (self.exact, self.recall_target, self.effort) {
-            (false, None, None) => Ok(None),
-            (true, None, None) => Ok(Some(Accuracy::Exact)),
-            (false, Some(recall), None) => Ok(Some(Accuracy::Recall(recall))),
-            (false, None, Some(effort)) => Ok(Some(Accuracy::Effort(effort))),
-            (true, ..) => Err(Error::invalid(
-                format!("{prefix}exact"),
-                "excludes recall_target and effort; give one of the three",
-            )),
-            (false, ..) => {
-                Err(Error::invalid(format!("{prefix}effort"), "give effort or recall_target, not both"))
-            }
+        if self.exact && (self.recall_target.is_some() || self.effort.is_some()) {
+            let field = format!("{prefix}exact");
+            return Err(Error::invalid(field, "excludes recall_target and effort; give one of the three"));
+        }
+        if self.exact {
+            return Ok(Some(Accuracy::Exact));
+        }
+        accuracy(prefix, self.recall_target, self.effort)
+    }
+}
+
+/// What a recall target or an effort asks for; not yet checked against bounds.
+pub(super) fn accuracy(
+    prefix: &str,
+    recall_target: Option<f32>,
+    effort: Option<f32>,
+) -> Result<Option<Accuracy>> {
+    match (recall_target, effort) {
+        (None, None) => Ok(None),
+        (Some(recall), None) => Ok(Some(Accuracy::Recall(recall))),
+        (None, Some(effort)) => Ok(Some(Accuracy::Effort(effort))),
+        (Some(_), Some(_)) => {
+            Err(Error::invalid(format!("{prefix}effort"), "give effort or recall_target, not both"))
         }
     }
 }
@@ -275,7 +286,7 @@ fn found(hits: Vec<Hit>) -> Vec<Found> {
     hits.into_iter().map(Into::into).collect()
 }
 
-fn millis(elapsed: Duration) -> f64 {
+pub(super) fn millis(elapsed: Duration) -> f64 {
     elapsed.as_secs_f64() * 1000.0
 }
 

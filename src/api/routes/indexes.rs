@@ -1,7 +1,6 @@
-//! Indexes that clients built: bytes that the server keeps and does not look into.
+//! Indexes that the server builds and keeps.
 
 use axum::{
-    extract::Request,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -9,89 +8,84 @@ use axum::{
 use super::State;
 use crate::{
     api::{
-        bodies::{index_blob_limit, read_body},
-        dto::{Binary, IndexBlob, IndexList},
-        extract::{IndexPath, Json, Namespace},
+        dto::{Index, IndexList, IndexParameters},
+        extract::{IndexPath, Json, Namespace, OptionalJson},
     },
     error::{Error, Result},
 };
 
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
-
-/// List uploaded indexes
+/// List indexes
+///
+/// Those that the server builds, and those that clients uploaded.
 #[utoipa::path(get, path = "/namespaces/{ns}/indexes", operation_id = "list_indexes", tag = "indexes",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
-    responses((status = 200, description = "Types and sizes.", body = IndexList)))]
+    responses((status = 200, description = "Types and states.", body = IndexList)))]
 pub(in crate::api) async fn list(state: State, Namespace(name): Namespace) -> Result<Json<IndexList>> {
-    let mut blobs = state.engine.list_index_blobs(&name).await?;
-    blobs.sort();
-    let indexes = blobs.into_iter().map(|(index_type, size_bytes)| IndexBlob { index_type, size_bytes });
-    Ok(Json(IndexList { indexes: indexes.collect() }))
+    let indexes = state.engine.indexes(&name).await?;
+    let blobs = state.engine.list_index_blobs(&name).await?;
+    Ok(Json(IndexList::new(indexes, blobs)))
 }
 
-/// Upload an index
+/// Build an index
 ///
-/// Replaces the one of the same type.
-#[utoipa::path(put, path = "/namespaces/{ns}/indexes/{type}/blob", operation_id = "put_index_blob",
-    tag = "indexes", security(("bearer" = ["write"]), ("api_key" = ["write"])),
+/// From now on the segments of the namespace have an index of this type; it is built in the background
+/// for those that are there. Repeating the request with the same parameters changes nothing; with
+/// others, the index is built anew. A namespace that nobody told otherwise has `spfresh`.
+#[utoipa::path(put, path = "/namespaces/{ns}/indexes/{type}", operation_id = "put_index", tag = "indexes",
+    security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(
         ("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"),
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
-    request_body(description = "The bytes.",
-        content((Binary = "application/octet-stream", example = json!("(binary)")))),
-    responses((status = 200, description = "The bytes are durable.", body = IndexBlob)))]
+    request_body = IndexParameters,
+    responses((status = 200, description = "It is there, or is being built.", body = Index)))]
 pub(in crate::api) async fn put(
     state: State,
     IndexPath(name, index_type): IndexPath,
-    request: Request,
-) -> Result<Json<IndexBlob>> {
-    let bytes = read_body(request, &state, index_blob_limit(&state)).await?;
-    let size_bytes = bytes.len() as u64;
-    state.engine.put_index_blob(&name, index_type, bytes).await?;
-    Ok(Json(IndexBlob { index_type, size_bytes }))
+    OptionalJson(parameters): OptionalJson<IndexParameters>,
+) -> Result<Json<Index>> {
+    let spec = parameters.into_spec(index_type)?;
+    Ok(Json(state.engine.put_index(&name, spec).await?.into()))
 }
 
-/// Download an index
-#[utoipa::path(get, path = "/namespaces/{ns}/indexes/{type}/blob", operation_id = "get_index_blob",
-    tag = "indexes", security(("bearer" = ["read"]), ("api_key" = ["read"])),
+/// Describe an index
+#[utoipa::path(get, path = "/namespaces/{ns}/indexes/{type}", operation_id = "get_index", tag = "indexes",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(
         ("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"),
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
-    responses((status = 200, description = "The bytes, as they were uploaded.", body = Binary,
-        content_type = "application/octet-stream")))]
-pub(in crate::api) async fn get(state: State, IndexPath(name, index): IndexPath) -> Result<Response> {
-    let bytes = state.engine.get_index_blob(&name, index).await?;
-    Ok(([(header::CONTENT_TYPE, OCTETS)], bytes).into_response())
+    responses((status = 200, description = "Its parameters, and how far it is.", body = Index)))]
+pub(in crate::api) async fn get(state: State, IndexPath(name, index): IndexPath) -> Result<Json<Index>> {
+    Ok(Json(state.engine.index(&name, index).await?.into()))
 }
 
-/// Size of an index
-#[utoipa::path(head, path = "/namespaces/{ns}/indexes/{type}/blob", operation_id = "head_index_blob",
-    tag = "indexes", security(("bearer" = ["read"]), ("api_key" = ["read"])),
+/// Is there an index?
+#[utoipa::path(head, path = "/namespaces/{ns}/indexes/{type}", operation_id = "head_index", tag = "indexes",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(
         ("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"),
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
-    responses((status = 200, description = "It exists; its size is in Content-Length.",
-        headers(("Content-Length" = u64, description = "Bytes")))))]
+    responses((status = 200, description = "The namespace has it, or is to have it.")))]
 pub(in crate::api) async fn head(state: State, IndexPath(name, index): IndexPath) -> Result<Response> {
-    let size = state.engine.index_blob_size(&name, index).await?;
-    let headers = [(header::CONTENT_TYPE, OCTETS), (header::CONTENT_LENGTH, HeaderValue::from(size))];
-    Ok(headers.into_response())
+    state.engine.index(&name, index).await?;
+    Ok([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_response())
 }
 
-/// Delete an index
-#[utoipa::path(delete, path = "/namespaces/{ns}/indexes/{type}/blob", operation_id = "delete_index_blob",
+/// Drop an index
+///
+/// Searches go on with the others, or exactly if there are none.
+#[utoipa::path(delete, path = "/namespaces/{ns}/indexes/{type}", operation_id = "delete_index",
     tag = "indexes", security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(
         ("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"),
         ("type" = crate::types::IndexType, Path, description = "The index type"),
     ),
-    responses((status = 204, description = "It does not exist any more.")))]
+    responses((status = 204, description = "The namespace has none of this type any more.")))]
 pub(in crate::api) async fn delete(state: State, IndexPath(name, index): IndexPath) -> Result<StatusCode> {
-    if state.engine.delete_index_blob(&name, index).await? {
+    if state.engine.delete_index(&name, index).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Error::IndexNotFound { namespace: name.to_string(), index: index.as_str() })

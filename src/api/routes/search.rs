@@ -7,8 +7,11 @@ use axum::response::Response;
 use super::State;
 use crate::{
     api::{
-        dto::{BatchQueryRequest, BatchQueryResponse, QueryRequest, QueryResponse},
-        extract::{Json, Namespace},
+        dto::{
+            BatchQueryRequest, BatchQueryResponse, ExplainResponse, QueryRequest, QueryResponse,
+            RecallRequest, RecallResponse,
+        },
+        extract::{Json, Namespace, OptionalJson},
     },
     error::{Error, Result},
     service::{check_queries, check_query},
@@ -17,7 +20,8 @@ use crate::{
 
 /// Search near a vector
 ///
-/// The `top_k` rows with the highest scores, exactly.
+/// The `top_k` rows with the highest scores: at least `recall_target` of them on average, or exactly
+/// those if `exact` is asked for. Scores are exact in any case.
 #[utoipa::path(post, path = "/namespaces/{ns}/query", operation_id = "query", tag = "search",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
@@ -55,4 +59,45 @@ pub(in crate::api) async fn batch_query(
     let start = Instant::now();
     let (results, usage) = metered(state.engine.query(&name, queries, consistency)).await;
     Ok(Json(BatchQueryResponse::new(results?, start.elapsed(), usage)).respond().await)
+}
+
+/// Explain a query
+///
+/// Answers it and tells how: which parts of the namespace were searched in which way, what was looked
+/// at, and what took how long.
+#[utoipa::path(post, path = "/namespaces/{ns}/explain", operation_id = "explain", tag = "search",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = QueryRequest,
+    responses((status = 200, description = "How it was answered.", body = ExplainResponse)))]
+pub(in crate::api) async fn explain(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<QueryRequest>,
+) -> Result<Json<ExplainResponse>> {
+    let consistency = request.consistency();
+    let query = request.into_query("")?;
+    check_query(&state.limits, "", &query)?;
+    let (explanation, usage) = metered(state.engine.explain(&name, query, consistency)).await;
+    Ok(Json(ExplainResponse::new(explanation?, usage)))
+}
+
+/// Measure recall
+///
+/// Compares answers as they are given with exact ones, for vectors that are sent or for rows of the
+/// namespace, and tells which share of the exact answer they have. Exact answers look at every row.
+#[utoipa::path(post, path = "/namespaces/{ns}/recall", operation_id = "measure_recall", tag = "search",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = RecallRequest,
+    responses((status = 200, description = "The recall, and what it costs.", body = RecallResponse)))]
+pub(in crate::api) async fn recall(
+    state: State,
+    Namespace(name): Namespace,
+    OptionalJson(request): OptionalJson<RecallRequest>,
+) -> Result<Json<RecallResponse>> {
+    let plan = request.checked(&state.limits)?;
+    let (vectors, samples, top_k) = (plan.vectors, plan.samples, plan.top_k);
+    let recall = state.engine.measure_recall(&name, vectors, samples, top_k, plan.accuracy).await?;
+    Ok(Json(RecallResponse::new(recall, top_k)))
 }

@@ -45,6 +45,12 @@ impl Contents {
         &self.segments
     }
 
+    /// Takes other segments that hold the same rows.
+    pub fn stand_on(&mut self, segments: Vec<SegmentView>) {
+        self.segments = segments;
+        self.snapshot = None;
+    }
+
     /// The rows after the fold.
     pub fn tail(&self) -> &Tail {
         &self.tail

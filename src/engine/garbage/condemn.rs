@@ -3,6 +3,10 @@
 //! The order matters (rule C, `ARCHITECTURE.md`): what was listed *before* the manifest was read and
 //! is not referred to by it is garbage for good, once a fence keeps folds and merges that began
 //! earlier from naming it. Pins of copies are read after the manifest.
+//!
+//! A merge that is under way says in its lease which segment it writes. That one is left alone, and
+//! the fence spares it, so that a merge may outlast any number of collections. Nothing depends on the
+//! lease: a segment that is not condemned harms nobody.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,6 +21,7 @@ use crate::{
     clock::Timestamp,
     engine::{
         context::Context,
+        lease::Lease,
         manifest::{Manifest, State as Life},
         namespace::{read_manifest, swap_manifest},
         segment::Owner,
@@ -37,12 +42,13 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
             return Ok(None);
         };
         let pins = read_pins(context, listing, &manifest, now).await?;
-        let mark = judge(listing, &manifest, &pins);
+        let spared: Vec<Uuid> = under_way(context, listing, &manifest, now).await.into_iter().collect();
+        let mark = judge(listing, &manifest, &pins, &spared);
         if mark.is_empty() {
             return Ok(None);
         }
         if names_segments_of_the_living(&mark, listing, &manifest) && !planted(Bug::NoFence) {
-            let fenced = manifest.fenced(context.random.uuid());
+            let fenced = manifest.fenced(context.random.uuid(), &spared);
             if swap_manifest(context, &listing.namespace, Some(&tag), &fenced).await?.is_none() {
                 continue;
             }
@@ -52,6 +58,29 @@ pub(super) async fn condemn(context: &Context, listing: &Listing, now: Timestamp
         return Ok(Some(mark));
     }
     Ok(None)
+}
+
+/// The segment that a merge is writing, if its lease says so and is not as old as garbage is when it
+/// goes: then nobody renews it.
+async fn under_way(
+    context: &Context,
+    listing: &Listing,
+    manifest: &Manifest,
+    now: Timestamp,
+) -> Option<Uuid> {
+    let key = keys::merge_lease(&listing.namespace, manifest.incarnation);
+    let lease = listing.objects.iter().find(|found| found.key == key)?;
+    if lease.is_older(context.garbage.grace, now) {
+        return None;
+    }
+    let lease = context.store.get(&key).await.map_err(|error| error.to_string());
+    match lease.and_then(|object| Lease::decode(&object.bytes)) {
+        Ok(lease) => lease.segment,
+        Err(reason) => {
+            tracing::debug!(object = %key, reason, "a lease cannot be read: nothing is spared");
+            None
+        }
+    }
 }
 
 /// The pins of every incarnation from which a segment may go.
@@ -72,10 +101,19 @@ pub(super) async fn read_pins(
     Ok(pins)
 }
 
-/// What a manifest and pins condemn of what was listed before. Pure.
-pub(super) fn judge(listing: &Listing, manifest: &Manifest, pins: &HashMap<Uuid, Pins>) -> Mark {
+/// What a manifest and pins condemn of what was listed before, but for the segments `spared`. Pure.
+pub(super) fn judge(
+    listing: &Listing,
+    manifest: &Manifest,
+    pins: &HashMap<Uuid, Pins>,
+    spared: &[Uuid],
+) -> Mark {
     let mut mark = Mark::new(listing.namespace.clone(), manifest.version);
     let none = Pins::default();
+    let is_spared = |part: &Part| {
+        let spared = matches!(part, Part::Segment(id) if spared.contains(id));
+        spared && !planted(Bug::SparedIsCondemned)
+    };
     for incarnation in listing.incarnations() {
         let pins = pins.get(&incarnation).unwrap_or(&none);
         mark.objects.extend(pins.stale.iter().map(Key::to_string));
@@ -84,7 +122,7 @@ pub(super) fn judge(listing: &Listing, manifest: &Manifest, pins: &HashMap<Uuid,
             continue;
         }
         let garbage = unreferenced(listing, manifest, incarnation);
-        let garbage = garbage.filter(|(found, part)| !pins.hold(&found.key, part));
+        let garbage = garbage.filter(|(found, part)| !pins.hold(&found.key, part) && !is_spared(part));
         mark.objects.extend(garbage.map(|(found, _)| found.key.to_string()));
         let is_folded = |part: &Part| matches!(part, Part::Entry(seq) if *seq <= manifest.folded);
         let folded = listing.of_incarnation(incarnation).any(|(_, part)| is_folded(part));
@@ -113,8 +151,8 @@ fn unreferenced<'a>(
         false => HashSet::new(),
     };
     listing.of_incarnation(incarnation).filter(move |(found, part)| match part {
-        Part::Segment => !referenced.contains(&found.key),
-        Part::Entry(_) | Part::Index => !alive,
+        Part::Segment(_) => !referenced.contains(&found.key),
+        Part::Entry(_) | Part::Index | Part::Lease => !alive,
         // Judged by itself.
         Part::Pin(..) => false,
     })
@@ -124,5 +162,7 @@ fn unreferenced<'a>(
 fn names_segments_of_the_living(mark: &Mark, listing: &Listing, manifest: &Manifest) -> bool {
     let mut parts = listing.of_incarnation(manifest.incarnation);
     manifest.state == Life::Live
-        && parts.any(|(found, part)| *part == Part::Segment && mark.objects.contains(found.key.as_str()))
+        && parts.any(|(found, part)| {
+            matches!(part, Part::Segment(_)) && mark.objects.contains(found.key.as_str())
+        })
 }

@@ -183,7 +183,7 @@ pub(in crate::engine) async fn garbage_in(
 ) -> Result<(u64, u64)> {
     // Nothing follows from it, so this node's clock is good enough.
     let pins = condemn::read_pins(context, listing, manifest, context.clock.now().wall).await?;
-    let mark = condemn::judge(listing, manifest, &pins);
+    let mark = condemn::judge(listing, manifest, &pins, &[]);
     let garbage = listing.objects.iter().filter(|found| mark.condemns(&found.key, &found.place));
     Ok(garbage.fold((0, 0), |(objects, bytes), found| (objects + 1, bytes + found.bytes)))
 }

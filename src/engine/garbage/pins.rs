@@ -65,9 +65,9 @@ impl Pins {
     /// Whether this object must stay.
     pub fn hold(&self, key: &Key, part: &Part) -> bool {
         match part {
-            Part::Segment => self.holds_all || self.held.contains(key),
+            Part::Segment(_) => self.holds_all || self.held.contains(key),
             Part::Pin(..) => self.live.contains(key),
-            Part::Entry(_) | Part::Index => false,
+            Part::Entry(_) | Part::Index | Part::Lease => false,
         }
     }
 

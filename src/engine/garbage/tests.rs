@@ -68,6 +68,7 @@ fn everything(manifest: &Manifest, old: Uuid) -> Vec<Key> {
         living.deletes_key(named, Uuid::from_u128(31)),
         keys::log(&name(), living.incarnation, 3),
         keys::index_blob(&name(), living.incarnation, IndexType::ALL[0]),
+        keys::merge_lease(&name(), living.incarnation),
         // Garbage from here on.
         keys::log(&name(), living.incarnation, 2),
         living.deletes_key(named, Uuid::from_u128(32)),
@@ -76,6 +77,7 @@ fn everything(manifest: &Manifest, old: Uuid) -> Vec<Key> {
         keys::log(&name(), old, 9),
         keys::segment_data(&name(), old, id),
         keys::index_blob(&name(), old, IndexType::ALL[0]),
+        keys::fold_lease(&name(), old),
     ]
 }
 
@@ -89,8 +91,8 @@ fn exactly_what_nothing_refers_to_is_condemned() {
     let (manifest, old) = (manifest(), Uuid::from_u128(99));
     let keys = everything(&manifest, old);
     let listing = listing(&keys);
-    let mark = judge(&listing, &manifest, &HashMap::new());
-    assert_eq!(condemned(&mark, &listing), keys[6..]);
+    let mark = judge(&listing, &manifest, &HashMap::new(), &[]);
+    assert_eq!(condemned(&mark, &listing), keys[7..]);
     let read = Mark::decode(&mark.encode().unwrap(), &name()).unwrap();
     assert_eq!(read, mark);
     let other = NamespaceName::parse("other", "name").unwrap();
@@ -102,7 +104,7 @@ fn of_a_deleted_namespace_the_tombstone_stays() {
     let manifest = manifest();
     let keys = everything(&manifest, Uuid::from_u128(99));
     let listing = listing(&keys);
-    let mark = judge(&listing, &manifest.tombstone(Uuid::from_u128(5), vec![]), &HashMap::new());
+    let mark = judge(&listing, &manifest.tombstone(Uuid::from_u128(5), vec![]), &HashMap::new(), &[]);
     assert_eq!(condemned(&mark, &listing), keys[1..]);
 }
 
@@ -118,14 +120,24 @@ fn what_a_pin_holds_stays() {
         live: [keys::pin(&name(), old, &name(), old)].into(),
     };
     // One of the living, one of the old incarnation.
-    let pins = HashMap::from([(manifest.incarnation, pin(&keys[8], false)), (old, pin(&keys[11], false))]);
-    let mark = judge(&listing, &manifest, &pins);
-    let garbage = [6, 7, 9, 10, 12].map(|index| keys[index].clone());
+    let pins = HashMap::from([(manifest.incarnation, pin(&keys[9], false)), (old, pin(&keys[12], false))]);
+    let mark = judge(&listing, &manifest, &pins, &[]);
+    let garbage = [7, 8, 10, 11, 13, 14].map(|index| keys[index].clone());
     assert_eq!(condemned(&mark, &listing), garbage);
     // A copy that is being made may need every segment.
-    let pins = HashMap::from([(manifest.incarnation, pin(&keys[8], true)), (old, pin(&keys[11], true))]);
-    let mark = judge(&listing, &manifest, &pins);
-    assert_eq!(condemned(&mark, &listing), [6, 10, 12].map(|index| keys[index].clone()));
+    let pins = HashMap::from([(manifest.incarnation, pin(&keys[9], true)), (old, pin(&keys[12], true))]);
+    let mark = judge(&listing, &manifest, &pins, &[]);
+    assert_eq!(condemned(&mark, &listing), [7, 11, 13, 14].map(|index| keys[index].clone()));
+}
+
+#[test]
+fn what_is_spared_stays_while_its_incarnation_lives() {
+    let (manifest, old) = (manifest(), Uuid::from_u128(99));
+    let keys = everything(&manifest, old);
+    let listing = listing(&keys);
+    // The old incarnation has a segment of that id, too.
+    let mark = judge(&listing, &manifest, &HashMap::new(), &[Uuid::from_u128(40)]);
+    assert_eq!(condemned(&mark, &listing), [7, 8, 11, 12, 13, 14].map(|index| keys[index].clone()));
 }
 
 #[test]
@@ -141,7 +153,7 @@ fn a_mark_never_names_what_is_not_of_an_incarnation() {
 #[test]
 fn every_damage_of_a_mark_is_noticed() {
     let (manifest, old) = (manifest(), Uuid::from_u128(99));
-    let mark = judge(&listing(&everything(&manifest, old)), &manifest, &HashMap::new());
+    let mark = judge(&listing(&everything(&manifest, old)), &manifest, &HashMap::new(), &[]);
     let bytes = mark.encode().unwrap();
     for end in 0..bytes.len() {
         assert!(Mark::decode(&bytes[..end], &name()).is_err(), "truncated at {end}");

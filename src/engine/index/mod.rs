@@ -15,6 +15,7 @@
 
 mod codes;
 pub mod flat;
+pub mod hnsw;
 pub mod ivf;
 pub mod kernel;
 mod lists;
@@ -71,6 +72,7 @@ pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed
     match spec {
         IndexSpec::Ivf(params) => ivf::build(rows, distance, params, seed),
         IndexSpec::Pq(params) => pq::build(rows, distance, params, seed),
+        IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
         IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
     }
 }
@@ -80,7 +82,11 @@ pub fn open(index_type: IndexType, bytes: Bytes) -> Result<Box<dyn VectorIndex>,
     match index_type {
         IndexType::Ivf => Ok(Box::new(ivf::Ivf::open(bytes)?)),
         IndexType::Pq => Ok(Box::new(pq::Pq::open(bytes)?)),
+        IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(bytes)?)),
         IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(bytes)?)),
         other => Err(format!("an index of type {} cannot be searched", other.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,20 @@ pub struct Manifest {
     /// What was written for a fold or merge that began on a manifest up to this version, and is not
     /// named here, may be collected: it must not be named any more.
     pub fence: u64,
+    /// Segments of which something is being written and that the fence leaves alone: nothing of them was
+    /// condemned. They stand here until the next fence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<Spared>,
+}
+
+/// An exception to the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spared {
+    /// The id of the segment.
+    pub segment: Uuid,
+    /// The last fence that did not spare it: the exception holds if it was begun after that.
+    pub since: u64,
 }
 
 /// Whether a namespace lives.
@@ -128,6 +142,7 @@ impl Manifest {
             segments: Vec::new(),
             indexes: None,
             fence: 0,
+            spared: Vec::new(),
         }
     }
 
@@ -146,9 +161,13 @@ impl Manifest {
         Self { version: self.version + 1, nonce, segments, ..self.clone() }
     }
 
-    /// The manifest after this one, which nothing of what was begun before can change.
-    pub fn fenced(&self, nonce: Uuid) -> Self {
-        Self { version: self.version + 1, nonce, fence: self.version, ..self.clone() }
+    /// The manifest after this one, which nothing of what was begun before can change but for the
+    /// segments `spared`. Any may be spared, as long as the mark that follows condemns nothing of them:
+    /// whether an earlier one did is judged by whoever names them.
+    pub fn fenced(&self, nonce: Uuid, spared: &[Uuid]) -> Self {
+        let spare = |segment: &Uuid| Spared { segment: *segment, since: self.shut_out_by(*segment) };
+        let spared = spared.iter().map(spare).collect();
+        Self { version: self.version + 1, nonce, fence: self.version, spared, ..self.clone() }
     }
 
     /// The indexes that segments are to have.
@@ -165,10 +184,16 @@ impl Manifest {
         Self { indexes: Some(indexes), ..next }
     }
 
-    /// Whether what a fold or merge wrote that began on the manifest of version `born` may still be
-    /// named by the one after this.
-    pub fn admits(&self, born: u64) -> bool {
-        born > self.fence
+    /// Whether what was written of this segment by a merge, or by the building of an index, that began
+    /// on the manifest of version `born` may still be named by the manifest after this.
+    pub fn admits(&self, segment: Uuid, born: u64) -> bool {
+        born > self.shut_out_by(segment)
+    }
+
+    /// The last fence that counts for a segment.
+    fn shut_out_by(&self, segment: Uuid) -> u64 {
+        let spared = self.spared.iter().find(|spared| spared.segment == segment);
+        spared.map_or(self.fence, |spared| spared.since)
     }
 
     /// Rule 5 of the commit protocol: whose entry is at `seq`, as far as this manifest knows?
@@ -237,6 +262,23 @@ mod tests {
         assert_eq!(manifest.fate_of(3, mine), Fate::Another);
         assert_eq!(manifest.fate_of(2, mine), Fate::Mine);
         assert_eq!(manifest.fate_of(1, mine), Fate::Forgotten);
+    }
+
+    #[test]
+    fn a_fence_shuts_out_what_was_begun_before_unless_it_is_spared() {
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let first = manifest();
+        assert!(first.admits(one, 1) && first.admits(two, 1));
+        // Begun on version 1, and only one of them is spared by the fence.
+        let second = first.fenced(Uuid::from_u128(50), &[one]);
+        assert_eq!((second.version, second.fence), (2, 1));
+        assert!(second.admits(one, 1) && !second.admits(two, 1) && second.admits(two, 2));
+        // Who was shut out stays so, whoever spares it later; who was spared must be so again.
+        let third = second.fenced(Uuid::from_u128(51), &[one, two]);
+        assert!(third.admits(one, 1) && !third.admits(two, 1) && third.admits(two, 2));
+        let fourth = second.fenced(Uuid::from_u128(52), &[two]);
+        assert!(!fourth.admits(one, 1) && !fourth.admits(one, 2) && fourth.admits(one, 3));
+        assert_eq!(Manifest::decode(&fourth.encode().unwrap()).unwrap(), fourth);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
     error::{Error, Result},
     planted::{Bug, planted},
     storage::Tag,
+    telemetry::CompactionKind,
 };
 
 /// What a fold or merge did.
@@ -45,6 +46,17 @@ pub(in crate::engine) enum Outcome {
     Idle,
     /// Another node changed the manifest first; nothing came of it.
     Conflict,
+    /// It is left to another node that does the same.
+    Yielded,
+}
+
+/// Why a fold or merge is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Motive {
+    /// There is enough to do. It is left to another node that is at it.
+    Due,
+    /// Somebody asked for it.
+    Demand,
 }
 
 /// A namespace as it is at one moment.
@@ -77,14 +89,26 @@ struct Job {
 impl Namespace {
     /// Folds everything that is known of the log. One fold of a namespace runs at a time on this node,
     /// and at most one merge beside it; against other nodes the swap of the manifest decides.
-    pub async fn fold(&self) -> Result<Outcome> {
+    pub async fn fold(&self, motive: Motive) -> Result<Outcome> {
         let _alone = self.compacting.lock().await;
         self.settle_on_newest_manifest().await?;
+        if motive == Motive::Due {
+            // Another node may have folded what was due.
+            if !self.fold_is_due() {
+                return Ok(Outcome::Idle);
+            }
+            if !self.may_begin(CompactionKind::fold, None).await {
+                return Ok(Outcome::Yielded);
+            }
+        }
         let Some(job) = self.begin_fold() else {
             return Ok(Outcome::Idle);
         };
         let base = job.base.clone();
-        let outcome = self.run_fold(job).await;
+        let outcome = match motive {
+            Motive::Due => self.holding(CompactionKind::fold, None, self.run_fold(job)).await,
+            Motive::Demand => self.run_fold(job).await,
+        };
         // What was kept for a fold that came to nothing is not needed.
         self.state_mut().stop_keeping();
         self.unless_overtaken(&base, outcome).await
@@ -114,7 +138,8 @@ impl Namespace {
     /// Afterwards the segments are those of the manifest that stands now.
     pub(super) async fn settle_on_newest_manifest(&self) -> Result<()> {
         self.confirm_manifest().await?;
-        if self.state().is_outdated() {
+        // Whatever stands in the way of the short cut, the long way around meets it and says so.
+        if self.state().is_outdated() && !matches!(self.realign().await, Ok(true)) {
             self.rebase().await?;
         }
         if self.has_ended() { Err(self.not_found()) } else { Ok(()) }

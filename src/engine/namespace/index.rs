@@ -8,14 +8,14 @@
 //! Invariant: an index covers exactly the rows of its segment, which never change; which of them are
 //! live is asked when it is searched.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
     Namespace,
-    fold::{Compacted, Outcome},
+    fold::{Compacted, Motive, Outcome},
     manifests::{read_manifest, swap_manifest},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         segment::{Blob, IndexRef, Segment, SegmentRef},
     },
     error::{Error, Result},
+    telemetry::CompactionKind,
     types::IndexSpec,
 };
 
@@ -39,15 +40,20 @@ struct Job {
 }
 
 impl Namespace {
-    /// Builds the next index that a segment lacks, the largest segment first.
-    pub async fn index(&self) -> Result<Outcome> {
+    /// Builds the next index that a segment lacks, the largest segment first. The lease of merges tells
+    /// of it.
+    pub async fn index(&self, motive: Motive) -> Result<Outcome> {
         let _one = self.merging.lock().await;
         self.renew().await?;
         let Some(job) = self.choose_index() else {
             return Ok(Outcome::Idle);
         };
-        let base = job.base.clone();
-        let outcome = self.run_index(&job).await;
+        let (base, id) = (job.base.clone(), Some(job.segment.reference().id));
+        let may_begin = self.may_begin(CompactionKind::index, id).await;
+        if motive == Motive::Due && !may_begin {
+            return Ok(Outcome::Yielded);
+        }
+        let outcome = self.holding(CompactionKind::index, id, self.run_index(&job)).await;
         self.unless_overtaken(&base, outcome).await
     }
 
@@ -76,8 +82,49 @@ impl Namespace {
     /// An index that a segment is to have and has not.
     fn lacks(&self, manifest: &Manifest, segment: &SegmentRef) -> Option<IndexSpec> {
         let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| index.spec == *spec);
-        let large = segment.rows >= self.context.index.min_rows as u64;
+        let large = self.is_indexed(segment);
         manifest.wanted_indexes().iter().find(|spec| large && !has(spec)).copied()
+    }
+
+    /// Whether a segment is large enough for indexes.
+    pub fn is_indexed(&self, segment: &SegmentRef) -> bool {
+        segment.rows >= self.context.index.min_rows as u64
+    }
+
+    /// Changes which indexes segments are to have, unless `change` finds nothing to do; returns whether
+    /// it was changed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if others change the manifest all the time.
+    pub async fn change_indexes(
+        &self,
+        change: impl Fn(&[IndexSpec]) -> Option<Vec<IndexSpec>>,
+    ) -> Result<bool> {
+        let _alone = self.compacting.lock().await;
+        for tries in 1..=MAX_ROUNDS {
+            let (manifest, tag) = match read_manifest(&self.context, &self.name).await? {
+                Some((manifest, tag))
+                    if manifest.state == Life::Live && manifest.incarnation == self.incarnation =>
+                {
+                    (manifest, tag)
+                }
+                _ => return Err(self.not_found()),
+            };
+            let Some(wanted) = change(manifest.wanted_indexes()) else {
+                return Ok(false);
+            };
+            let same = manifest.indexes.as_ref() == Some(&wanted);
+            let next = manifest.with_indexes(self.context.random.uuid(), wanted);
+            if same || swap_manifest(&self.context, &self.name, Some(&tag), &next).await?.is_some() {
+                self.settle_on_newest_manifest().await?;
+                return Ok(true);
+            }
+            self.context.pause_after(tries).await;
+        }
+        Err(Error::Unavailable {
+            reason: format!("the manifest of {:?} changes all the time", self.name.as_str()),
+            retry_after: Duration::from_secs(1),
+        })
     }
 
     async fn run_index(&self, job: &Job) -> Result<Outcome> {
@@ -139,7 +186,7 @@ impl Namespace {
                 return Ok(false);
             };
             // What is not named on this manifest may have been condemned by the one before it.
-            if !(lives && manifest.admits(job.base.version)) {
+            if !(lives && manifest.admits(id, job.base.version)) {
                 return Ok(false);
             }
             segment.indexes.retain(|other| other.spec.index_type() != job.spec.index_type());

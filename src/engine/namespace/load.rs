@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
+    lease::Leases,
     manifests::corrupt,
     manifests::read_manifest,
     queue::Queue,
@@ -35,7 +36,7 @@ use crate::{
 const MAX_ROUNDS: usize = 4;
 
 /// Segments that are open already, by their ids.
-type Opened = HashMap<Uuid, SegmentView>;
+pub(super) type Opened = HashMap<Uuid, SegmentView>;
 
 impl Namespace {
     /// Reads the namespace as it is now: every write acknowledged before this call is in it.
@@ -50,6 +51,7 @@ impl Namespace {
             refresh: Refresh::default(),
             queue: Mutex::new(Queue::default()),
             compacting: tokio::sync::Mutex::default(),
+            leases: Leases::default(),
             merging: tokio::sync::Mutex::default(),
             folds: AtomicBool::new(false),
             merges: AtomicBool::new(false),
@@ -127,7 +129,7 @@ async fn load_base(
         };
         rounds += 1;
         let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
-        let segments = open_segments(context, &home, &manifest, opened);
+        let segments = open_views(context, &home, &manifest, opened);
         let ahead = Ahead::list(context, &home, manifest.folded);
         match futures::future::try_join(segments, ahead).await {
             Ok((segments, ahead)) => {
@@ -145,7 +147,7 @@ pub(super) async fn moved(context: &Context, name: &NamespaceName, manifest: &Ma
 }
 
 /// The segments of a manifest, with the rows that it knows to be live.
-async fn open_segments(
+pub(super) async fn open_views(
     context: &Context,
     home: &Owner,
     manifest: &Manifest,

@@ -2,15 +2,23 @@
 //!
 //! A namespace has at most two such tasks on a node, and none while it is idle: one folds, and one
 //! merges and builds indexes, which takes long and must not keep the log from being folded. Tasks of
-//! different namespaces wait for each other, so memory is bounded by one fold and one merge.
+//! different namespaces wait for each other, so memory is bounded by one fold and one merge. A task that
+//! leaves its work to another node looks again from time to time, in which nobody waits for it: it ends
+//! when the other one has done the work, and takes over when the other one is silent.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Namespace, fold::Outcome};
+use super::{
+    Namespace,
+    fold::{Motive, Outcome},
+};
 use crate::{
     error::{Error, Result},
     telemetry::{CompactionKind, CompactionOutcome},
 };
+
+/// How often a task that waits for another node looks again, within `compaction.lease`.
+const LOOKS: u32 = 10;
 
 impl Namespace {
     /// Starts the tasks for which there is work and that do not run.
@@ -28,7 +36,7 @@ impl Namespace {
         }
     }
 
-    fn fold_is_due(&self) -> bool {
+    pub(super) fn fold_is_due(&self) -> bool {
         let settings = &self.context.compaction;
         let state = self.state();
         !state.has_ended()
@@ -38,52 +46,72 @@ impl Namespace {
     }
 
     async fn fold_in_background(self: Arc<Self>) {
-        let _turn = self.context.folding.lock().await;
-        let result = self.fold_while_due().await;
+        let result = loop {
+            let turn = self.context.folding.lock().await;
+            let result = self.fold_while_due().await;
+            drop(turn);
+            match result {
+                Ok(Outcome::Yielded) => self.leave_it_to_others().await,
+                result => break result,
+            }
+        };
         self.folds.store(false, Ordering::Release);
         self.complain(result);
     }
 
     async fn merge_in_background(self: Arc<Self>) {
-        let _turn = self.context.merging.lock().await;
-        let result = self.merge_while_due().await;
+        let result = loop {
+            let turn = self.context.merging.lock().await;
+            let result = self.merge_while_due().await;
+            drop(turn);
+            match result {
+                Ok(Outcome::Yielded) => self.leave_it_to_others().await,
+                result => break result,
+            }
+        };
         self.merges.store(false, Ordering::Release);
         self.complain(result);
     }
 
-    fn complain(&self, result: Result<()>) {
+    async fn leave_it_to_others(&self) {
+        let settings = &self.context.compaction;
+        tokio::time::sleep((settings.lease / LOOKS).max(settings.fold_interval)).await;
+    }
+
+    fn complain(&self, result: Result<Outcome>) {
         match result {
-            Ok(()) | Err(Error::NamespaceNotFound { .. }) => {}
+            Ok(_) | Err(Error::NamespaceNotFound { .. }) => {}
             Err(error) => tracing::warn!(namespace = %self.name, %error, "a fold or merge failed"),
         }
     }
 
-    async fn fold_while_due(self: &Arc<Self>) -> Result<()> {
+    /// Returns [`Outcome::Yielded`] if another node is at it, else [`Outcome::Idle`].
+    async fn fold_while_due(self: &Arc<Self>) -> Result<Outcome> {
         if self.state().is_outdated() {
             self.renew().await?;
         }
         while self.fold_is_due() {
             // A conflict: somebody else changed the manifest. If that was no fold, this one is still due,
             // and with the log full no write would come to start it again.
-            if self.compact(CompactionKind::fold).await? == Outcome::Idle {
-                break;
+            if self.compact(CompactionKind::fold, Motive::Due).await? == Outcome::Yielded {
+                return Ok(Outcome::Yielded);
             }
             self.maintain_if_due();
             tokio::time::sleep(self.context.compaction.fold_interval).await;
         }
         self.maintain_if_due();
-        Ok(())
+        Ok(Outcome::Idle)
     }
 
     /// Merges first: an index over what is merged next would be in vain.
-    async fn merge_while_due(&self) -> Result<()> {
+    async fn merge_while_due(&self) -> Result<Outcome> {
         loop {
-            let outcome = match self.compact(CompactionKind::merge).await? {
-                Outcome::Idle => self.compact(CompactionKind::index).await?,
+            let outcome = match self.compact(CompactionKind::merge, Motive::Due).await? {
+                Outcome::Idle => self.compact(CompactionKind::index, Motive::Due).await?,
                 outcome => outcome,
             };
             match outcome {
-                Outcome::Idle => return Ok(()),
+                Outcome::Idle | Outcome::Yielded => return Ok(outcome),
                 Outcome::Done(_) => {}
                 Outcome::Conflict => tokio::time::sleep(self.context.compaction.fold_interval).await,
             }
@@ -91,12 +119,12 @@ impl Namespace {
     }
 
     /// A fold, a merge or the building of an index, counted and logged.
-    pub async fn compact(&self, kind: CompactionKind) -> Result<Outcome> {
+    pub async fn compact(&self, kind: CompactionKind, motive: Motive) -> Result<Outcome> {
         let began = self.context.clock.now();
         let result = match kind {
-            CompactionKind::fold => self.fold().await,
-            CompactionKind::merge => self.merge().await,
-            CompactionKind::index => self.index().await,
+            CompactionKind::fold => self.fold(motive).await,
+            CompactionKind::merge => self.merge(motive).await,
+            CompactionKind::index => self.index(motive).await,
         };
         let metrics = &self.context.metrics.log;
         let elapsed = began.age(self.context.clock.now());
@@ -109,6 +137,7 @@ impl Namespace {
                 let (rows, bytes) = (done.rows, done.bytes);
                 tracing::info!(namespace = %self.name, ?kind, rows, bytes, ?elapsed, "compacted");
             }
+            Ok(Outcome::Yielded) => metrics.compacted(kind, CompactionOutcome::yielded),
             Ok(Outcome::Conflict) => metrics.compacted(kind, CompactionOutcome::conflict),
             Err(_) => metrics.compacted(kind, CompactionOutcome::failed),
         }

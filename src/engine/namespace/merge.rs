@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
-    fold::{Compacted, Outcome},
+    fold::{Compacted, Motive, Outcome},
     load::read_deletes,
     manifests::{read_manifest, swap_manifest},
 };
@@ -30,33 +30,59 @@ use crate::{
     error::{Error, Result},
     planted::{Bug, planted},
     storage::Tag,
+    telemetry::CompactionKind,
 };
 
 /// How often a merge is fitted to a manifest that changed.
 const MAX_ROUNDS: usize = 8;
 
+/// Merges of more bytes than this are announced before they begin.
+const LONG_BYTES: u64 = 16 << 20;
+
 /// What is merged: segments as a manifest knows them.
 struct Job {
     base: Arc<Manifest>,
     views: Vec<SegmentView>,
+    /// The segment that they become.
+    id: Uuid,
+}
+
+impl Job {
+    /// Bytes that are read.
+    fn bytes(&self) -> u64 {
+        self.views.iter().map(|view| view.segment().reference().bytes()).sum()
+    }
 }
 
 impl Namespace {
     /// Merges the segments that are to be merged next, if there are any.
-    pub async fn merge(&self) -> Result<Outcome> {
+    ///
+    /// One that takes long says in the lease what it writes, whoever asked for it, unless another node
+    /// has the lease: then it may outlast collections of garbage.
+    pub async fn merge(&self, motive: Motive) -> Result<Outcome> {
         let _one = self.merging.lock().await;
         self.renew().await?;
         let base = self.state().base.clone();
-        let outcome = self.try_merge().await;
+        let outcome = self.try_merge(motive).await;
         self.unless_overtaken(&base, outcome).await
     }
 
-    async fn try_merge(&self) -> Result<Outcome> {
+    async fn try_merge(&self, motive: Motive) -> Result<Outcome> {
         let Some(job) = self.choose_merge().await? else {
             return Ok(Outcome::Idle);
         };
-        let now = job.base.folded_at.unwrap_or(job.base.created_at);
-        let merged = match self.write_merged(&job.views, now).await? {
+        let (id, is_long) = (job.id, job.bytes() > LONG_BYTES);
+        if motive == Motive::Due || is_long {
+            let may_begin = self.may_begin(CompactionKind::merge, is_long.then_some(id)).await;
+            if motive == Motive::Due && !may_begin {
+                return Ok(Outcome::Yielded);
+            }
+        }
+        self.holding(CompactionKind::merge, Some(id), self.run_merge(job)).await
+    }
+
+    async fn run_merge(&self, job: Job) -> Result<Outcome> {
+        let merged = match self.write_merged(&job).await? {
             Some((reference, segment)) => {
                 let indexes = self.build_indexes(&job.base, &segment).await?;
                 Some((SegmentRef { indexes, ..reference }, segment))
@@ -106,16 +132,13 @@ impl Namespace {
             let deletes = read_deletes(&self.context, &self.home(), reference).await?;
             views.push(SegmentView::new(segment.clone(), &deletes));
         }
-        Ok((!views.is_empty()).then_some(Job { base, views }))
+        Ok((!views.is_empty()).then(|| Job { base, views, id: self.new_segment_id() }))
     }
 
     /// Writes the live rows of segments as one; `None` if there are none.
-    async fn write_merged(
-        &self,
-        views: &[SegmentView],
-        now: Timestamp,
-    ) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
-        let id = self.new_segment_id();
+    async fn write_merged(&self, job: &Job) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
+        let Job { base, views, id } = job;
+        let (id, now) = (*id, base.folded_at.unwrap_or(base.created_at));
         let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
         let dimension = views.first().map_or(1, |view| view.segment().dimension());
         let mut upload = self.context.store.upload(&data_key);
@@ -131,8 +154,7 @@ impl Namespace {
                 }
             }
         }
-        let bytes = views.iter().map(|view| view.segment().reference().bytes()).sum();
-        let written = offload(bytes, move || writer.finish()).await?.map_err(Error::internal)?;
+        let written = offload(job.bytes(), move || writer.finish()).await?.map_err(Error::internal)?;
         if written.rows == 0 {
             return Ok(None);
         }
@@ -154,7 +176,7 @@ impl Namespace {
             let all_there = old.iter().all(|id| manifest.segments.iter().any(|known| known.id == *id));
             let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
             // What is not named on this manifest may have been condemned by the one before it.
-            if !(lives && all_there && manifest.admits(job.base.version)) {
+            if !(lives && all_there && manifest.admits(job.id, job.base.version)) {
                 return Ok(Outcome::Conflict);
             }
             let replacement = match &merged {

@@ -4,15 +4,19 @@
 //! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
 //! reads on (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
 //! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
+//! [`fold`] and [`merge`] turn the log into segments, [`maintain`] does so in the background, and
+//! [`lease`] keeps nodes from doing it twice.
 
 mod commit;
 mod fold;
 mod index;
+mod lease;
 mod load;
 mod maintain;
 mod manifests;
 mod merge;
 mod queue;
+mod realign;
 mod refresh;
 mod settle;
 mod state;
@@ -25,13 +29,13 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    fold::{Frozen, Outcome, encode_tail},
+    fold::{Frozen, Motive, Outcome, encode_tail},
     load::open_view,
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
     state::{Misfit, State},
 };
-use self::{queue::Queue, refresh::Refresh};
+use self::{lease::Leases, queue::Queue, refresh::Refresh};
 use super::context::Context;
 use crate::{
     clock::Instant,
@@ -52,6 +56,7 @@ pub(super) struct Namespace {
     queue: Mutex<Queue>,
     /// Held by the fold that runs, and by whoever else swaps the manifest or replaces the state.
     compacting: tokio::sync::Mutex<()>,
+    leases: Leases,
     /// Held by the merge that runs, or by the building of an index.
     merging: tokio::sync::Mutex<()>,
     /// Whether the task runs that folds in the background.

@@ -239,7 +239,7 @@ impl Namespace {
     }
 
     /// Reads the manifest if it changed.
-    pub(super) async fn confirm_manifest(&self) -> Result<()> {
+    pub async fn confirm_manifest(&self) -> Result<()> {
         self.confirm(&self.state).await
     }
 

@@ -195,6 +195,12 @@ impl State {
         self.base.version != self.manifest.version && !self.has_ended()
     }
 
+    /// Stands on the segments of a newer manifest of the same fold, which hold the same rows.
+    pub fn stand_on(&mut self, base: Arc<Manifest>, segments: Vec<SegmentView>) {
+        self.contents.stand_on(segments);
+        self.base = base;
+    }
+
     /// Replaces everything by a state that stands on a newer manifest and is at least as far.
     /// Returns whether it is; if not, it has to read on.
     pub fn succeed(&mut self, mut newer: Self) -> Result<(), Box<Self>> {

@@ -2,11 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::{Accuracy, Batch, Block, Search, Target, Work, row_number};
+use super::{
+    Batch, Block, Search, Target, Work,
+    plan::{effort, usable_index},
+    row_number,
+};
 use crate::{
     engine::{
-        index::{Best, Effort, Mask, Query, Request, VectorIndex, top::TopK},
-        segment::SegmentView,
+        index::{Best, Cost, Effort, Mask, Query, Request, VectorIndex, top::TopK},
+        segment::SegmentIndex,
     },
     error::Result,
 };
@@ -15,7 +19,7 @@ impl Search<'_> {
     /// Whether an index answers for a block.
     pub(super) fn is_covered(&self, batch: &Batch, block: Block) -> bool {
         match block {
-            Block::Batch(segment, _) => index_for(batch, &self.snapshot.segments[segment]).is_some(),
+            Block::Batch(segment, _) => self.index(batch, segment).is_some(),
             Block::Chunk(_) => false,
         }
     }
@@ -30,7 +34,6 @@ impl Search<'_> {
         let search = |(position, top): (&usize, &mut TopK)| self.search_one(batch, &targets[*position], top);
         // One query keeps to its thread: others wait for the rest.
         match collectors {
-            [] => Ok(Vec::new()),
             [top] => Ok(vec![search((&batch.positions[0], top))?]),
             several => batch.positions.par_iter().zip(several).map(search).collect(),
         }
@@ -40,17 +43,14 @@ impl Search<'_> {
         let mut work = Work::default();
         let query = Query::new(target.distance, &target.vector);
         for (segment, view) in self.snapshot.segments.iter().enumerate() {
-            let Some(index) = index_for(batch, view) else {
-                work.scanned += view.live_rows();
-                continue;
-            };
-            let effort = match target.accuracy {
-                Accuracy::Exact => Effort::FULL,
-                Accuracy::Recall(recall) => index.effort_for(recall, target.top_k),
-                Accuracy::Effort(effort) => Effort::new(effort),
-            };
-            work.indexed_segments += 1;
-            work.indexes += self.search_index(index, segment, &query, effort, top)?;
+            match self.index(batch, segment) {
+                Some(index) => {
+                    work.indexed_segments += 1;
+                    work.indexes +=
+                        self.search_index(&*index.index, segment, &query, effort(index, target), top)?;
+                }
+                None => work.scanned += view.live_rows(),
+            }
         }
         work.scanned += self.snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         Ok(work)
@@ -63,7 +63,7 @@ impl Search<'_> {
         query: &Query,
         effort: Effort,
         top: &mut TopK,
-    ) -> Result<crate::engine::index::Cost> {
+    ) -> Result<Cost> {
         let view = &self.snapshot.segments[segment];
         let expired = view.expired_rows(self.now);
         let visible = |row: u32| view.is_live(row) && !expired.contains(row);
@@ -81,13 +81,9 @@ impl Search<'_> {
         };
         index.search(&request, &mut Best::new(top, &number, &|left, right| self.tie(left, right)))
     }
-}
 
-/// The index that answers for a segment, if one does.
-fn index_for<'v>(batch: &Batch, view: &'v SegmentView) -> Option<&'v dyn VectorIndex> {
-    if batch.exact {
-        return None;
+    fn index(&self, batch: &Batch, segment: usize) -> Option<&SegmentIndex> {
+        let view = &self.snapshot.segments[segment];
+        usable_index(view, batch.distance).filter(|_| !batch.exact)
     }
-    let fits = |index: &&crate::engine::segment::SegmentIndex| index.index.distance() == batch.distance;
-    view.indexes().iter().find(fits).map(|index| &*index.index)
 }

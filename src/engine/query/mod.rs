@@ -10,12 +10,15 @@
 //! answer has visible rows only, each once, with its exact score.
 
 mod indexed;
+mod plan;
 #[cfg(test)]
 mod tests;
 
 use std::{cmp::Ordering, sync::Arc};
 
 use rayon::prelude::*;
+
+pub use self::plan::{Method, Reason, Step, plan};
 
 use super::{
     contents::{Block, Snapshot},

@@ -11,8 +11,6 @@ mod groups;
 mod partition;
 mod probe;
 mod space;
-#[cfg(test)]
-mod tests;
 
 pub use self::{
     clusters::Clusters,

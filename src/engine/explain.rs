@@ -1,0 +1,166 @@
+//! What a query does, and how good approximate answers are: for people.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{
+    Accuracy, Consistency, Engine, Projection, Query,
+    query::{Step, Target, Work, plan},
+};
+use crate::{
+    clock::Instant,
+    error::{Error, Result},
+    types::NamespaceName,
+};
+
+/// What a query does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// How each part of the namespace is searched.
+    pub steps: Vec<Step>,
+    /// What was looked at.
+    pub work: Work,
+    /// Rows that were found.
+    pub found: usize,
+    /// How long making sure that nothing newer is missed took, and searching with reading what was
+    /// found.
+    pub refresh: Duration,
+    /// Searching, and reading the rows that were found.
+    pub search: Duration,
+}
+
+/// How good approximate answers are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recall {
+    /// Queries that were compared.
+    pub queries: usize,
+    /// Their rows that an exact search finds and the other does too, of all that it finds.
+    pub mean: f64,
+    /// The same of the worst query.
+    pub worst: f64,
+    /// Mean time of an exact search and of the other.
+    pub exact: Duration,
+    /// Mean time of the search that is not exact.
+    pub approximate: Duration,
+}
+
+impl Engine {
+    /// Answers a query and tells how.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn explain(
+        &self,
+        name: &NamespaceName,
+        query: Query,
+        consistency: Consistency,
+    ) -> Result<Explanation> {
+        let began = self.context.clock.now();
+        let namespace = self.read(name, consistency).await?;
+        let read = self.context.clock.now();
+        let distance = query.distance.unwrap_or(namespace.state().manifest.config.distance);
+        let accuracy = query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target));
+        let target = Target { vector: query.vector.clone(), distance, top_k: query.top_k, accuracy };
+        let steps = plan(&namespace.snapshot(), &target);
+        let mut results = self.query(name, vec![query], Consistency::Eventual).await?;
+        let result = results.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
+        let search = self.elapsed(read);
+        Ok(Explanation {
+            steps,
+            work: result.work,
+            found: result.hits.len(),
+            refresh: began.age(read),
+            search,
+        })
+    }
+
+    /// Compares approximate answers with exact ones: for these vectors, or for `samples` rows of the
+    /// namespace, each kept out of its own answers.
+    ///
+    /// # Errors
+    /// As [`Engine::query`]; [`Error::Invalid`] if there are no rows to sample.
+    pub async fn measure_recall(
+        &self,
+        name: &NamespaceName,
+        vectors: Option<Vec<Vec<f32>>>,
+        samples: usize,
+        top_k: usize,
+        accuracy: Option<Accuracy>,
+    ) -> Result<Recall> {
+        self.read(name, Consistency::Strong).await?;
+        let sampled = vectors.is_none();
+        let vectors = match vectors {
+            Some(vectors) => vectors,
+            None => self.sample(name, samples).await?,
+        };
+        if vectors.is_empty() {
+            return Err(Error::invalid("vectors", "the namespace has no rows to take queries from"));
+        }
+        let mut recall = Recall {
+            queries: vectors.len(),
+            mean: 0.0,
+            worst: 1.0,
+            exact: Duration::ZERO,
+            approximate: Duration::ZERO,
+        };
+        let share = 1.0 / vectors.len() as f64;
+        for vector in vectors {
+            let began = self.context.clock.now();
+            let exact = self.nearest(name, &vector, top_k, sampled, Some(Accuracy::Exact)).await?;
+            recall.exact += self.elapsed(began).mul_f64(share);
+            let began = self.context.clock.now();
+            let near = self.nearest(name, &vector, top_k, sampled, accuracy).await?;
+            recall.approximate += self.elapsed(began).mul_f64(share);
+            let hits = exact.intersection(&near).count();
+            let of_this = if exact.is_empty() { 1.0 } else { hits as f64 / exact.len() as f64 };
+            recall.mean += of_this * share;
+            recall.worst = recall.worst.min(of_this);
+        }
+        Ok(recall)
+    }
+
+    /// Vectors of rows spread over the namespace.
+    async fn sample(&self, name: &NamespaceName, samples: usize) -> Result<Vec<Vec<f32>>> {
+        let snapshot = self.read(name, Consistency::Eventual).await?.snapshot();
+        let now = self.context.clock.now().wall;
+        let blocks = snapshot.blocks();
+        let mut vectors = Vec::with_capacity(samples);
+        // A block and a row of it by chance, so that nothing has to be read in full; some are dead.
+        for _ in 0..samples.saturating_mul(8) {
+            if vectors.len() == samples || blocks.is_empty() {
+                break;
+            }
+            let block = blocks[self.context.random.below(blocks.len())];
+            let row = self.context.random.below(snapshot.block_rows(block).max(1));
+            let visible = snapshot.vectors(block, now)?.visible;
+            if visible.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1) {
+                vectors.push(snapshot.row(block, row)?.vector.to_vec());
+            }
+        }
+        Ok(vectors)
+    }
+
+    /// The ids nearest to a vector; if it is a row's, without the nearest, which is that row.
+    async fn nearest(
+        &self,
+        name: &NamespaceName,
+        vector: &[f32],
+        top_k: usize,
+        sampled: bool,
+        accuracy: Option<Accuracy>,
+    ) -> Result<HashSet<String>> {
+        let query = Query {
+            vector: vector.to_vec(),
+            top_k: top_k + usize::from(sampled),
+            distance: None,
+            accuracy,
+            projection: Projection { vectors: false, metadata: false },
+        };
+        let results = self.query(name, vec![query], Consistency::Eventual).await?;
+        let hits = results.into_iter().flat_map(|result| result.hits).skip(usize::from(sampled));
+        Ok(hits.map(|hit| hit.row.id.to_string()).collect())
+    }
+
+    fn elapsed(&self, since: Instant) -> Duration {
+        since.age(self.context.clock.now())
+    }
+}

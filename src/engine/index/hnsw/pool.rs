@@ -1,0 +1,157 @@
+//! The memory of a walk: the best candidates so far, and which nodes were seen.
+//!
+//! It is taken from the thread for a walk and given back afterwards, so that nothing is allocated
+//! once a thread has searched.
+
+use std::cell::Cell;
+
+use super::codes::Similarities;
+
+/// Set in the node of a candidate whose neighbours were looked at.
+const EXPANDED: u32 = 1 << 31;
+
+/// A node and how similar it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    /// Higher is better.
+    pub similarity: f32,
+    node: u32,
+}
+
+impl Candidate {
+    /// The number of the node.
+    pub fn node(&self) -> u32 {
+        self.node & !EXPANDED
+    }
+}
+
+/// The best candidates, the best first: a sorted list. For the few hundred of most searches that is
+/// faster than two heaps, and it is one thing instead of two.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    limit: usize,
+    candidates: Vec<Candidate>,
+    /// All candidates before it were expanded.
+    next: usize,
+}
+
+impl Pool {
+    /// Empties it, and lets it keep `limit` candidates.
+    pub fn reset(&mut self, limit: usize) {
+        self.limit = limit;
+        self.next = 0;
+        self.candidates.clear();
+    }
+
+    /// Adds a node unless so many are better. Of equal ones, the lower number is better.
+    #[inline]
+    pub fn push(&mut self, similarity: f32, node: u32) {
+        let full = self.candidates.len() >= self.limit;
+        if full && self.candidates.last().is_none_or(|worst| !before(similarity, node, worst)) {
+            return;
+        }
+        let place = self.candidates.partition_point(|other| !before(similarity, node, other));
+        if full {
+            self.candidates.pop();
+        }
+        self.candidates.insert(place, Candidate { similarity, node });
+        self.next = self.next.min(place);
+    }
+
+    /// The best node that was not expanded, marked as expanded.
+    #[inline]
+    pub fn expand(&mut self) -> Option<u32> {
+        while let Some(candidate) = self.candidates.get_mut(self.next) {
+            self.next += 1;
+            if candidate.node & EXPANDED == 0 {
+                candidate.node |= EXPANDED;
+                return Some(candidate.node());
+            }
+        }
+        None
+    }
+
+    /// The node that is likely to be expanded next.
+    #[inline]
+    pub fn upcoming(&self) -> Option<u32> {
+        self.candidates.get(self.next).map(Candidate::node)
+    }
+
+    /// The candidates, the best first.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+}
+
+/// Whether a node comes before a candidate.
+#[inline]
+fn before(similarity: f32, node: u32, other: &Candidate) -> bool {
+    similarity > other.similarity || (similarity == other.similarity && node < other.node())
+}
+
+/// Which nodes were seen, by the number of the walk that saw them last: nothing is cleared but once
+/// in 255 walks.
+#[derive(Debug, Default)]
+pub(super) struct Visited {
+    walk: u8,
+    stamps: Vec<u8>,
+}
+
+impl Visited {
+    /// Forgets all nodes, and has room for `nodes`.
+    pub fn reset(&mut self, nodes: usize) {
+        if self.stamps.len() < nodes {
+            self.stamps.resize(nodes, 0);
+        }
+        self.walk = self.walk.wrapping_add(1);
+        if self.walk == 0 {
+            self.stamps.fill(0);
+            self.walk = 1;
+        }
+    }
+
+    /// Marks a node; whether it had not been seen.
+    #[inline]
+    pub fn insert(&mut self, node: u32) -> bool {
+        let stamp = &mut self.stamps[node as usize];
+        let new = *stamp != self.walk;
+        *stamp = self.walk;
+        new
+    }
+
+    /// Whether a node was seen.
+    #[inline]
+    pub fn contains(&self, node: u32) -> bool {
+        self.stamps[node as usize] == self.walk
+    }
+}
+
+/// What a walk needs, kept for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub visited: Visited,
+    pub pool: Pool,
+    /// Nodes to score.
+    pub fresh: Vec<u32>,
+    /// Their rows, where they have other numbers.
+    pub rows: Vec<u32>,
+    /// Nodes that the mask does not admit.
+    pub blocked: Vec<u32>,
+    pub similarities: Similarities,
+    /// The bytes of the query.
+    pub code: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+impl Scratch {
+    /// Runs with the scratch of this thread, or with a new one if that is in use further up.
+    pub fn with<T>(run: impl FnOnce(&mut Self) -> T) -> T {
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let result = run(&mut scratch);
+        SCRATCH.set(Some(scratch));
+        result
+    }
+}

@@ -1,0 +1,81 @@
+//! How each part of a snapshot is searched: a pure decision.
+
+use super::{Accuracy, Target};
+use crate::{
+    engine::{
+        contents::Snapshot,
+        index::Effort,
+        segment::{SegmentIndex, SegmentView},
+    },
+    types::{Distance, IndexType},
+};
+
+/// One part of a snapshot, and how it is searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The segment by its number; none: the rows of the log that are not folded.
+    pub segment: Option<usize>,
+    /// Live rows in it.
+    pub rows: u64,
+    /// How.
+    pub method: Method,
+}
+
+/// How a part is searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// Every live row is scored.
+    Scan(Reason),
+    /// An index says which rows are scored.
+    Index(IndexType, Effort),
+}
+
+/// Why there is no other way than a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The answer is to be exact.
+    Exact,
+    /// There is no index: the segment is small, or its index is not built yet.
+    NoIndex,
+    /// There is no index for this metric.
+    OtherMetric,
+    /// The rows are in the log.
+    Log,
+}
+
+/// The steps of a search, segment after segment and then the log.
+pub fn plan(snapshot: &Snapshot, target: &Target) -> Vec<Step> {
+    let segments = snapshot.segments.iter().enumerate().map(|(segment, view)| Step {
+        segment: Some(segment),
+        rows: view.live_rows(),
+        method: method(view, target),
+    });
+    let rows = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    let log = Step { segment: None, rows, method: Method::Scan(Reason::Log) };
+    segments.chain((rows > 0).then_some(log)).collect()
+}
+
+fn method(view: &SegmentView, target: &Target) -> Method {
+    if target.accuracy.is_exact() {
+        return Method::Scan(Reason::Exact);
+    }
+    match usable_index(view, target.distance) {
+        Some(index) => Method::Index(index.reference.spec.index_type(), effort(index, target)),
+        None if view.indexes().is_empty() => Method::Scan(Reason::NoIndex),
+        None => Method::Scan(Reason::OtherMetric),
+    }
+}
+
+/// The index that answers for a segment, if one does.
+pub(super) fn usable_index(view: &SegmentView, distance: Distance) -> Option<&SegmentIndex> {
+    view.indexes().iter().find(|index| index.index.distance() == distance)
+}
+
+/// How much of an index to look at.
+pub(super) fn effort(index: &SegmentIndex, target: &Target) -> Effort {
+    match target.accuracy {
+        Accuracy::Exact => Effort::FULL,
+        Accuracy::Recall(recall) => index.index.effort_for(recall, target.top_k),
+        Accuracy::Effort(effort) => Effort::new(effort),
+    }
+}
