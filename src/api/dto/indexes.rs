@@ -7,7 +7,7 @@ use super::optional;
 use crate::{
     engine::IndexInfo,
     error::{Error, Result},
-    types::{IndexSpec, IndexType, SpfreshParams},
+    types::{HnswParams, IndexSpec, IndexType, IvfParams, PqParams, SpfreshParams},
 };
 
 /// An index that a client uploaded.
@@ -44,9 +44,10 @@ impl IndexList {
 /// What can be chosen of an index. Each type takes some of it; the rest has good values.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"list_rows": 64, "closure_percent": 10})))]
+#[schema(examples(json!({"list_rows": 64})))]
 pub(in crate::api) struct IndexParameters {
-    /// `spfresh`: rows per list, on average. Default: 64.
+    /// `spfresh`, `ivf`, `pq`: rows per list, on average. Default: 64 for `spfresh`, 128 for `pq`; for
+    /// `ivf` a tenth of the root of the number of rows.
     #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 8, maximum = 4096)]
     pub list_rows: Option<u32>,
@@ -59,29 +60,84 @@ pub(in crate::api) struct IndexParameters {
     #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 8)]
     pub code_bits: Option<u8>,
+    /// `pq`: pieces of a vector, each of which is half a byte of a code; rounded down to a multiple of 4
+    /// that divides the dimension. Default: a fourth of the dimension.
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(minimum = 4, maximum = 1024)]
+    pub subquantizers: Option<u32>,
+    /// `hnsw`: neighbours that a row chooses; it has at most twice as many. Default: 16.
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(minimum = 2, maximum = 256)]
+    pub m: Option<u32>,
+    /// `hnsw`: candidates that it chooses them from. Default: 128.
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(minimum = 2, maximum = 4096)]
+    pub ef_construction: Option<u32>,
 }
 
 impl IndexParameters {
     /// The index of this type with these parameters.
     pub fn into_spec(self, index_type: IndexType) -> Result<IndexSpec> {
-        match index_type {
-            IndexType::Spfresh => self.spfresh(),
-            other => Err(Error::invalid(
-                "type",
-                format!("{} cannot be built by this server; spfresh can", other.as_str()),
-            )),
+        let taken: &[&str] = match index_type {
+            IndexType::Spfresh => &["list_rows", "closure_percent", "code_bits"],
+            IndexType::Ivf => &["list_rows"],
+            IndexType::Pq => &["list_rows", "subquantizers"],
+            IndexType::Hnsw => &["m", "ef_construction"],
+            IndexType::Fulltext => {
+                let message = "fulltext cannot be built by this server; hnsw, pq, ivf and spfresh can";
+                return Err(Error::invalid("type", message));
+            }
+        };
+        if let Some(other) = self.given().find(|field| !taken.contains(field)) {
+            let message =
+                format!("{} has no such parameter; it has {}", index_type.as_str(), taken.join(", "));
+            return Err(Error::invalid(other, message));
         }
+        let list_rows = self.list_rows.map(|rows| within("list_rows", rows, 8, 4096)).transpose()?;
+        Ok(match index_type {
+            IndexType::Ivf => IndexSpec::Ivf(IvfParams { list_rows }),
+            IndexType::Pq => IndexSpec::Pq(self.pq(list_rows)?),
+            IndexType::Hnsw => IndexSpec::Hnsw(self.hnsw()?),
+            IndexType::Spfresh | IndexType::Fulltext => IndexSpec::Spfresh(self.spfresh(list_rows)?),
+        })
     }
 
-    fn spfresh(self) -> Result<IndexSpec> {
+    /// The names of the fields that are there.
+    fn given(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("list_rows", self.list_rows.is_some()),
+            ("closure_percent", self.closure_percent.is_some()),
+            ("code_bits", self.code_bits.is_some()),
+            ("subquantizers", self.subquantizers.is_some()),
+            ("m", self.m.is_some()),
+            ("ef_construction", self.ef_construction.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
+    }
+
+    fn spfresh(&self, list_rows: Option<u32>) -> Result<SpfreshParams> {
         let default = SpfreshParams::default();
-        let list_rows = within("list_rows", self.list_rows.unwrap_or(default.list_rows), 8, 4096)?;
         let closure = self.closure_percent.unwrap_or(default.closure_percent);
         let closure_percent = within("closure_percent", closure, 0, 100)?;
         if self.code_bits.is_some_and(|bits| ![1, 4, 8].contains(&bits)) {
             return Err(Error::invalid("code_bits", "must be 1, 4 or 8"));
         }
-        Ok(IndexSpec::Spfresh(SpfreshParams { list_rows, closure_percent, code_bits: self.code_bits }))
+        let list_rows = list_rows.unwrap_or(default.list_rows);
+        Ok(SpfreshParams { list_rows, closure_percent, code_bits: self.code_bits })
+    }
+
+    fn pq(&self, list_rows: Option<u32>) -> Result<PqParams> {
+        let subquantizers = self.subquantizers.map(|count| within("subquantizers", count, 4, 1024));
+        let list_rows = list_rows.unwrap_or(PqParams::default().list_rows);
+        Ok(PqParams { list_rows, subquantizers: subquantizers.transpose()? })
+    }
+
+    fn hnsw(&self) -> Result<HnswParams> {
+        let default = HnswParams::default();
+        let m = within("m", self.m.unwrap_or(default.m), 2, 256)?;
+        let candidates = self.ef_construction.unwrap_or(default.ef_construction);
+        let ef_construction = within("ef_construction", candidates, 2, 4096)?;
+        Ok(HnswParams { m, ef_construction })
     }
 }
 
@@ -109,7 +165,7 @@ pub(in crate::api) struct Index {
     #[serde(rename = "type")]
     pub index_type: IndexType,
     /// Its parameters.
-    #[schema(value_type = SpfreshParams)]
+    #[schema(value_type = Object, example = json!({"list_rows": 64, "closure_percent": 10, "code_bits": null}))]
     pub parameters: serde_json::Value,
     /// Whether the namespace has it because nobody chose.
     pub automatic: bool,

@@ -24,23 +24,23 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CodeType {
     /// The sign of each value.
-    OneBit,
+    One,
     /// From -7 to 7.
-    FourBit,
+    Four,
     /// From -127 to 127.
-    EightBit,
+    Eight,
 }
 
 impl CodeType {
     /// From the shortest to the most exact.
-    pub(super) const ALL: [Self; 3] = [Self::OneBit, Self::FourBit, Self::EightBit];
+    pub(super) const ALL: [Self; 3] = [Self::One, Self::Four, Self::Eight];
 
     /// Bits per value.
     pub(super) fn bits(self) -> usize {
         match self {
-            Self::OneBit => 1,
-            Self::FourBit => 4,
-            Self::EightBit => 8,
+            Self::One => 1,
+            Self::Four => 4,
+            Self::Eight => 8,
         }
     }
 
@@ -105,9 +105,9 @@ impl Coded {
     pub(super) fn new(code_type: CodeType, row: &[f32], centroid: &[f32], offset: f32) -> Self {
         let residual: Vec<f32> = row.iter().zip(centroid).map(|(row, centroid)| row - centroid).collect();
         let code: Vec<i8> = match code_type {
-            CodeType::OneBit => residual.iter().map(|value| if *value > 0.0 { 1 } else { -1 }).collect(),
-            CodeType::FourBit => levels(&residual, 7.0, 0.8),
-            CodeType::EightBit => levels(&residual, 127.0, 1.0),
+            CodeType::One => residual.iter().map(|value| if *value > 0.0 { 1 } else { -1 }).collect(),
+            CodeType::Four => levels(&residual, 7.0, 0.8),
+            CodeType::Eight => levels(&residual, 127.0, 1.0),
         };
         let factors = Factors::new(&residual, centroid, code.iter().map(|level| f64::from(*level)), offset);
         Self { code, factors }
@@ -127,9 +127,9 @@ fn levels(values: &[f32], most: f32, clip: f32) -> Vec<i8> {
 /// Packs the codes of a list as [`estimate`] wants them.
 pub(super) fn pack(code_type: CodeType, rows: &[Coded]) -> Vec<u8> {
     match code_type {
-        CodeType::OneBit => one_bit::pack(rows),
-        CodeType::FourBit => bytes::pack_halves(rows),
-        CodeType::EightBit => bytes::pack(rows),
+        CodeType::One => one_bit::pack(rows),
+        CodeType::Four => bytes::pack_halves(rows),
+        CodeType::Eight => bytes::pack(rows),
     }
 }
 
@@ -146,18 +146,18 @@ pub(super) trait Estimate {
 /// A rotated query, prepared for codes of one type.
 #[derive(Debug, Clone)]
 pub(super) enum CodeQuery {
-    OneBit(one_bit::Query),
-    FourBit(bytes::Query),
-    EightBit(bytes::Query),
+    One(one_bit::Query),
+    Four(bytes::Query),
+    Eight(bytes::Query),
 }
 
 impl CodeQuery {
     /// Prepares a rotated query.
     pub(super) fn new(code_type: CodeType, rotated: &[f32]) -> Self {
         match code_type {
-            CodeType::OneBit => Self::OneBit(one_bit::Query::new(rotated)),
-            CodeType::FourBit => Self::FourBit(bytes::Query::new(rotated)),
-            CodeType::EightBit => Self::EightBit(bytes::Query::new(rotated)),
+            CodeType::One => Self::One(one_bit::Query::new(rotated)),
+            CodeType::Four => Self::Four(bytes::Query::new(rotated)),
+            CodeType::Eight => Self::Eight(bytes::Query::new(rotated)),
         }
     }
 }
@@ -166,9 +166,9 @@ impl Estimate for CodeQuery {
     fn estimate(&self, list: &Codes<'_>, base: f32, estimates: &mut [f32]) -> f32 {
         assert!(list.scales.len() == estimates.len() && list.adds.len() == estimates.len());
         match self {
-            Self::OneBit(query) => return query.estimate(list, base, estimates),
-            Self::FourBit(query) => query.sums_of_halves(list.codes, estimates),
-            Self::EightBit(query) => query.sums(list.codes, estimates),
+            Self::One(query) => return query.estimate(list, base, estimates),
+            Self::Four(query) => query.sums_of_halves(list.codes, estimates),
+            Self::Eight(query) => query.sums(list.codes, estimates),
         }
         list.finish(base, estimates)
     }

@@ -46,7 +46,7 @@ proptest! {
                 let levels: Vec<f32> = row.code.iter().map(|level| f32::from(*level)).collect();
                 let exact = 0.5 + f64::from(row.factors.add) + f64::from(row.factors.scale) * dot(&levels, &query);
                 // The query is rounded to four or eight bits a value.
-                let step = if code_type == CodeType::OneBit { 0.1 } else { 0.01 };
+                let step = if code_type == CodeType::One { 0.1 } else { 0.01 };
                 let length = dot(&levels, &levels).sqrt() * f64::from(row.factors.scale);
                 prop_assert!((exact - f64::from(*estimate)).abs() <= 4.0 * step * length + 1e-5, "{code_type:?}: {exact}, {estimate}");
             }
@@ -60,11 +60,11 @@ proptest! {
     fn the_plain_loops_agree_with_the_registers(dimension in 1_usize..500, count in 1_usize..30, seed in any::<u64>()) {
         let query = placed(dimension, seed);
         let rows: Vec<Coded> =
-            (0..count as u64).map(|row| Coded::new(CodeType::OneBit, &placed(dimension, seed ^ (row + 2)), &vec![0.0; query.len()], 0.0)).collect();
-        let (estimates, _) = estimate(CodeType::OneBit, &rows, &query, 0.5);
+            (0..count as u64).map(|row| Coded::new(CodeType::One, &placed(dimension, seed ^ (row + 2)), &vec![0.0; query.len()], 0.0)).collect();
+        let (estimates, _) = estimate(CodeType::One, &rows, &query, 0.5);
         let mut plain = vec![0.0; count];
         let prepared = one_bit::Query::new(&query);
-        prepared.sums_anywhere(&pack(CodeType::OneBit, &rows), &mut plain);
+        prepared.sums_anywhere(&pack(CodeType::One, &rows), &mut plain);
         for ((plain, estimate), row) in plain.iter().zip(&estimates).zip(&rows) {
             prop_assert_eq!(0.5 + row.factors.add + row.factors.scale * plain, *estimate);
         }
@@ -78,9 +78,7 @@ fn estimates_are_near_the_products() {
     let query = placed(dimension, 1);
     let centroid: Vec<f32> = placed(dimension, 2).iter().map(|value| value * 0.3).collect();
     let base = dot(&query, &centroid) as f32;
-    for (code_type, bound) in
-        [(CodeType::OneBit, 0.05), (CodeType::FourBit, 0.008), (CodeType::EightBit, 0.0008)]
-    {
+    for (code_type, bound) in [(CodeType::One, 0.05), (CodeType::Four, 0.008), (CodeType::Eight, 0.0008)] {
         let vectors: Vec<Vec<f32>> = (10..510).map(|seed| placed(dimension, seed)).collect();
         let rows: Vec<Coded> =
             vectors.iter().map(|vector| Coded::new(code_type, vector, &centroid, 0.0)).collect();

@@ -1,7 +1,7 @@
 //! What is measured when an index of lists is built: how far estimates are off, and which effort finds
 //! which share of the best rows.
 //!
-//! Rows of the segment stand in for queries; each is kept out of its own answer.
+//! They are measured on made-up queries ([`crate::engine::index::truth`]).
 
 use rayon::prelude::*;
 
@@ -9,20 +9,20 @@ use super::file::Header;
 use crate::{
     engine::index::{
         Effort, Mask, Query, Request, VectorIndex, VectorSource, best_of,
-        truth::{self, Sampled},
+        truth::{self, Probe},
     },
     error::Result,
 };
 
-/// Rows that stand in for queries.
-const QUERIES: usize = 128;
+/// Queries that are made up.
+const QUERIES: usize = 256;
 /// Rows per answer.
 pub const TOP_K: usize = 10;
 const MANY: usize = 100;
-/// Rows miss so many times fewer of their best rows than queries of users do.
-const MISSES_OF_ROWS: f32 = 2.0;
+/// The share of the rows missed that is left as a margin, since real queries are other ones.
+const MARGIN: f32 = 0.2;
 /// Efforts that are measured.
-const EFFORTS: [f32; 12] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9];
+const EFFORTS: [f32; 14] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97];
 /// The share of the best rows whose estimates are within the margin.
 const WITHIN_MARGIN: f32 = 0.998;
 
@@ -48,11 +48,11 @@ pub fn measure(
     seed: u64,
     header: &mut Header,
 ) -> Result<()> {
-    let sampled = truth::sample(source, header.distance, QUERIES, MANY, seed)?;
-    header.margin = margin(index, source, &sampled)?;
+    let probes = truth::probes(source, header.distance, QUERIES, MANY, seed)?;
+    header.margin = margin(index, source, &probes)?;
     index.set_margin(header.margin);
     for effort in EFFORTS {
-        let recall = |top_k| recall(index, source, &sampled, Effort::new(effort), top_k);
+        let recall = |top_k| recall(index, source, &probes, Effort::new(effort), top_k);
         header.calibration.push((effort, recall(TOP_K)?));
         header.calibration_100.push((effort, recall(MANY)?));
     }
@@ -60,15 +60,14 @@ pub fn measure(
 }
 
 /// How far the estimates of the best rows are below their scores, but for a few.
-fn margin(index: &impl Draft, source: &dyn VectorSource, sampled: &[Sampled]) -> Result<f32> {
-    let errors = sampled.par_iter().map(|sampled| {
-        let admits = sampled.admits();
-        let estimates = index.estimates(&request(&sampled.query, source, &admits, Effort::FULL))?;
+fn margin(index: &impl Draft, source: &dyn VectorSource, probes: &[Probe]) -> Result<f32> {
+    let errors = probes.par_iter().map(|probe| {
+        let estimates = index.estimates(&request(&probe.query, source, Effort::FULL))?;
         let error = |(row, score): &(u32, f32)| {
             let estimate = estimates.iter().find(|estimate| estimate.1 == *row)?.0;
-            Some((sampled.query.product_of(*score) - estimate).max(0.0))
+            Some((probe.query.product_of(*score) - estimate).max(0.0))
         };
-        Ok(sampled.best.iter().take(TOP_K).filter_map(error).collect::<Vec<f32>>())
+        Ok(probe.best.iter().take(TOP_K).filter_map(error).collect::<Vec<f32>>())
     });
     let mut errors: Vec<f32> = errors.collect::<Result<Vec<_>>>()?.concat();
     if errors.is_empty() {
@@ -82,36 +81,27 @@ fn margin(index: &impl Draft, source: &dyn VectorSource, sampled: &[Sampled]) ->
 fn recall(
     index: &impl Draft,
     source: &dyn VectorSource,
-    sampled: &[Sampled],
+    probes: &[Probe],
     effort: Effort,
     top_k: usize,
 ) -> Result<f32> {
-    let recalls = sampled.par_iter().map(|sampled| {
-        let admits = sampled.admits();
-        let request = request(&sampled.query, source, &admits, effort);
+    let recalls = probes.par_iter().map(|probe| {
+        let request = request(&probe.query, source, effort);
         let (found, _) = best_of(index, &request, top_k)?;
-        let found: Vec<u32> = found.iter().map(|scored| scored.row as u32).collect();
-        Ok(sampled.recall(&found, top_k))
+        let scores: Vec<f32> = found.iter().map(|scored| scored.score).collect();
+        Ok(probe.recall(&scores, top_k))
     });
     let recalls = recalls.collect::<Result<Vec<f32>>>()?;
     Ok(recalls.iter().sum::<f32>() / recalls.len().max(1) as f32)
 }
 
-fn request<'a>(
-    query: &'a Query,
-    rows: &'a dyn VectorSource,
-    admits: &'a (dyn Fn(u32) -> bool + Sync),
-    effort: Effort,
-) -> Request<'a> {
-    Request { query, rows, mask: Mask::Only(admits), effort, stop: &|| false }
+fn request<'a>(query: &'a Query, rows: &'a dyn VectorSource, effort: Effort) -> Request<'a> {
+    Request { query, rows, mask: Mask::All, effort, stop: &|| false }
 }
 
 /// The least effort that is known to find the share `recall` of the best `top_k` rows.
-///
-/// Queries of users are rarely rows: measured on rows, so many more of the best have to be found
-/// (`docs/benchmarks.md` has the difference on the shared set).
 pub fn effort_for(header: &Header, recall: f32, top_k: usize) -> Effort {
-    let wanted = 1.0 - (1.0 - recall) / MISSES_OF_ROWS;
+    let wanted = recall + MARGIN * (1.0 - recall);
     let of = |answers: &[(f32, f32)]| interpolate(answers, wanted);
     match top_k {
         0..=TOP_K => of(&header.calibration),

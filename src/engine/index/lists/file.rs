@@ -307,17 +307,6 @@ impl Lists {
         self.header.margin = margin;
     }
 
-    /// The centroids of all lists.
-    pub fn clusters(&self) -> Clusters {
-        let dimension = rotated_dimension(self.header.dimension);
-        let codes = self.bytes[self.centroids.clone()].chunks_exact(dimension);
-        let values = codes.zip(words(&self.bytes[self.scales.clone()])).flat_map(|(codes, scale)| {
-            let scale = f32::from_le_bytes(*scale);
-            codes.iter().map(move |code| f32::from(i16::from(*code) - 128) * scale)
-        });
-        Clusters::new(dimension, values.collect())
-    }
-
     /// The inner products of a placed query with all centroids.
     pub fn products(&self, placed: &[f32]) -> Vec<f32> {
         products(&self.bytes[self.centroids.clone()], words(&self.bytes[self.scales.clone()]), placed)
@@ -354,7 +343,7 @@ impl Lists {
 pub fn products(codes: &[u8], scales: &[[u8; 4]], vector: &[f32]) -> Vec<f32> {
     let mut products = vec![0.0; scales.len()];
     let zeros = &[[0; 4]; 256];
-    let query = CodeQuery::new(CodeType::EightBit, vector);
+    let query = CodeQuery::new(CodeType::Eight, vector);
     let parts = codes.chunks(vector.len() * zeros.len()).zip(scales.chunks(zeros.len()));
     for (products, (codes, scales)) in products.chunks_mut(zeros.len()).zip(parts) {
         query.estimate(&Codes { codes, scales, adds: &zeros[..products.len()] }, 0.0, products);

@@ -27,11 +27,11 @@ const SHORTLISTED_SHARE: f32 = 0.99;
 /// The shortest codes whose best estimates hold the best rows.
 pub(super) fn choose(coder: &Coder<'_>, seed: u64) -> Result<CodeType> {
     for code_type in CodeType::ALL {
-        if code_type == CodeType::EightBit || shortlisted(coder, code_type, seed)? >= SHORTLISTED_SHARE {
+        if code_type == CodeType::Eight || shortlisted(coder, code_type, seed)? >= SHORTLISTED_SHARE {
             return Ok(code_type);
         }
     }
-    Ok(CodeType::EightBit)
+    Ok(CodeType::Eight)
 }
 
 /// The share of the best rows of some lists that are among those with the best estimates.
