@@ -56,10 +56,10 @@ impl Shortlist {
 
     /// The rows, each once, with their estimates: the best first, equal ones in order.
     pub(super) fn finish(mut self) -> Vec<(f32, u32)> {
+        self.cut();
         self.keys.sort_unstable();
         let mut rows = Rows::of(self.keys.len());
         self.keys.retain(|key| rows.insert(*key as u32));
-        self.keys.truncate(self.limit);
         self.keys.iter().map(|key| (ascending((key >> 32) as u32), *key as u32)).collect()
     }
 

@@ -7,7 +7,7 @@ use crate::{
         index::Effort,
         segment::{SegmentIndex, SegmentView},
     },
-    types::{Distance, IndexType},
+    types::{Distance, IndexSpec, IndexType},
 };
 
 /// One part of a snapshot, and how it is searched.
@@ -66,9 +66,15 @@ fn method(view: &SegmentView, target: &Target) -> Method {
     }
 }
 
-/// The index that answers for a segment, if one does.
+/// The index that answers for a segment, if one does: who asked for a graph pays for its speed.
 pub(super) fn usable_index(view: &SegmentView, distance: Distance) -> Option<&SegmentIndex> {
-    view.indexes().iter().find(|index| index.index.distance() == distance)
+    let usable = view.indexes().iter().filter(|index| index.index.distance() == distance);
+    usable.min_by_key(|index| match index.reference.spec {
+        IndexSpec::Hnsw(_) => 0,
+        IndexSpec::Spfresh(_) => 1,
+        IndexSpec::Pq(_) => 2,
+        IndexSpec::Ivf(_) => 3,
+    })
 }
 
 /// How much of an index to look at.

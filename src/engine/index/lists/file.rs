@@ -39,6 +39,8 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"QVLISTS1";
 const ALIGNMENT: usize = 64;
+/// Lists that are looked at in the order of their distances.
+const ORDERED: usize = 32;
 /// A header is a few hundred bytes.
 const MAX_HEADER: usize = 64 << 10;
 /// More than any vector has.
@@ -312,8 +314,8 @@ impl Lists {
         products(&self.bytes[self.centroids.clone()], words(&self.bytes[self.scales.clone()]), placed)
     }
 
-    /// The `count` lists nearest to a query, the nearest first, by its inner products with all
-    /// centroids.
+    /// The `count` lists nearest to a query by its inner products with all centroids: the nearest few
+    /// first and in order, so that what they hold sets the bar for the others, which follow as they lie.
     pub fn nearest(&self, products: &[f32], count: usize) -> Vec<u32> {
         let offsets = words(&self.bytes[self.offsets.clone()]);
         let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
@@ -324,7 +326,11 @@ impl Lists {
             keys.select_nth_unstable(count);
             keys.truncate(count);
         }
-        keys.sort_unstable();
+        let ordered = ORDERED.min(keys.len());
+        if ordered < keys.len() {
+            keys.select_nth_unstable(ordered);
+        }
+        keys[..ordered].sort_unstable();
         keys.into_iter().map(|key| key as u32).collect()
     }
 
