@@ -120,6 +120,11 @@ impl Backend {
         match self {
             Self::Files(files) => {
                 let settled = cx.operation == Operation::GetSettled;
+                // Every strong read asks for the end of a log: looking for it here takes less time than
+                // another thread takes to wake up, and strong reads wait for each other's look.
+                if !settled && files.is_absent(key.as_str()) {
+                    return Err(Failure::new(StoreErrorKind::NotFound, "there is no such file"));
+                }
                 let bytes = blocking(files, cx.operation, move |files| match settled {
                     true => files.get_settled(key.as_str()),
                     false => files.get(key.as_str()),

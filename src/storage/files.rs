@@ -87,6 +87,12 @@ impl Files {
         fs::read_dir(&self.root).map(drop).map_err(|error| Failure::from_io(&error))
     }
 
+    /// Whether there is nothing at a key, as far as one look at the directory tells. The directories of
+    /// logs that are in use are in the system's cache, so that it takes a few microseconds.
+    pub fn is_absent(&self, key: &str) -> bool {
+        fs::symlink_metadata(self.path(key)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     pub fn get(&self, key: &str) -> Result<Bytes, Failure> {
         let path = self.path(key);
         // Opening a pipe waits for its writer, perhaps for ever.
