@@ -16,7 +16,7 @@ use quiver::{
     random::Random,
     storage::{Key, Operation, Store},
     telemetry::Metrics,
-    types::{NamespaceName, Rows, VectorId},
+    types::{HnswParams, IndexSpec, IvfParams, NamespaceName, PqParams, Rows, VectorId},
 };
 use shared::faults::{Fault, Faults, Rule};
 
@@ -290,11 +290,19 @@ fn damages(whole: &[u8]) -> Vec<Vec<u8>> {
 async fn no_damage_gives_a_wrong_answer() {
     let data = DataSet::load();
     let dir = shared::process::temporary_dir();
-    let config = config(BackendConfig::Fs { root: dir.path().into() });
+    let mut config = config(BackendConfig::Fs { root: dir.path().into() });
+    config.index.min_rows = 50;
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let a = node(&store, &config, 1);
     for part in 0..2 {
         upsert(&a, rows(part * 60..part * 60 + 70, &data)).await;
+        for spec in [
+            IndexSpec::Hnsw(HnswParams::default()),
+            IndexSpec::Ivf(IvfParams::default()),
+            IndexSpec::Pq(PqParams::default()),
+        ] {
+            a.engine.put_index(&name(), spec).await.unwrap();
+        }
         delete(&a, [part * 60]).await;
         a.engine.compact(&name()).await.unwrap();
     }
@@ -302,9 +310,18 @@ async fn no_damage_gives_a_wrong_answer() {
     let before = (content(&a.engine).await.unwrap(), answers(&a.engine, &data).await.unwrap());
     let objects = store.list("", None, 1000).await.unwrap().into_iter().map(|listed| listed.key);
     let objects: Vec<Key> = objects.filter(|key| !key.as_str().starts_with("probe/")).collect();
-    for (part, count) in
-        [("data.arrow", 2), ("lookup", 2), ("deletes-", 1), ("/log/", 5), ("manifest", 1), ("catalog", 1)]
-    {
+    for (part, count) in [
+        ("data.arrow", 2),
+        ("lookup", 2),
+        ("deletes-", 1),
+        ("ann.hnsw-", 2),
+        ("ann.ivf-", 2),
+        ("ann.pq-", 2),
+        ("ann.spfresh-", 2),
+        ("/log/", 5),
+        ("manifest", 1),
+        ("catalog", 1),
+    ] {
         let found = objects.iter().filter(|key| key.as_str().contains(part)).count();
         assert_eq!(found, count, "{part}: {objects:?}");
     }

@@ -20,6 +20,8 @@ mod cache;
 mod deletes;
 #[path = "fuzz/entry.rs"]
 mod entry;
+#[path = "fuzz/index.rs"]
+mod index;
 #[path = "fuzz/manifest.rs"]
 mod manifest;
 #[path = "fuzz/mutation.rs"]
@@ -72,4 +74,24 @@ fn arrow_bodies() {
 #[test]
 fn json_bodies() {
     run(&bodies::JsonBodies(bodies::Server::new()));
+}
+
+#[test]
+fn spfresh_indexes() {
+    run(&index::Indexes::<0>);
+}
+
+#[test]
+fn hnsw_indexes() {
+    run(&index::Indexes::<1>);
+}
+
+#[test]
+fn pq_indexes() {
+    run(&index::Indexes::<2>);
+}
+
+#[test]
+fn ivf_indexes() {
+    run(&index::Indexes::<3>);
 }

@@ -11,6 +11,7 @@ mod cursor;
 mod dto;
 mod error;
 mod extract;
+mod floats;
 mod middleware;
 mod openapi;
 mod routes;

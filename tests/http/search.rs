@@ -108,3 +108,33 @@ async fn a_wrong_query_is_named() {
     server.post("/v1/namespaces/ns/batch-query", batch).await.error(400, "DIMENSION_MISMATCH");
     server.post("/v1/namespaces/none/query", json!({"vector": [1]})).await.error(404, "NAMESPACE_NOT_FOUND");
 }
+
+/// The bytes of 32-bit floats instead of their digits: the same rows, the same answers.
+#[tokio::test]
+async fn vectors_may_be_base64() {
+    let server = Server::new();
+    // 1.0, -0.5 and 0.25, -2.0, little-endian.
+    let rows = json!([{"id": "a", "values": "AACAPwAAAL8="}, {"id": "b", "values": [0.25, -2.0]}]);
+    server.post("/v1/namespaces/ns/vectors", json!({"vectors": rows})).await.ok();
+    let row = server.get("/v1/namespaces/ns/vectors/a").await.ok();
+    assert_eq!(row["values"], json!([1.0, -0.5]));
+    let path = "/v1/namespaces/ns/query";
+    let digits = server.post(path, json!({"vector": [0.25, -2.0]})).await.ok();
+    let bytes = server.post(path, json!({"vector": "AACAPgAAAMA="})).await.ok();
+    assert_eq!(bytes["results"], digits["results"]);
+    let batch = json!({"queries": [{"vector": "AACAPgAAAMA="}]});
+    let batch = server.post("/v1/namespaces/ns/batch-query", batch).await.ok();
+    assert_eq!(batch["results"][0]["results"], digits["results"]);
+
+    for (bad, message) in [("AACAPw", "base64"), ("AACAPwA=", "5 bytes"), ("%", "base64")] {
+        let error = server.post(path, json!({"vector": bad})).await.error(422, "UNPROCESSABLE_CONTENT");
+        assert_eq!(error["details"]["field"], "vector", "{bad}");
+        assert!(error["error"].as_str().unwrap().contains(message), "{error}");
+        let rows = json!({"vectors": [{"id": "c", "values": bad}]});
+        let error = server.post("/v1/namespaces/ns/vectors", rows).await.error(422, "UNPROCESSABLE_CONTENT");
+        assert_eq!(error["details"]["field"], "vectors[0].values", "{error}");
+    }
+    // A NaN, and no values at all.
+    server.post(path, json!({"vector": "AADAfwAAgD8="})).await.error(400, "INVALID_REQUEST");
+    server.post(path, json!({"vector": ""})).await.error(400, "EMPTY_VECTOR");
+}

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{json_error, shorten};
 use crate::{
     api::dto::Whole,
+    api::floats,
     config::LimitsConfig,
     error::{Error, Result},
     service::{RowsBuilder, compact_metadata, ttl},
@@ -229,7 +230,7 @@ impl<'de> DeserializeSeed<'de> for ValuesSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -237,7 +238,16 @@ impl<'de> Visitor<'de> for ValuesSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of numbers")
+        f.write_str(floats::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        for value in floats::decode(text).map_err(E::custom)? {
+            if let Err(error) = self.0.builder.push_value(value) {
+                return Err(self.0.fail(error));
+            }
+        }
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {

@@ -13,6 +13,7 @@ use super::{
     yes,
 };
 use crate::{
+    api::floats::vector,
     engine::{self, Accuracy, Hit, Projection, Query, QueryResult},
     error::{Error, Result},
     telemetry,
@@ -70,7 +71,8 @@ fn default_top_k() -> usize {
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "include_metadata": true})))]
 pub(in crate::api) struct QueryRequest {
-    /// The vector to search near.
+    /// The vector to search near. Also taken as a string: base64 of little-endian 32-bit floats.
+    #[serde(deserialize_with = "vector")]
     #[schema(schema_with = schema::vector)]
     pub vector: Vec<f32>,
     /// Results at most.
