@@ -84,6 +84,8 @@ struct Job {
     dimension: Option<usize>,
     ring: Vec<RingEntry>,
     began: Instant,
+    /// When the refresh began that brought the state here. Folding brings nothing newer.
+    current_at: Instant,
 }
 
 impl Namespace {
@@ -180,6 +182,7 @@ impl Namespace {
             dimension: state.dimension,
             ring: state.ring.iter().copied().collect(),
             began,
+            current_at: state.current_at,
         })
     }
 
@@ -212,7 +215,9 @@ impl Namespace {
         match swap_manifest(&self.context, &self.name, Some(&job.tag), &manifest).await? {
             None => Ok(Outcome::Conflict),
             Some(tag) => {
-                self.install_fold(State::new(Arc::new(manifest), tag, views, job.began)).await?;
+                let mut state = State::new(Arc::new(manifest), tag, views, job.began);
+                state.current_at = job.current_at;
+                self.install_fold(state).await?;
                 Ok(Outcome::Done(done))
             }
         }

@@ -34,6 +34,8 @@ struct Start {
     views: Vec<SegmentView>,
     /// The newest entry's time, if there is one after the fold.
     now: Option<Timestamp>,
+    /// Which view of the log it is: another one may know entries that were not kept.
+    view: u64,
 }
 
 /// An old segment, and the rows of it that were dead at the fold.
@@ -57,16 +59,17 @@ impl Namespace {
         }
         state.keep_entries();
         let now = (state.seq > base.folded).then_some(state.updated_at);
-        Some(Start { base, manifest, views: state.contents.segments().to_vec(), now })
+        let views = state.contents.segments().to_vec();
+        Some(Start { base, manifest, views, now, view: state.view })
     }
 
     async fn run_realign(&self, start: Start) -> Result<bool> {
-        let (base, manifest) = (start.base.clone(), start.manifest.clone());
+        let (base, manifest, view) = (start.base.clone(), start.manifest.clone(), start.view);
         let mut contents = Contents::new(manifest.config.dimension, self.moved_views(start).await?);
         loop {
             let kept = {
                 let mut state = self.state_mut();
-                if state.base.version != base.version || state.has_ended() {
+                if state.view != view || state.base.version != base.version || state.has_ended() {
                     return Ok(false);
                 }
                 let kept = state.take_kept();
@@ -90,7 +93,7 @@ impl Namespace {
 
     /// The segments of the new manifest with what is live in them.
     async fn moved_views(&self, start: Start) -> Result<Vec<SegmentView>> {
-        let Start { base, manifest, views, now } = start;
+        let Start { base, manifest, views, now, .. } = start;
         // The log was cleared: nothing that is folded lives.
         if views.is_empty() && !base.segments.is_empty() {
             return Ok(Vec::new());
