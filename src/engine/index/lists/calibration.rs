@@ -20,7 +20,7 @@ const QUERIES: usize = 256;
 pub const TOP_K: usize = 10;
 const MANY: usize = 100;
 /// The share of the rows missed that is left as a margin, since real queries are other ones.
-const MARGIN: f32 = 0.2;
+const MARGIN: f32 = 0.5;
 /// Efforts that are measured.
 const EFFORTS: [f32; 14] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97];
 /// The share of the best rows whose estimates are within the margin.
@@ -101,6 +101,9 @@ fn request<'a>(query: &'a Query, rows: &'a dyn VectorSource, effort: Effort) -> 
 
 /// The least effort that is known to find the share `recall` of the best `top_k` rows.
 pub fn effort_for(header: &Header, recall: f32, top_k: usize) -> Effort {
+    if recall >= 1.0 {
+        return Effort::FULL;
+    }
     let wanted = recall + MARGIN * (1.0 - recall);
     let of = |answers: &[(f32, f32)]| interpolate(answers, wanted);
     match top_k {
