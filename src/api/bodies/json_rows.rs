@@ -242,7 +242,9 @@ impl<'de> Visitor<'de> for ValuesSeed<'_, '_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        for value in floats::decode(text).map_err(E::custom)? {
+        let field = self.0.builder.path("values");
+        let values = floats::decode(text).map_err(|message| Error::WrongShape { field, message });
+        for value in self.0.ensure(values)? {
             if let Err(error) = self.0.builder.push_value(value) {
                 return Err(self.0.fail(error));
             }
