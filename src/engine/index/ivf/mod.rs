@@ -8,11 +8,10 @@
 use bytes::Bytes;
 
 use super::{
-    Best, Cost, Effort, Request, VectorIndex, VectorSource,
+    Best, Cost, Request, VectorSource,
     lists::{
-        AHEAD, Division, Header, Lists, Partition, Quantized, Space,
-        calibration::{self, Draft},
-        encode, probe, search,
+        AHEAD, Breadth, Division, Header, Lists, OfLists, Partition, Quantized, Space, calibration, encode,
+        probe,
     },
 };
 use crate::{
@@ -73,41 +72,31 @@ impl Ivf {
     }
 }
 
-impl VectorIndex for Ivf {
-    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        search(&self.lists, request, best, |breadth, best, cost| {
-            let placed = self.space.query(request.query.vector());
-            probe(&self.lists, request, &placed, breadth, cost, |list, _, cost| {
-                cost.scored += score(request, list.rows, best)?;
-                Ok(cost.scored as usize)
-            })
-        })
+impl OfLists for Ivf {
+    fn lists(&self) -> &Lists {
+        &self.lists
     }
 
-    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
-        calibration::effort_for(self.lists.header(), recall, top_k)
+    fn lists_mut(&mut self) -> &mut Lists {
+        &mut self.lists
     }
 
-    fn distance(&self) -> Distance {
-        self.space.distance()
-    }
-
-    fn shape(&self) -> (usize, usize) {
-        (self.lists.header().rows, self.lists.header().dimension)
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        self.lists.resident_bytes()
-    }
-}
-
-impl Draft for Ivf {
-    fn estimates(&self, _request: &Request<'_>) -> Result<Vec<(f32, u32)>> {
+    fn candidates(&self, _: &Request<'_>, _: Breadth, _: &mut Cost) -> Result<Vec<(f32, u32)>> {
         Ok(Vec::new())
     }
 
-    fn set_margin(&mut self, margin: f32) {
-        self.lists.set_margin(margin);
+    fn look(
+        &self,
+        request: &Request<'_>,
+        breadth: Breadth,
+        best: &mut Best<'_>,
+        cost: &mut Cost,
+    ) -> Result<()> {
+        let placed = self.space.query(request.query.vector());
+        probe(&self.lists, request, &placed, breadth, cost, |list, _, cost| {
+            cost.scored += score(request, list.rows, best)?;
+            Ok(cost.scored as usize)
+        })
     }
 }
 

@@ -18,7 +18,7 @@ mod tests;
 
 use std::sync::OnceLock;
 
-use super::Selection;
+use super::Rows;
 
 /// Most values of a vector: 2¹⁶ × 255 × 128, the largest sum on the way, is less than 2³¹.
 pub const MAX_DIMENSION: usize = 1 << 16;
@@ -57,50 +57,7 @@ impl<'a> ByteQuery<'a> {
 }
 
 /// Rows of signed bytes, as bytes in two's complement.
-#[derive(Debug, Clone, Copy)]
-pub struct ByteRows<'a> {
-    codes: &'a [u8],
-    dimension: usize,
-    selection: Selection<'a>,
-    count: usize,
-}
-
-impl<'a> ByteRows<'a> {
-    /// Rows of a table with `dimension` values per row.
-    ///
-    /// # Panics
-    /// If the dimension is 0, the table has a broken row, or a selected row lies outside of it.
-    pub fn new(codes: &'a [u8], dimension: usize, selection: Selection<'a>) -> Self {
-        assert!(dimension > 0 && codes.len().is_multiple_of(dimension), "whole rows of a dimension");
-        let rows = codes.len() / dimension;
-        let count = match selection {
-            Selection::All => rows,
-            Selection::These(selected) => {
-                // Without an early exit, so that it vectorises.
-                let largest = selected.iter().fold(0, |largest, row| largest.max(*row));
-                assert!(selected.is_empty() || (largest as usize) < rows, "a row outside of the table");
-                selected.len()
-            }
-        };
-        Self { codes, dimension, selection, count }
-    }
-
-    /// The start of a selected row; all `dimension` bytes of it may be read.
-    ///
-    /// # Safety
-    /// `position` is less than `count`.
-    #[inline(always)]
-    unsafe fn pointer(&self, position: usize) -> *const u8 {
-        debug_assert!(position < self.count);
-        let row = match self.selection {
-            Selection::All => position,
-            // SAFETY: `count` is the length of this list.
-            Selection::These(selected) => unsafe { *selected.get_unchecked(position) as usize },
-        };
-        // SAFETY: `new` has seen that the table has this row.
-        unsafe { self.codes.as_ptr().add(row * self.dimension) }
-    }
-}
+pub type ByteRows<'a> = Rows<'a, u8>;
 
 impl ByteKernel {
     /// The fastest one, looked up once per process.
@@ -152,8 +109,8 @@ impl ByteKernel {
     /// selected rows.
     #[inline]
     pub fn dot(self, query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-        assert_eq!(query.values.len(), rows.dimension, "a query of another dimension");
-        assert_eq!(output.len(), rows.count, "one place per product");
+        assert_eq!(query.values.len(), rows.dimension(), "a query of another dimension");
+        assert_eq!(output.len(), rows.count(), "one place per product");
         // SAFETY: `available` is the only place that makes these values, and it asks the processor
         // for the features that each implementation needs. The dimensions were compared above.
         unsafe {
@@ -175,7 +132,7 @@ impl ByteKernel {
 unsafe fn scalar(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
     for (position, output) in output.iter_mut().enumerate() {
         // SAFETY: the caller's promise; a row has `dimension` bytes.
-        let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), rows.dimension) };
+        let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), rows.dimension()) };
         *output = dot_of(query.values, row);
     }
 }

@@ -9,21 +9,21 @@ pub enum Selection<'a> {
     These(&'a [u32]),
 }
 
-/// Rows of a table to compare with.
+/// Rows of a table to compare with; values are `V`.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<'a> {
-    vectors: &'a [f32],
+pub struct Rows<'a, V = f32> {
+    vectors: &'a [V],
     dimension: usize,
     selection: Selection<'a>,
     count: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, V> Rows<'a, V> {
     /// Rows of a table with `dimension` values per row.
     ///
     /// # Panics
     /// If the dimension is 0, the table has a broken row, or a selected row lies outside of it.
-    pub fn new(vectors: &'a [f32], dimension: usize, selection: Selection<'a>) -> Self {
+    pub fn new(vectors: &'a [V], dimension: usize, selection: Selection<'a>) -> Self {
         assert!(dimension > 0 && vectors.len().is_multiple_of(dimension), "whole rows of a dimension");
         let rows = vectors.len() / dimension;
         let count = match selection {
@@ -53,7 +53,7 @@ impl<'a> Rows<'a> {
     /// # Safety
     /// `position` is less than `count`.
     #[inline(always)]
-    pub(super) unsafe fn pointer(&self, position: usize) -> *const f32 {
+    pub(super) unsafe fn pointer(&self, position: usize) -> *const V {
         debug_assert!(position < self.count);
         let row = match self.selection {
             Selection::All => position,

@@ -5,10 +5,10 @@
 
 use rayon::prelude::*;
 
-use super::file::Header;
+use super::{file::Header, index::OfLists, probe::Breadth};
 use crate::{
     engine::index::{
-        Effort, Mask, Query, Request, VectorIndex, VectorSource, best_of,
+        Cost, Effort, Mask, Query, Request, VectorSource, best_of,
         truth::{self, Probe},
     },
     error::Result,
@@ -26,31 +26,19 @@ const EFFORTS: [f32; 14] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8,
 /// The share of the best rows whose estimates are within the margin.
 const WITHIN_MARGIN: f32 = 0.998;
 
-/// An index of lists, opened to be measured.
-pub trait Draft: VectorIndex {
-    /// The rows with the best estimates in all lists, some thousand; none if nothing is estimated.
-    ///
-    /// # Errors
-    /// As [`VectorIndex::search`].
-    fn estimates(&self, request: &Request<'_>) -> Result<Vec<(f32, u32)>>;
-
-    /// Replaces [`Header::margin`].
-    fn set_margin(&mut self, margin: f32);
-}
-
 /// Measures an index and notes in the header what it is like.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
 pub fn measure(
-    index: &mut impl Draft,
+    index: &mut impl OfLists,
     source: &dyn VectorSource,
     seed: u64,
     header: &mut Header,
 ) -> Result<()> {
     let probes = truth::probes(source, header.distance, QUERIES, MANY, seed)?;
     header.margin = margin(index, source, &probes)?;
-    index.set_margin(header.margin);
+    index.lists_mut().set_margin(header.margin);
     for effort in EFFORTS {
         let recall = |top_k| recall(index, source, &probes, Effort::new(effort), top_k);
         header.calibration.push((effort, recall(TOP_K)?));
@@ -60,9 +48,11 @@ pub fn measure(
 }
 
 /// How far the estimates of the best rows are below their scores, but for a few.
-fn margin(index: &impl Draft, source: &dyn VectorSource, probes: &[Probe]) -> Result<f32> {
+fn margin(index: &impl OfLists, source: &dyn VectorSource, probes: &[Probe]) -> Result<f32> {
     let errors = probes.par_iter().map(|probe| {
-        let estimates = index.estimates(&request(&probe.query, source, Effort::FULL))?;
+        let request = request(&probe.query, source, Effort::FULL);
+        let everything = Breadth::to_measure(index.lists());
+        let estimates = index.candidates(&request, everything, &mut Cost::default())?;
         let error = |(row, score): &(u32, f32)| {
             let estimate = estimates.iter().find(|estimate| estimate.1 == *row)?.0;
             Some((probe.query.product_of(*score) - estimate).max(0.0))
@@ -79,7 +69,7 @@ fn margin(index: &impl Draft, source: &dyn VectorSource, probes: &[Probe]) -> Re
 }
 
 fn recall(
-    index: &impl Draft,
+    index: &impl OfLists,
     source: &dyn VectorSource,
     probes: &[Probe],
     effort: Effort,

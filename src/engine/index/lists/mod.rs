@@ -8,6 +8,7 @@ pub mod calibration;
 mod clusters;
 mod file;
 mod groups;
+mod index;
 mod partition;
 mod probe;
 mod space;
@@ -15,7 +16,8 @@ mod space;
 pub use self::{
     clusters::Clusters,
     file::{Header, Lists, Quantized, encode, products, words},
+    index::OfLists,
     partition::{Division, Partition},
-    probe::{AHEAD, Breadth, candidates, probe, rerank, search},
+    probe::{AHEAD, Breadth, candidates, probe},
     space::Space,
 };

@@ -19,16 +19,12 @@ use bytes::Bytes;
 pub use self::build::build;
 use self::{basis::Written, codebooks::Shape, scan::Tables};
 use super::{
-    Best, Cost, Effort, Request, VectorIndex,
+    Cost, Request,
     codes::FACTOR_BYTES,
-    lists::{
-        Breadth, Lists, Space,
-        calibration::{self, Draft},
-        candidates, rerank, search, words,
-    },
+    lists::{Breadth, Lists, OfLists, Space, candidates, words},
     rotation::rotated_dimension,
 };
-use crate::{error::Result, types::Distance};
+use crate::error::Result;
 
 /// An opened index.
 #[derive(Debug)]
@@ -62,8 +58,17 @@ impl Pq {
     fn basis(&self) -> Written<'_> {
         Written::new(self.shape.values(), &self.lists.shared()[self.shape.codebook_bytes()..])
     }
+}
 
-    /// The rows whose estimates are best, the best first.
+impl OfLists for Pq {
+    fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    fn lists_mut(&mut self) -> &mut Lists {
+        &mut self.lists
+    }
+
     fn candidates(
         &self,
         request: &Request<'_>,
@@ -74,40 +79,5 @@ impl Pq {
         let codebooks = words(&self.lists.shared()[..self.shape.codebook_bytes()]);
         let tables = Tables::new(self.shape, codebooks, &self.basis().turn(&placed));
         candidates(&self.lists, request, &placed, &tables, breadth, cost)
-    }
-}
-
-impl VectorIndex for Pq {
-    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        search(&self.lists, request, best, |breadth, best, cost| {
-            let candidates = self.candidates(request, breadth, cost)?;
-            rerank(request, &candidates, self.lists.header().margin, best, cost)
-        })
-    }
-
-    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
-        calibration::effort_for(self.lists.header(), recall, top_k)
-    }
-
-    fn distance(&self) -> Distance {
-        self.space.distance()
-    }
-
-    fn shape(&self) -> (usize, usize) {
-        (self.lists.header().rows, self.lists.header().dimension)
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        self.lists.resident_bytes()
-    }
-}
-
-impl Draft for Pq {
-    fn estimates(&self, request: &Request<'_>) -> Result<Vec<(f32, u32)>> {
-        self.candidates(request, Breadth::to_measure(&self.lists), &mut Cost::default())
-    }
-
-    fn set_margin(&mut self, margin: f32) {
-        self.lists.set_margin(margin);
     }
 }

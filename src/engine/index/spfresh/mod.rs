@@ -14,16 +14,12 @@ use bytes::Bytes;
 
 pub use self::build::build;
 use super::{
-    Best, Cost, Effort, Request, VectorIndex,
+    Cost, Request,
     codes::{CodeQuery, CodeType, FACTOR_BYTES},
-    lists::{
-        Breadth, Lists, Space,
-        calibration::{self, Draft},
-        candidates, rerank, search,
-    },
+    lists::{Breadth, Lists, OfLists, Space, candidates},
     rotation::rotated_dimension,
 };
-use crate::{error::Result, types::Distance};
+use crate::error::Result;
 
 /// An opened index.
 #[derive(Debug)]
@@ -46,8 +42,17 @@ impl Spfresh {
         }
         Ok(Self { space: lists.space(), code_type, lists })
     }
+}
 
-    /// The rows whose estimates are best, the best first.
+impl OfLists for Spfresh {
+    fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    fn lists_mut(&mut self) -> &mut Lists {
+        &mut self.lists
+    }
+
     fn candidates(
         &self,
         request: &Request<'_>,
@@ -57,40 +62,5 @@ impl Spfresh {
         let placed = self.space.query(request.query.vector());
         let query = CodeQuery::new(self.code_type, &placed);
         candidates(&self.lists, request, &placed, &query, breadth, cost)
-    }
-}
-
-impl VectorIndex for Spfresh {
-    fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        search(&self.lists, request, best, |breadth, best, cost| {
-            let candidates = self.candidates(request, breadth, cost)?;
-            rerank(request, &candidates, self.lists.header().margin, best, cost)
-        })
-    }
-
-    fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
-        calibration::effort_for(self.lists.header(), recall, top_k)
-    }
-
-    fn distance(&self) -> Distance {
-        self.space.distance()
-    }
-
-    fn shape(&self) -> (usize, usize) {
-        (self.lists.header().rows, self.lists.header().dimension)
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        self.lists.resident_bytes()
-    }
-}
-
-impl Draft for Spfresh {
-    fn estimates(&self, request: &Request<'_>) -> Result<Vec<(f32, u32)>> {
-        self.candidates(request, Breadth::to_measure(&self.lists), &mut Cost::default())
-    }
-
-    fn set_margin(&mut self, margin: f32) {
-        self.lists.set_margin(margin);
     }
 }

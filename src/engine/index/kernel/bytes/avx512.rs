@@ -14,7 +14,7 @@ const AHEAD: usize = 8 << 10;
 /// their dimension.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-    let dimension = rows.dimension;
+    let dimension = rows.dimension();
     let ahead = (AHEAD / dimension).clamp(1, output.len().max(1));
     for position in 0..ahead.min(output.len()) {
         // SAFETY: the position is less than the number of rows.

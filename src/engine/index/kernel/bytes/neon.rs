@@ -10,7 +10,7 @@ const WIDTH: usize = 16;
 /// NEON was detected; `output` has a place for each selected row, and the query their dimension.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-    let dimension = rows.dimension;
+    let dimension = rows.dimension();
     let values = query.values.as_ptr();
     let whole = dimension / WIDTH * WIDTH;
     for (position, output) in output.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::Selection, *};
 
 fn naive(query: &[u8], row: &[u8]) -> i64 {
     query
@@ -15,7 +15,7 @@ fn naive(query: &[u8], row: &[u8]) -> i64 {
 fn check(query: &[u8], codes: &[u8], selection: Selection<'_>) {
     let rows = ByteRows::new(codes, query.len(), selection);
     for kernel in ByteKernel::available() {
-        let mut output = vec![i32::MIN; rows.count];
+        let mut output = vec![i32::MIN; rows.count()];
         kernel.dot(&ByteQuery::new(query), &rows, &mut output);
         for (position, product) in output.iter().enumerate() {
             let row = match selection {
