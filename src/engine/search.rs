@@ -30,12 +30,16 @@ impl Engine {
         if let Some(expected) = dimension {
             check_dimensions(&queries, expected)?;
         }
+        for index in queries.iter().filter_map(|query| query.index) {
+            namespace.check_wanted(index)?;
+        }
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
         let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
         let default = Accuracy::Recall(self.context.recall_target);
         let targets = queries.into_iter().map(|query| Target {
             accuracy: query.accuracy.unwrap_or(default),
+            index: query.index,
             distance: query.distance.unwrap_or(distance),
             top_k: query.top_k,
             vector: query.vector,
