@@ -14,11 +14,12 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
+    following::{Ahead, Stop},
     lease::Leases,
     manifests::corrupt,
     manifests::read_manifest,
     queue::Queue,
-    refresh::{Ahead, Refresh, Stop},
+    refresh::Refresh,
     state::State,
 };
 use crate::{

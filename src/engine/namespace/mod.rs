@@ -2,13 +2,14 @@
 //! keeps it true.
 //!
 //! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
-//! reads on (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
+//! reads on through [`following`] (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
 //! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
 //! [`fold`] and [`merge`] turn the log into segments, [`maintain`] does so in the background, and
 //! [`lease`] keeps nodes from doing it twice.
 
 mod commit;
 mod fold;
+mod following;
 mod index;
 mod lease;
 mod load;

@@ -33,7 +33,7 @@ pub struct Breadth {
 impl Breadth {
     /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are; if only some
     /// rows are admitted, at more lists, since the best of few rows lie further away.
-    fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
+    pub fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
         let effort = request.effort.value();
         let count = (lists.len() as f32).powf(effort) / request.mask.share(lists.header().rows).powf(SPREAD);
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 3.5 * effort) as usize).saturating_add(16);
