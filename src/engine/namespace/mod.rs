@@ -31,7 +31,8 @@ use uuid::Uuid;
 
 pub(super) use self::{
     fold::{Frozen, Motive, Outcome, encode_tail},
-    load::open_view,
+    following::{Ahead, Following},
+    load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
     state::{Misfit, State},
@@ -139,10 +140,6 @@ impl Namespace {
 
     fn log_key(&self, seq: u64) -> Key {
         keys::log(&self.name, self.incarnation, seq)
-    }
-
-    fn manifest_key(&self) -> Key {
-        keys::manifest(&self.name)
     }
 
     /// Brings the metric of held memory up to date.

@@ -6,7 +6,11 @@
 //!
 //! Invariant: a row that was supplied is the row of the segment, or supplying it failed.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -65,6 +69,11 @@ impl SegmentParts {
         Ok(Self { object: object.into(), head, places: BTreeMap::new(), rows: BTreeMap::new() })
     }
 
+    /// Rows in the segment, and values per vector.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.head.rows as usize, self.head.dimension)
+    }
+
     /// When rows expire, ascending.
     pub fn expiry(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
         self.head.expiry()
@@ -75,9 +84,9 @@ impl SegmentParts {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if there is no such row.
-    pub fn wanted(&mut self, rows: impl Iterator<Item = u32>, metadata: bool) -> Result<Vec<Range<u64>>> {
+    pub fn wanted(&mut self, rows: &BTreeSet<u32>, metadata: bool) -> Result<Vec<Range<u64>>> {
         let mut in_batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for row in rows {
+        for row in rows.iter().copied() {
             if row >= self.head.rows {
                 return Err(self.corrupt(format!("an index names row {row} of {}", self.head.rows)));
             }
@@ -85,9 +94,7 @@ impl SegmentParts {
             in_batches.entry(batch).or_default().push(place);
         }
         let mut ranges = Vec::new();
-        for (batch, mut wanted) in in_batches {
-            wanted.sort_unstable();
-            wanted.dedup();
+        for (batch, wanted) in in_batches {
             for (row, place) in self.places_in(batch, &wanted, metadata)? {
                 ranges.extend([&place.id, &place.vector].into_iter().chain(&place.metadata).map(blocks));
                 self.places.insert(row, place);

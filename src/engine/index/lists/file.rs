@@ -323,6 +323,11 @@ impl Lists {
         self.header.lists
     }
 
+    /// In how many lists a row is at most.
+    pub fn copies(&self) -> usize {
+        if self.header.entries > self.header.rows { 2 } else { 1 }
+    }
+
     /// Asks memory for a list.
     pub fn prefetch(&self, list: usize) {
         let list = self.list(list);

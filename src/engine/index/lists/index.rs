@@ -103,6 +103,8 @@ impl<T: OfLists> InParts for T {
         let breadth = Breadth::new(self.lists(), request, limit);
         let (scored, wanted) = (breadth.scored, breadth.wanted);
         let mut cost = Cost::default();
+        // A row that is in two lists takes two places.
+        let spare = spare.saturating_mul(self.lists().copies());
         let wider = Breadth { scored: scored.saturating_add(spare), ..breadth };
         let candidates = self.candidates(request, wider, &mut cost)?;
         // It looked for further lists.

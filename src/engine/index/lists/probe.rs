@@ -37,12 +37,11 @@ impl Breadth {
         let effort = request.effort.value();
         let count = (lists.len() as f32).powf(effort) / request.mask.share(lists.header().rows).powf(SPREAD);
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 3.5 * effort) as usize).saturating_add(16);
-        // A row that is in two lists is found twice.
-        let times = if lists.header().entries > lists.header().rows { 2 } else { 1 };
         Self {
             lists: (count.ceil() as usize).clamp(1, lists.len().max(1)),
             scored,
-            wanted: limit.saturating_mul(times),
+            // A row that is in two lists is found twice.
+            wanted: limit.saturating_mul(lists.copies()),
         }
     }
 
