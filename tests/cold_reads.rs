@@ -1,5 +1,11 @@
 //! What a node needs that knows nothing: round trips and requests, counted; and that it forgets again.
 
+#[path = "cold_reads/bed.rs"]
+mod bed;
+#[path = "../benches/support/data.rs"]
+mod data;
+#[path = "cold_reads/ranges.rs"]
+mod ranges;
 #[path = "support/mod.rs"]
 mod shared;
 

@@ -97,6 +97,8 @@ impl Engine {
             Ok(None) => {}
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
             Err(Error::Corrupt { .. }) if moved(&self.context, name, &base.manifest).await? => {}
+            // An object that is too short for a range: read whole, it is named.
+            Err(Error::StoreRefused { .. }) => {}
             Err(error) => return Err(error),
         }
         pull.cancel();
