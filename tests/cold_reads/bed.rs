@@ -114,11 +114,10 @@ impl Bed {
         self.writer.engine.describe(&name(NAMESPACE)).await.unwrap().segment_bytes
     }
 
-    /// The largest object of the namespace whose key contains this.
-    pub async fn object(&self, what: &str) -> Key {
+    /// The objects of the namespace whose keys contain this.
+    pub async fn objects(&self, what: &str) -> Vec<Key> {
         let listed = self.store.list("namespaces/", None, 1000).await.unwrap();
-        let found = listed.into_iter().filter(|found| found.key.as_str().contains(what));
-        found.max_by_key(|found| found.size).unwrap().key
+        listed.into_iter().map(|found| found.key).filter(|key| key.as_str().contains(what)).collect()
     }
 }
 

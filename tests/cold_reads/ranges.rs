@@ -4,18 +4,26 @@
 //! `make test` has 20,000 rows. The whole set, for the figures of docs/benchmarks.md:
 //! `QUIVER_DATA=… QUIVER_COLD_ROWS=117791 cargo test --release --test cold_reads -- ranges --nocapture`
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use futures::FutureExt;
 use quiver::{
     engine::{Accuracy, Consistency, Hit},
     error::Error,
+    storage::{Hook, Operation, Verdict},
     telemetry::Usage,
 };
 
 use super::{
     TRIP,
     bed::{Bed, NAMESPACE, ask, loaded, number_of, recall},
-    name, requests,
+    name, node_that, requests,
 };
 
 const ROWS: usize = 20_000;
@@ -175,7 +183,7 @@ async fn damage_is_named() {
     let bed = Bed::new(FEW, None).await;
     let whole = bed.warm(0, None).await.hits;
     for (object, step) in [("/data.arrow", 4000), ("/lookup", 1000), ("/ann.spfresh", 900)] {
-        let key = bed.object(object).await;
+        let key = bed.objects(object).await.remove(0);
         let intact = bed.store.get(&key).await.unwrap().bytes;
         // It is noticed, or the answer is right all the same. Returns whether it is noticed.
         let noticed = async |damaged: Vec<u8>| {
@@ -213,4 +221,35 @@ async fn damage_is_named() {
     let mended = ask(&bed.cold(), bed.query(0, None), Consistency::Strong).await;
     assert_eq!((mended.trips, mended.result.unwrap().hits), (4, whole));
     assert!(bed.cold().engine.verify(&name(NAMESPACE), |_| {}).await.unwrap().problems.is_empty());
+}
+
+/// While a query is on its way, everything is deleted, written anew, folded and collected.
+#[tokio::test(start_paused = true)]
+async fn what_is_collected_meanwhile_is_no_damage() {
+    for what in ["/lookup", "/ann.spfresh", "/data.arrow"] {
+        let bed = Arc::new(Bed::new(FEW, None).await);
+        let begun = Arc::new(AtomicBool::new(false));
+        let (shared, seen) = (bed.clone(), begun.clone());
+        let hook: Hook = Arc::new(move |attempt| {
+            let first = attempt.operation == Operation::GetRange
+                && attempt.key.contains(what)
+                && !seen.swap(true, Ordering::SeqCst);
+            let bed = shared.clone();
+            async move {
+                if first {
+                    let old = bed.objects("/segments/").await;
+                    bed.delete_all().await;
+                    bed.upsert([(1, 1), (2, 2)].into_iter(), None).await;
+                    bed.compact().await;
+                    bed.store.delete_many(&old).await.unwrap();
+                }
+                Verdict::Proceed
+            }
+            .boxed()
+        });
+        let node = node_that(&bed.store, &bed.config, Some(hook));
+        let answered = ask(&node, bed.query(0, None), Consistency::Strong).await;
+        assert!(begun.load(Ordering::SeqCst), "{what} is read by ranges");
+        assert_eq!(answered.result.unwrap().hits, bed.warm(0, None).await.hits, "{what}");
+    }
 }

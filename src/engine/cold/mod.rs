@@ -21,10 +21,7 @@ mod merge;
 mod segment;
 mod tail;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::collections::BTreeSet;
 
 use futures::future::{try_join, try_join_all, try_join3};
 use tokio::sync::oneshot;
@@ -32,7 +29,7 @@ use tokio::sync::oneshot;
 use self::{
     fetch::Ranges,
     merge::Merge,
-    segment::{ColdSegment, index_in_parts},
+    segment::{ColdSegment, Lists, index_in_parts},
     tail::Tail,
 };
 use super::{
@@ -271,10 +268,7 @@ async fn is_local(context: &Context, home: &Owner, reference: &SegmentRef, index
 }
 
 /// The lists that each segment is asked for; none if the whole is wanted.
-fn wanted_lists(
-    segments: &[ColdSegment],
-    targets: &[Target],
-) -> Option<Vec<(BTreeMap<u32, Range<u64>>, Ranges)>> {
+fn wanted_lists(segments: &[ColdSegment], targets: &[Target]) -> Option<Vec<(Lists, Ranges)>> {
     let of = |segment: &ColdSegment| {
         let lists = segment.wanted_lists(targets)?;
         let ranges = Ranges::new(lists.values().cloned().collect());

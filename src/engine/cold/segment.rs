@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     engine::{
         context::Context,
-        index::{InParts, Mask, Query, Request, Shortlisted, has_parts, open_head},
+        index::{Best, Cost, InParts, Mask, Query, Request, Shortlisted, has_parts, open_head},
         namespace::{corrupt, judged, read_deletes, read_head},
         query::{Target, effort, preference},
         segment::{IndexRef, Owner, SegmentParts, SegmentRef},
@@ -33,6 +33,9 @@ pub struct ColdSegment {
     dead: RoaringBitmap,
     rows: SegmentParts,
 }
+
+/// Lists of an index, and where they lie in it.
+pub type Lists = BTreeMap<u32, Range<u64>>;
 
 /// The index by which a segment can be searched in parts, if that is the one that answers for it.
 pub fn index_in_parts(reference: &SegmentRef) -> Option<&IndexRef> {
@@ -84,8 +87,8 @@ impl ColdSegment {
 
     /// What searches for these targets look at in the index: lists, and where they lie. None if one would
     /// look at everything.
-    pub fn wanted_lists(&self, targets: &[Target]) -> Option<BTreeMap<u32, Range<u64>>> {
-        let mut lists = BTreeMap::new();
+    pub fn wanted_lists(&self, targets: &[Target]) -> Option<Lists> {
+        let mut lists = Lists::new();
         for target in targets {
             let wanted = self.with_request(target, |request| self.index.wanted(request, target.top_k))?;
             lists.extend(wanted.into_iter().map(|part| (part.number, part.range)));
@@ -94,12 +97,7 @@ impl ColdSegment {
     }
 
     /// Reads lists.
-    pub async fn read_lists(
-        &mut self,
-        context: &Context,
-        lists: BTreeMap<u32, Range<u64>>,
-        ranges: Ranges,
-    ) -> Result<()> {
+    pub async fn read_lists(&mut self, context: &Context, lists: Lists, ranges: Ranges) -> Result<()> {
         let pieces = ranges.read(context, &self.index_key).await?;
         for (number, range) in lists {
             let bytes = pieces.get(&range).unwrap_or_default();
@@ -131,8 +129,8 @@ impl ColdSegment {
         &self,
         target: &Target,
         candidates: &[(f32, u32)],
-        best: &mut crate::engine::index::Best<'_>,
-        cost: &mut crate::engine::index::Cost,
+        best: &mut Best<'_>,
+        cost: &mut Cost,
     ) -> Result<()> {
         self.with_request(target, |request| self.index.rerank(request, candidates, best, cost))
     }
