@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quiver::{
-    config::{BackendConfig, Config},
+    config::{BackendConfig, Config, StorageConfig},
     engine::{Accuracy, Consistency, Hit, Projection, Query, QueryResult},
     storage::{Key, Store},
     telemetry::{Usage, metered},
@@ -36,8 +36,13 @@ impl Bed {
     /// So many rows: those of the data set, and after its end again, each moved a little. Each fifth lives
     /// for `ttl`.
     pub async fn new(rows: usize, ttl: Option<Duration>) -> Self {
-        let mut config = Config::default();
-        config.storage.backend = BackendConfig::Memory {};
+        let backend = BackendConfig::Memory {};
+        Self::on(StorageConfig { backend, ..StorageConfig::default() }, rows, ttl).await
+    }
+
+    /// The same on a store of one's own.
+    pub async fn on(storage: StorageConfig, rows: usize, ttl: Option<Duration>) -> Self {
+        let mut config = Config { storage, ..Config::default() };
         config.compaction.background = false;
         config.search.threads = 1;
         let store = Store::open(&config.storage, Arc::default()).unwrap();

@@ -24,6 +24,7 @@ use super::{
     TRIP,
     bed::{Bed, NAMESPACE, ask, loaded, number_of, recall},
     name, node_that, requests,
+    shared::servers::Seaweed,
 };
 
 const ROWS: usize = 20_000;
@@ -252,4 +253,23 @@ async fn what_is_collected_meanwhile_is_no_damage() {
         assert!(begun.load(Ordering::SeqCst), "{what} is read by ranges");
         assert_eq!(answered.result.unwrap().hits, bed.warm(0, None).await.hits, "{what}");
     }
+}
+
+/// On a real server: every request of a step at once, over HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3() {
+    let seaweed = Seaweed::start().await;
+    let bed = Bed::on(seaweed.storage_config("cold"), FEW.max(rows() / 2), None).await;
+    let mut elapsed = Vec::new();
+    for number in 0..20 {
+        let node = node_that(&bed.store, &bed.config, None);
+        let began = std::time::Instant::now();
+        let answered = ask(&node, bed.query(number, None), Consistency::Strong).await;
+        elapsed.push(began.elapsed());
+        assert!(answered.usage.bytes_read < bed.segment_bytes().await / 8, "{:?}", answered.usage);
+        assert_eq!(answered.usage.requests, requests(&node));
+        assert_eq!(answered.result.unwrap().hits, bed.warm(number, None).await.hits, "query {number}");
+    }
+    elapsed.sort_unstable();
+    println!("on SeaweedFS, median {:?}, most {:?}", elapsed[elapsed.len() / 2], elapsed[elapsed.len() - 1]);
 }

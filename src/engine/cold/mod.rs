@@ -156,6 +156,9 @@ impl Engine {
         let listing = Ahead::list(context, home, base.manifest.folded);
         let (mut segments, views, ahead) =
             try_join3(try_join_all(in_parts), try_join_all(whole), listing).await?;
+        if !ahead.is_short() {
+            return Ok(None);
+        }
         let now = context.clock.now();
         segments.iter_mut().for_each(|segment| segment.purge(now.wall));
         let Some(wanted) = wanted_lists(&segments, &targets) else { return Ok(None) };

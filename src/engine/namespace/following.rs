@@ -56,6 +56,11 @@ impl Ahead {
         Ok(Self { sizes: page.into_iter().map(|listed| listed.size).collect() })
     }
 
+    /// Whether all that was listed can be read at once, and nothing more follows as far as it is known.
+    pub fn is_short(&self) -> bool {
+        self.sizes.len() < MAX_AHEAD && self.sizes.iter().sum::<u64>() <= WINDOW_BYTES
+    }
+
     /// How many entries to read next; `other` if it is not known. With the last ones goes the place
     /// after them, at which nothing is expected.
     fn window(&mut self, other: u64) -> u64 {

@@ -337,11 +337,16 @@ impl Lists {
 
     /// A list; an empty one in place of one that is not here.
     pub fn list(&self, list: usize) -> List<'_> {
+        let (first, end) = self.bounds(list);
+        let entry = self.header.entry_bytes + 4;
         let bytes = match &self.entries {
-            Entries::All(bytes) => &bytes[self.place(list)],
-            Entries::Supplied(lists) => lists.get(&list).map(|bytes| &bytes[..]).unwrap_or_default(),
+            Entries::All(bytes) => &bytes[first * entry..end * entry],
+            Entries::Supplied(lists) => match lists.get(&list) {
+                Some(bytes) => &bytes[..],
+                None => return List { rows: &[], rest: &[] },
+            },
         };
-        let (rows, rest) = bytes.split_at(bytes.len() / (self.header.entry_bytes + 4) * 4);
+        let (rows, rest) = bytes.split_at((end - first) * 4);
         List { rows: words(rows), rest }
     }
 
@@ -389,10 +394,16 @@ impl Lists {
 
     /// Where a list lies behind the head.
     fn place(&self, list: usize) -> Range<usize> {
-        let starts = words(&self.head[self.starts.clone()]);
-        let [first, end] = [starts[list], starts[list + 1]].map(|start| u32::from_le_bytes(start) as usize);
+        let (first, end) = self.bounds(list);
         let entry = self.header.entry_bytes + 4;
         first * entry..end * entry
+    }
+
+    /// The first entry of a list among all, and the one after its last.
+    fn bounds(&self, list: usize) -> (usize, usize) {
+        let starts = words(&self.head[self.starts.clone()]);
+        let entry = |start: [u8; 4]| u32::from_le_bytes(start) as usize;
+        (entry(starts[list]), entry(starts[list + 1]))
     }
 
     /// The number of rows in the longest list.
