@@ -1,5 +1,11 @@
 //! What a node needs that knows nothing: round trips and requests, counted; and that it forgets again.
 
+#[path = "cold_reads/bed.rs"]
+mod bed;
+#[path = "../benches/support/data.rs"]
+mod data;
+#[path = "cold_reads/ranges.rs"]
+mod ranges;
 #[path = "support/mod.rs"]
 mod shared;
 
@@ -34,7 +40,11 @@ struct Node {
 
 /// A node that knows nothing; on a `slow` one every request takes a [`TRIP`].
 fn node(store: &Store, config: &Config, slow: bool) -> Node {
-    let hook: Hook = Arc::new(|attempt| {
+    node_that(store, config, slow.then(slow_hook))
+}
+
+fn slow_hook() -> Hook {
+    Arc::new(|attempt| {
         async move {
             if attempt.stage == Stage::Before {
                 tokio::time::sleep(TRIP).await;
@@ -42,9 +52,13 @@ fn node(store: &Store, config: &Config, slow: bool) -> Node {
             Verdict::Proceed
         }
         .boxed()
-    });
+    })
+}
+
+/// A node that knows nothing, with something around its requests.
+fn node_that(store: &Store, config: &Config, hook: Option<Hook>) -> Node {
     let (clock, metrics) = (ManualClock::starting_at(1_700_000_000_000), Arc::new(Metrics::default()));
-    let store = store.as_seen_by(metrics.clone(), slow.then_some(hook));
+    let store = store.as_seen_by(metrics.clone(), hook);
     let shared: SharedClock = clock.clone();
     let engine = Engine::with_random(store, shared, Random::seeded(1), config, metrics.clone()).unwrap();
     Node { engine, metrics, clock }

@@ -17,6 +17,7 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use tokio::{sync::oneshot, task::spawn_blocking};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     CacheError, Content, Place,
@@ -156,6 +157,7 @@ impl Inner {
             (Place::File(path), _) => self.map_own(key, content, path.clone()).await,
             (Place::Tiers(_), Some(folder)) => self.from_folder(folder, store, key, content).await,
             (Place::Tiers(_), None) => self.to_memory(store, key, content).await,
+            (Place::Head(_), _) => self.head_to_memory(store, key, content).await,
         }
     }
 
@@ -230,6 +232,24 @@ impl Inner {
         }
     }
 
+    async fn head_to_memory(
+        &self,
+        store: &Store,
+        key: &Key,
+        content: Content,
+    ) -> Result<Arc<Held>, CacheError> {
+        self.metrics.cache.miss();
+        let bytes = store.get_range(key, 0..content.length).await?;
+        if xxh3_128(&bytes) != content.hash {
+            let reason =
+                format!("the XXH3-128 of its first {} bytes is not {:032x}", bytes.len(), content.hash);
+            return Err(CacheError::Corrupt { object: key.shared(), reason: reason.into() });
+        }
+        let mut buffer = MutableBuffer::new(bytes.len());
+        buffer.extend_from_slice(&bytes);
+        Ok(Arc::new(Held::Memory(buffer)))
+    }
+
     /// Makes what was fetched known, and keeps it if it lies in memory.
     fn admit(&self, place: &Place, held: &Arc<Held>) {
         let mut evicted = Vec::new();
@@ -239,7 +259,7 @@ impl Inner {
             state.sweep_at = 2 * state.live.len();
         }
         state.live.insert(place.clone(), Arc::downgrade(held));
-        if let (Place::Tiers(content), Held::Memory(_)) = (place, &**held)
+        if let (Place::Tiers(content) | Place::Head(content), Held::Memory(_)) = (place, &**held)
             && content.length <= self.memory_budget
         {
             evicted.extend(state.memory.insert(*content, content.length, held.clone()));

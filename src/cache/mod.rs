@@ -63,6 +63,8 @@ enum Place {
     File(PathBuf),
     /// The tiers of the cache.
     Tiers(Content),
+    /// The memory tier, for what an object begins with.
+    Head(Content),
 }
 
 /// Immutable objects of a store, held on this machine. Cheap to clone.
@@ -143,6 +145,19 @@ impl Cache {
             None => self.inner.find_in_folder(key, content).await?,
         };
         Ok(held.map(bytes))
+    }
+
+    /// The first `length` bytes of an object, of which `hash` is the XXH3-128: for those who read parts of
+    /// it. Held in memory and fetched once for all who ask, like a whole object.
+    ///
+    /// # Errors
+    /// As [`Cache::whole`].
+    pub async fn head(&self, store: &Store, key: &Key, length: u64, hash: u128) -> Result<Bytes, CacheError> {
+        let content = Content { hash, length };
+        match self.inner.find_or_fetch(store, key, content, Place::Head(content)) {
+            Found::Here(held) => Ok(bytes(held)),
+            Found::Flight(flight) => flight.await.map(bytes),
+        }
     }
 
     fn place(store: &Store, key: &Key, length: u64, hash: u128) -> (Content, Place) {

@@ -349,6 +349,9 @@ pub struct CacheConfig {
     /// The folder of the disk cache; created if missing, may be shared by servers on one machine.
     /// None: no disk cache. On fs it is not used, since the objects are files already.
     pub disk_path: Option<PathBuf>,
+    /// Segments of fewer bytes are read whole by queries that find them in the store only; of larger ones
+    /// a query reads the parts that it needs, and the rest follows behind it.
+    pub whole_bytes: ByteSize,
     /// Namespaces that are loaded at once, but for those in use.
     pub namespaces: usize,
     /// A namespace that nobody asked for is let go after this long.
@@ -362,6 +365,7 @@ impl Default for CacheConfig {
             memory_bytes: ByteSize::mib(512),
             disk_bytes: ByteSize::gib(10),
             disk_path: None,
+            whole_bytes: ByteSize::mib(4),
             namespaces: 1000,
             idle_timeout: Duration::from_secs(10 * 60),
         }

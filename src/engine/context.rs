@@ -34,6 +34,10 @@ pub(super) struct Context {
     pub compaction: CompactionConfig,
     pub garbage: GarbageConfig,
     pub index: IndexConfig,
+    /// Whether reading a part of an object beats having it whole: not where objects are files.
+    pub reads_parts: bool,
+    /// `cache.whole_bytes`
+    pub whole_bytes: u64,
     /// The threads that build indexes.
     pub builders: Arc<rayon::ThreadPool>,
     /// Held by the namespace that folds in the background.

@@ -6,6 +6,7 @@
 //! as asked, and hands on.
 
 mod blobs;
+mod cold;
 mod compact;
 pub mod compaction;
 pub mod contents;
@@ -47,7 +48,7 @@ pub use self::verify::{Problem, VerifyReport};
 pub use self::warm::Warmed;
 use self::{
     context::Context,
-    namespace::{Namespace, Write, Written},
+    namespace::{Base, Namespace, Write, Written},
     registry::{Opened, Registry},
     segment::SegmentRef,
 };
@@ -89,6 +90,7 @@ impl Engine {
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
         let context = Context {
+            reads_parts: !store.is_local(),
             store,
             node: random.uuid(),
             cache: Cache::open(&config.cache, metrics.clone())?,
@@ -100,6 +102,7 @@ impl Engine {
             compaction: config.compaction.clone(),
             garbage: config.garbage.clone(),
             index: config.index.clone(),
+            whole_bytes: config.cache.whole_bytes.as_u64(),
             builders: Arc::new(builders(config.index.threads)?),
             folding: tokio::sync::Mutex::default(),
             merging: tokio::sync::Mutex::default(),
@@ -150,9 +153,9 @@ impl Engine {
         })
     }
 
-    /// The living incarnation of a name.
-    async fn open(&self, name: &NamespaceName) -> Result<Opened> {
-        let opened = self.registry.open(&self.context, name).await?;
+    /// The living incarnation of a name; `base` is its manifest, if it was just read.
+    async fn open(&self, name: &NamespaceName, base: Option<Base>) -> Result<Opened> {
+        let opened = self.registry.open(&self.context, name, base).await?;
         if opened.namespace.has_ended() {
             self.registry.forget(&opened.namespace);
             if opened.namespace.is_sealed() {
@@ -166,14 +169,29 @@ impl Engine {
     /// The namespace, as fresh as asked. An incarnation that turns out to have ended is looked up
     /// once more: it may have a successor.
     async fn read(&self, name: &NamespaceName, consistency: Consistency) -> Result<Arc<Namespace>> {
-        match self.try_read(name, consistency).await {
-            Err(Error::NamespaceNotFound { .. }) => self.try_read(name, consistency).await,
+        self.read_from(name, consistency, None).await
+    }
+
+    /// The same; `base` is its manifest, if it was just read.
+    async fn read_from(
+        &self,
+        name: &NamespaceName,
+        consistency: Consistency,
+        base: Option<Base>,
+    ) -> Result<Arc<Namespace>> {
+        match self.try_read(name, consistency, base).await {
+            Err(Error::NamespaceNotFound { .. }) => self.try_read(name, consistency, None).await,
             other => other,
         }
     }
 
-    async fn try_read(&self, name: &NamespaceName, consistency: Consistency) -> Result<Arc<Namespace>> {
-        let Opened { namespace, just_loaded } = self.open(name).await?;
+    async fn try_read(
+        &self,
+        name: &NamespaceName,
+        consistency: Consistency,
+        base: Option<Base>,
+    ) -> Result<Arc<Namespace>> {
+        let Opened { namespace, just_loaded } = self.open(name, base).await?;
         let refreshed = match consistency {
             // A load that met a damaged object is repeated by the refresh, which says so.
             Consistency::Strong if just_loaded && namespace.is_intact() => Ok(()),
@@ -210,7 +228,7 @@ impl Engine {
     }
 
     async fn try_write(&self, name: &NamespaceName, write: Write) -> Result<(Arc<Namespace>, Written)> {
-        let Opened { namespace, .. } = self.open(name).await?;
+        let Opened { namespace, .. } = self.open(name, None).await?;
         let written = namespace.write(write).await;
         if namespace.has_ended() {
             self.registry.forget(&namespace);

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use super::{context::Context, namespace::Namespace};
+use super::{
+    context::Context,
+    namespace::{Base, Namespace},
+};
 use crate::{clock::Instant, config::CacheConfig, error::Result, types::NamespaceName};
 
 type Slot = Arc<Entry>;
@@ -70,8 +73,18 @@ impl Registry {
         self.idle_timeout
     }
 
-    /// The namespace of that name, loaded if need be.
-    pub async fn open(&self, context: &Arc<Context>, name: &NamespaceName) -> Result<Opened> {
+    /// Whether the namespace of that name is loaded.
+    pub fn is_loaded(&self, name: &NamespaceName) -> bool {
+        self.slots().get(name).is_some_and(|slot| slot.namespace.initialized())
+    }
+
+    /// The namespace of that name, loaded if need be; `base` is its manifest, if it was just read.
+    pub async fn open(
+        &self,
+        context: &Arc<Context>,
+        name: &NamespaceName,
+        base: Option<Base>,
+    ) -> Result<Opened> {
         let now = context.clock.now();
         let slot = {
             let mut slots = self.slots();
@@ -82,7 +95,7 @@ impl Registry {
         let mut just_loaded = false;
         let load = async || {
             just_loaded = true;
-            Namespace::load(context.clone(), name.clone()).await
+            Namespace::load(context.clone(), name.clone(), base).await
         };
         match slot.namespace.get_or_try_init(load).await {
             Ok(namespace) => {

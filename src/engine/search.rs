@@ -2,12 +2,13 @@
 
 use super::{
     Consistency, Engine, Hit, Query, QueryResult,
+    cold::Cold,
     query::{Accuracy, Target},
     rows::Reader,
 };
 use crate::{
     error::{Error, Result},
-    types::NamespaceName,
+    types::{Distance, NamespaceName},
 };
 
 impl Engine {
@@ -22,7 +23,10 @@ impl Engine {
         queries: Vec<Query>,
         consistency: Consistency,
     ) -> Result<Vec<QueryResult>> {
-        let namespace = self.read(name, consistency).await?;
+        let namespace = match self.query_cold(name, &queries).await? {
+            Cold::Answered(results) => return Ok(results),
+            Cold::Whole(base) => self.read_from(name, consistency, base).await?,
+        };
         let (dimension, distance) = {
             let state = namespace.state();
             (state.dimension, state.manifest.config.distance)
@@ -36,14 +40,7 @@ impl Engine {
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
         let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
-        let default = Accuracy::Recall(self.context.recall_target);
-        let targets = queries.into_iter().map(|query| Target {
-            accuracy: query.accuracy.unwrap_or(default),
-            index: query.index,
-            distance: query.distance.unwrap_or(distance),
-            top_k: query.top_k,
-            vector: query.vector,
-        });
+        let targets = queries.into_iter().map(|query| self.target(query, distance));
         let answers = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
@@ -56,9 +53,20 @@ impl Engine {
         });
         results.collect()
     }
+
+    /// A query on a namespace of this metric, with what it leaves open.
+    pub(super) fn target(&self, query: Query, distance: Distance) -> Target {
+        Target {
+            accuracy: query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target)),
+            index: query.index,
+            distance: query.distance.unwrap_or(distance),
+            top_k: query.top_k,
+            vector: query.vector,
+        }
+    }
 }
 
-fn check_dimensions(queries: &[Query], expected: usize) -> Result<()> {
+pub(super) fn check_dimensions(queries: &[Query], expected: usize) -> Result<()> {
     let wrong = queries.iter().enumerate().find(|(_, query)| query.vector.len() != expected);
     let Some((index, query)) = wrong else {
         return Ok(());

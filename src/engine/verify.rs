@@ -8,8 +8,8 @@ use super::{
     format::{self, Entry},
     garbage::{Listing, garbage_in},
     manifest::{Manifest, State as Life},
-    namespace::{Misfit, State, open_view, read_manifest},
-    segment::{Owner, SegmentRef, SegmentView},
+    namespace::{Misfit, State, corrupt, open_view, read_blob, read_manifest},
+    segment::{Blob, Owner, SegmentRef, SegmentView},
 };
 use crate::{
     error::{Error, Result},
@@ -201,15 +201,43 @@ impl Engine {
     }
 }
 
-/// A segment of which every object was read and checked.
+/// A segment of which every object was read and checked, and what its objects say of their parts.
 async fn read_segment(context: &Context, home: &Owner, reference: &SegmentRef) -> Result<SegmentView> {
     let view = open_view(context, home, reference).await?;
-    let segment = view.segment().clone();
+    let owner = reference.owner.as_ref().unwrap_or(home);
+    check_head(context, &owner.lookup_key(reference.id), &reference.lookup, &reference.head).await?;
+    for index in &reference.indexes {
+        if let Some(head) = &index.head {
+            let key = index.owner.as_ref().unwrap_or(home).index_key(reference.id, index);
+            check_head(context, &key, &index.blob, head).await?;
+        }
+    }
+    let (segment, indexes) = (view.segment().clone(), view.indexes().clone());
+    let keys: Vec<Key> = indexes
+        .iter()
+        .map(|index| {
+            let reference = &index.reference;
+            reference.owner.as_ref().unwrap_or(home).index_key(segment.reference().id, reference)
+        })
+        .collect();
     offload(reference.bytes(), move || {
-        (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop))
+        (0..segment.batch_count()).try_for_each(|batch| segment.batch(batch).map(drop))?;
+        segment.check_head()?;
+        indexes.iter().zip(keys).try_for_each(|(index, key)| {
+            let corrupt = |reason| Error::Corrupt { object: key.to_string(), reason };
+            index.index.check().map_err(corrupt)
+        })
     })
     .await??;
     Ok(view)
+}
+
+/// Compares the head of an object with what the manifest says of it.
+async fn check_head(context: &Context, key: &Key, whole: &Blob, head: &Blob) -> Result<()> {
+    let bytes = read_blob(context, key, whole).await?;
+    let begins = usize::try_from(head.bytes).ok().and_then(|length| bytes.get(..length)).unwrap_or_default();
+    let checked = head.check(begins).map_err(|reason| format!("its head is another one: {reason}"));
+    checked.map_err(|reason| corrupt(context, key, reason))
 }
 
 fn in_place(seq: u64, entry: Entry) -> Result<Entry, String> {

@@ -247,6 +247,11 @@ impl Store {
         })
     }
 
+    /// Whether objects are files of this machine: only on fs.
+    pub fn is_local(&self) -> bool {
+        self.local_file(&keys::collection()).is_some()
+    }
+
     /// The file that holds an object, or would hold it; only on fs.
     pub fn local_file(&self, key: &Key) -> Option<PathBuf> {
         self.backend.file(key)

@@ -7,6 +7,7 @@ mod distance;
 mod index_spec;
 mod index_type;
 mod namespace;
+mod norm;
 mod row;
 mod vector_id;
 
@@ -14,5 +15,6 @@ pub use distance::Distance;
 pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};
 pub use index_type::IndexType;
 pub use namespace::NamespaceName;
+pub use norm::inverse_norm;
 pub use row::{Row, Rows};
 pub use vector_id::VectorId;

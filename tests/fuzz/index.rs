@@ -1,9 +1,12 @@
 //! Indexes over the rows of a segment: whatever their bytes say, opening them fails, or searches end
 //! with rows that there are, each once and with its exact score.
 
+use bytes::Bytes;
 use quiver::{
-    engine::index::{Effort, Mask, Query, Request, Table, VectorSource, best_of, build, flat, open},
-    types::{Distance, HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams},
+    engine::index::{
+        Effort, Mask, Query, Request, Table, VectorSource, best_of, build, flat, head_bytes, open, open_head,
+    },
+    types::{Distance, HnswParams, IndexSpec, IndexType, IvfParams, PqParams, SpfreshParams},
 };
 
 use super::run::{Input, Target};
@@ -33,6 +36,26 @@ fn distance(number: u8) -> Distance {
     [Distance::Cosine, Distance::DotProduct, Distance::Euclidean][usize::from(number) % 3]
 }
 
+/// The same index by its head and the lists that it wants: parts that do not fit are refused, and with
+/// those that do, the rows are those of the whole.
+fn in_parts(index_type: IndexType, object: &[u8], rows: &Table, distance: Distance) {
+    let bytes = Bytes::copy_from_slice(object);
+    let Some(head) = head_bytes(index_type, &bytes) else { return };
+    let mut index = open_head(index_type, &bytes.slice(..head), bytes.len() as u64).unwrap();
+    let query = Query::new(distance, rows.row(0).unwrap().0);
+    let request = Request { query: &query, rows, mask: Mask::All, effort: Effort::new(0.5), stop: &|| false };
+    let wanted = index.wanted(&request, 5).unwrap_or_default();
+    assert!(wanted.is_empty() || index.shortlist(&request, 5, 0).unwrap().is_none(), "nothing is here yet");
+    for part in wanted {
+        let place = part.range.start as usize..part.range.end as usize;
+        assert!(place.end <= bytes.len());
+        if index.supply(part.number, bytes.slice(place)).is_err() {
+            return;
+        }
+    }
+    let _ = index.shortlist(&request, 5, 3).map(|found| found.is_some());
+}
+
 impl<const TYPE: usize> Target for Indexes<TYPE> {
     type Value = Vec<(u64, u32)>;
     const NAME: &'static str = NAMES[TYPE];
@@ -56,6 +79,7 @@ impl<const TYPE: usize> Target for Indexes<TYPE> {
         if index.shape() != (rows.rows(), rows.dimension()) || index.distance() != distance {
             return Err("it is not of these rows".into());
         }
+        in_parts(spec(TYPE).index_type(), &objects[0], &rows, distance);
         let vector = rows.row(0).unwrap().0.iter().map(|value| value + 0.25).collect::<Vec<f32>>();
         let query = Query::new(distance, &vector);
         let odd = |row: u32| row % 2 == 1;

@@ -3,14 +3,14 @@
 //! A forgery has matching hashes everywhere: of each record batch in the lookup, of the lookup in its
 //! trailer, and of both objects in the manifest's reference.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use quiver::{
     clock::Timestamp,
     engine::{
         contents::Contents,
         format::{Change, Changes, Kind, hash, open, seal},
-        segment::{Blob, RowRef, Segment, SegmentRef, SegmentView, SegmentWriter},
+        segment::{Blob, RowRef, Segment, SegmentParts, SegmentRef, SegmentView, SegmentWriter},
     },
     error::{Error, Result},
     types::VectorId,
@@ -21,9 +21,10 @@ use uuid::Uuid;
 
 use super::run::{Input, Target};
 
-/// Of the lookup: see `engine/segment/lookup.rs`.
+/// Of the head of the lookup: see `engine/segment/head.rs`.
 const HEADER: usize = 32;
-const BATCH: usize = 48;
+const BATCH: usize = 56;
+const BLOCK: usize = 4096;
 
 /// The rows of a segment are mutated: parts `data`, `lookup`, and as objects the reference.
 pub struct SegmentRows;
@@ -119,9 +120,15 @@ pub fn reference(data: &[u8], lookup: &[u8]) -> SegmentRef {
     let rows = number(lookup, 4, 4);
     let id = Uuid::from_u128(9);
     let deletes = serde_json::Value::Null;
+    let (data, head, lookup) = (blob(data), blob(head(lookup)), blob(lookup));
     let reference =
-        json!({"id": id, "rows": rows, "data": blob(data), "lookup": blob(lookup), "deletes": deletes});
+        json!({"id": id, "rows": rows, "data": data, "lookup": lookup, "head": head, "deletes": deletes});
     serde_json::from_value(reference).unwrap()
+}
+
+/// The head of a lookup, as long as that says.
+fn head(lookup: &[u8]) -> &[u8] {
+    lookup.get(..number(lookup, 24, 8) as usize).unwrap_or(lookup)
 }
 
 fn content(lookup: Vec<u8>) -> Vec<u8> {
@@ -151,6 +158,10 @@ fn sealed(data: &[u8], content: &[u8]) -> (Vec<u8>, Vec<u8>) {
             batch[..16].copy_from_slice(&hash(bytes).to_le_bytes());
         }
     }
+    let blocks = lookup.get_mut(HEADER.saturating_add(batches.saturating_mul(BATCH))..).unwrap_or_default();
+    for (place, block) in blocks.as_chunks_mut::<8>().0.iter_mut().zip(data.chunks(BLOCK)) {
+        *place = xxhash_rust::xxh3::xxh3_64(block).to_le_bytes();
+    }
     let lookup = seal(Kind::Lookup, lookup).to_vec();
     let reference = serde_json::to_vec(&reference(data, &lookup)).unwrap();
     (lookup, reference)
@@ -159,23 +170,43 @@ fn sealed(data: &[u8], content: &[u8]) -> (Vec<u8>, Vec<u8>) {
 /// The content of a lookup that names the one batch of another twice.
 fn doubled(content: &[u8]) -> Vec<u8> {
     let [rows, expiring] = [4, 12].map(|at| number(content, at, 4) as usize);
+    let blocks = (number(content, 16, 8) as usize).div_ceil(BLOCK);
     let mut double = content[..HEADER].to_vec();
     for at in [4, 8, 12] {
         let twice = 2 * number(content, at, 4) as u32;
         double[at..at + 4].copy_from_slice(&twice.to_le_bytes());
     }
     let mut at = HEADER;
-    for (count, width) in [(1, BATCH), (rows, 8), (expiring, 8), (rows, 4), (rows, 4), (expiring, 4)] {
+    let mut take = |double: &mut Vec<u8>, count: usize, width: usize, times: usize| {
         let array = &content[at..at + count * width];
         at += array.len();
         // Sorted arrays stay sorted; rows repeat, which no writer does.
-        array.chunks(width).for_each(|element| double.extend_from_slice(&element.repeat(2)));
+        array.chunks(width).for_each(|element| double.extend_from_slice(&element.repeat(times)));
+        at
+    };
+    for (count, width, times) in [(1, BATCH, 2), (blocks, 8, 1), (expiring, 8, 2), (expiring, 4, 2)] {
+        take(&mut double, count, width, times);
+    }
+    let lengths = take(&mut double, 0, 1, 1);
+    let lengths = number(content, 24, 8) as usize - lengths;
+    take(&mut double, lengths, 1, 1);
+    double.resize(double.len().next_multiple_of(8), 0);
+    let head = double.len() as u64;
+    double[24..32].copy_from_slice(&head.to_le_bytes());
+    for (count, width) in [(rows, 8), (rows, 4), (rows, 4)] {
+        take(&mut double, count, width, 2);
     }
     double
 }
 
 fn read(data: &[u8], lookup: &[u8], reference: &[u8]) -> Result<Value, String> {
     let reference: SegmentRef = serde_json::from_slice(reference).unwrap();
+    if let Err(error) = use_parts(data, lookup, &reference) {
+        assert!(
+            matches!(&error, Error::Corrupt { object, .. } if ["data", "lookup"].contains(&&**object)),
+            "{error:?}"
+        );
+    }
     let used =
         Segment::open(reference, None, ("data", data.to_vec().into()), ("lookup", &lookup.to_vec().into()))
             .and_then(|segment| use_all(&Arc::new(segment)));
@@ -183,6 +214,23 @@ fn read(data: &[u8], lookup: &[u8], reference: &[u8]) -> Result<Value, String> {
         Error::Corrupt { object, reason } if ["data", "lookup"].contains(&object.as_str()) => reason,
         error => panic!("{error:?} names no object of the segment"),
     })
+}
+
+/// Some rows, read by ranges, wherever a head says that they are.
+fn use_parts(data: &[u8], lookup: &[u8], reference: &SegmentRef) -> Result<()> {
+    let mut parts = SegmentParts::open(reference, "data", ("lookup", head(lookup).to_vec().into()))?;
+    let rows: BTreeSet<u32> = (0..reference.rows.min(200) as u32).step_by(3).collect();
+    let wanted = parts.wanted(&rows, true)?;
+    for range in &wanted {
+        assert!(range.start <= range.end && range.end <= reference.data.bytes, "{range:?}");
+    }
+    // What is cut off the store refuses to read.
+    if wanted.iter().any(|range| range.end > data.len() as u64) {
+        return Ok(());
+    }
+    let bytes = |range: std::ops::Range<u64>| data.get(range.start as usize..range.end as usize);
+    parts.supply(|range| bytes(range).map(|bytes| bytes.to_vec().into()))?;
+    rows.iter().try_for_each(|row| parts.get(*row).map(drop))
 }
 
 /// Every row, in every way in which rows are read.

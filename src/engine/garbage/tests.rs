@@ -41,6 +41,7 @@ fn manifest() -> Manifest {
         rows,
         data: blob,
         lookup: blob,
+        head: blob,
         deletes: Some(deletes),
         indexes: Vec::new(),
         owner: None,

@@ -19,6 +19,7 @@ pub mod hnsw;
 pub mod ivf;
 pub mod kernel;
 mod lists;
+mod parts;
 pub mod pq;
 mod random;
 mod rotation;
@@ -37,6 +38,7 @@ use crate::{
 };
 
 pub use self::{
+    parts::{InParts, Part, Shortlisted, has_parts, head_bytes, open_head},
     search::{Best, Cost, Effort, Mask, Query, Request, best_of},
     source::{Run, Table, VectorSource},
 };
@@ -61,6 +63,11 @@ pub trait VectorIndex: std::fmt::Debug + Send + Sync {
 
     /// Bytes that a search must have in memory, per index and not per query.
     fn resident_bytes(&self) -> u64;
+
+    /// Compares what the index holds with the hashes in it, or says what is wrong.
+    fn check(&self) -> std::result::Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Builds an index over all rows, on the threads of the pool that this is called on. The same rows,

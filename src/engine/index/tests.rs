@@ -3,6 +3,7 @@
 mod damage;
 mod fixture;
 mod masks;
+mod parts;
 mod recall;
 
 use rayon::ThreadPoolBuilder;

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Timestamp, types::VectorId};
+use crate::{
+    clock::Timestamp,
+    types::{VectorId, inverse_norm},
+};
 
 /// The most rows in a chunk.
 const MAX_ROWS: usize = 1024;
@@ -139,24 +142,9 @@ impl Chunk {
     }
 }
 
-/// In f64, so that the norm of any finite f32 vector is finite. A norm whose inverse is no f32
-/// (denormal vectors) is treated as the smallest one that has one.
-fn inverse_norm(vector: &[f32]) -> f32 {
-    let squares: f64 = vector.iter().map(|value| f64::from(*value).powi(2)).sum();
-    if squares == 0.0 { 0.0 } else { (1.0 / squares.sqrt()).min(f64::from(f32::MAX)) as f32 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn norms_of_extreme_vectors_stay_finite() {
-        assert_eq!(inverse_norm(&[0.0; 4]), 0.0);
-        assert_eq!(inverse_norm(&[3.0, 4.0]), 0.2);
-        assert!(inverse_norm(&[f32::MAX; 64]) > 0.0);
-        assert!(inverse_norm(&[f32::from_bits(1)]).is_finite());
-    }
 
     #[test]
     fn capacity_bounds_rows_and_bytes() {

@@ -159,7 +159,8 @@ impl Namespace {
         let seed = segment.reference().id.as_u64_pair().1;
         let work = move || builders.install(|| index::build(&spec, &*rows, distance, seed));
         let bytes = Bytes::from(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??);
-        let reference = IndexRef { id, spec, blob: Blob::of(&bytes), owner: None };
+        let head = index::head_bytes(spec.index_type(), &bytes).map(|head| Blob::of(&bytes[..head]));
+        let reference = IndexRef { id, spec, blob: Blob::of(&bytes), head, owner: None };
         let key = self.home().index_key(segment.reference().id, &reference);
         let mut upload = self.context.store.upload(&key);
         upload.write(bytes).await?;

@@ -14,36 +14,62 @@ use uuid::Uuid;
 
 use super::{
     Namespace,
+    following::{Ahead, Stop},
     lease::Leases,
     manifests::corrupt,
     manifests::read_manifest,
     queue::Queue,
-    refresh::{Ahead, Refresh, Stop},
+    refresh::Refresh,
     state::State,
 };
 use crate::{
+    clock::Instant,
     engine::{
         context::Context,
         manifest::{Manifest, State as Life},
         segment::{Blob, IndexRef, Owner, Segment, SegmentIndex, SegmentRef, SegmentView, decode_deletes},
     },
     error::{Error, Result},
-    storage::Key,
+    storage::{Key, Tag},
     types::NamespaceName,
 };
 
 /// How often a load starts over because the segments it wanted were collected meanwhile.
 const MAX_ROUNDS: usize = 4;
 
+/// A manifest that was read, of a namespace that lives.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Base {
+    pub manifest: Arc<Manifest>,
+    pub tag: Tag,
+    /// When reading it began.
+    pub read_at: Instant,
+}
+
+impl Base {
+    /// Reads the manifest that stands now; none if the namespace does not live.
+    pub async fn read(context: &Context, name: &NamespaceName) -> Result<Option<Self>> {
+        let read_at = context.clock.now();
+        let found = read_manifest(context, name).await?;
+        let lives = found.filter(|(manifest, _)| manifest.state == Life::Live);
+        Ok(lives.map(|(manifest, tag)| Self { manifest: Arc::new(manifest), tag, read_at }))
+    }
+
+    /// The incarnation whose manifest it is.
+    pub fn home(&self, name: &NamespaceName) -> Owner {
+        Owner { namespace: name.clone(), incarnation: self.manifest.incarnation }
+    }
+}
+
 /// Segments that are open already, by their ids.
 pub(super) type Opened = HashMap<Uuid, SegmentView>;
 
 impl Namespace {
     /// Reads the namespace as it is now: every write acknowledged before this call is in it.
-    /// Its log may turn out to be sealed.
-    pub async fn load(context: Arc<Context>, name: NamespaceName) -> Result<Arc<Self>> {
+    /// Its log may turn out to be sealed. `base` is the manifest, if it was just read.
+    pub async fn load(context: Arc<Context>, name: NamespaceName, base: Option<Base>) -> Result<Arc<Self>> {
         let not_found = || Error::NamespaceNotFound { namespace: name.to_string() };
-        let (state, ahead) = load_base(&context, &name, &Opened::new()).await?.ok_or_else(not_found)?;
+        let (state, ahead) = load_base(&context, &name, &Opened::new(), base).await?.ok_or_else(not_found)?;
         context.metrics.log.namespaces_loaded.inc();
         let namespace = Arc::new(Self {
             incarnation: state.manifest.incarnation,
@@ -80,7 +106,7 @@ impl Namespace {
     /// Returns false if the manifest moved on while the log was read.
     async fn try_rebase(&self) -> Result<bool> {
         let opened = self.opened_segments();
-        let base = load_base(&self.context, &self.name, &opened).await?;
+        let base = load_base(&self.context, &self.name, &opened, None).await?;
         let alive = base.filter(|(state, _)| state.manifest.incarnation == self.incarnation);
         let Some((mut newer, mut ahead)) = alive else {
             self.state_mut().lapsed = true;
@@ -114,26 +140,27 @@ impl Namespace {
 }
 
 /// The state at the fold of the manifest that stands now, and what the log holds after that; `None`
-/// if the namespace does not live.
+/// if the namespace does not live. `base` is that manifest, if it was just read.
 async fn load_base(
     context: &Context,
     name: &NamespaceName,
     opened: &Opened,
+    mut base: Option<Base>,
 ) -> Result<Option<(State, Ahead)>> {
     let mut rounds = 0;
     loop {
-        let read_at = context.clock.now();
-        let (manifest, tag) = match read_manifest(context, name).await? {
-            Some((manifest, tag)) if manifest.state == Life::Live => (manifest, tag),
-            _ => return Ok(None),
+        let read = match base.take() {
+            Some(base) => Some(base),
+            None => Base::read(context, name).await?,
         };
+        let Some(base) = read else { return Ok(None) };
         rounds += 1;
-        let home = Owner { namespace: name.clone(), incarnation: manifest.incarnation };
+        let (home, manifest) = (base.home(name), base.manifest.clone());
         let segments = open_views(context, &home, &manifest, opened);
         let ahead = Ahead::list(context, &home, manifest.folded);
         match futures::future::try_join(segments, ahead).await {
             Ok((segments, ahead)) => {
-                return Ok(Some((State::new(Arc::new(manifest), tag, segments, read_at), ahead)));
+                return Ok(Some((State::new(manifest, base.tag, segments, base.read_at), ahead)));
             }
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
             Err(Error::Corrupt { .. }) if rounds < MAX_ROUNDS && moved(context, name, &manifest).await? => {}
@@ -142,7 +169,11 @@ async fn load_base(
     }
 }
 
-pub(super) async fn moved(context: &Context, name: &NamespaceName, manifest: &Manifest) -> Result<bool> {
+pub(in crate::engine) async fn moved(
+    context: &Context,
+    name: &NamespaceName,
+    manifest: &Manifest,
+) -> Result<bool> {
     Ok(read_manifest(context, name).await?.is_none_or(|(newest, _)| newest.version != manifest.version))
 }
 
@@ -229,7 +260,7 @@ pub(super) async fn open_segment(context: &Context, home: &Owner, reference: &Se
     Segment::open(reference.clone(), cache, (data.as_str(), rows), (lookup.as_str(), &index))
 }
 
-pub(super) async fn read_deletes(
+pub(in crate::engine) async fn read_deletes(
     context: &Context,
     home: &Owner,
     reference: &SegmentRef,
@@ -248,8 +279,14 @@ pub(super) async fn read_deletes(
 }
 
 /// The bytes of an object of a segment, held by the cache.
-async fn read_blob(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
+pub(in crate::engine) async fn read_blob(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
     let bytes = context.cache.whole(&context.store, key, blob.bytes, blob.xxh3_128).await;
+    bytes.map_err(|error| judged(context, key, error.into()))
+}
+
+/// The bytes with which an object begins, held by the cache.
+pub(in crate::engine) async fn read_head(context: &Context, key: &Key, head: &Blob) -> Result<Bytes> {
+    let bytes = context.cache.head(&context.store, key, head.bytes, head.xxh3_128).await;
     bytes.map_err(|error| judged(context, key, error.into()))
 }
 
@@ -261,7 +298,7 @@ async fn read_once(context: &Context, key: &Key, blob: &Blob) -> Result<Bytes> {
 }
 
 /// The same error; damage is counted and logged.
-fn judged(context: &Context, key: &Key, error: Error) -> Error {
+pub(in crate::engine) fn judged(context: &Context, key: &Key, error: Error) -> Error {
     match error {
         Error::Corrupt { reason, .. } => corrupt(context, key, reason),
         other => other,

@@ -2,13 +2,14 @@
 //! keeps it true.
 //!
 //! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
-//! reads on (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
+//! reads on through [`following`] (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
 //! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
 //! [`fold`] and [`merge`] turn the log into segments, [`maintain`] does so in the background, and
 //! [`lease`] keeps nodes from doing it twice.
 
 mod commit;
 mod fold;
+mod following;
 mod index;
 mod lease;
 mod load;
@@ -30,7 +31,8 @@ use uuid::Uuid;
 
 pub(super) use self::{
     fold::{Frozen, Motive, Outcome, encode_tail},
-    load::open_view,
+    following::{Ahead, Following},
+    load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
     state::{Misfit, State},
@@ -138,10 +140,6 @@ impl Namespace {
 
     fn log_key(&self, seq: u64) -> Key {
         keys::log(&self.name, self.incarnation, seq)
-    }
-
-    fn manifest_key(&self) -> Key {
-        keys::manifest(&self.name)
     }
 
     /// Brings the metric of held memory up to date.

@@ -46,8 +46,13 @@ impl Search<'_> {
             match self.index(batch, segment) {
                 Some(index) => {
                     work.indexed_segments += 1;
-                    work.indexes +=
-                        self.search_index(&*index.index, segment, &query, effort(index, target), top)?;
+                    work.indexes += self.search_index(
+                        &*index.index,
+                        segment,
+                        &query,
+                        effort(&*index.index, target),
+                        top,
+                    )?;
                 }
                 None => work.scanned += view.live_rows(),
             }

@@ -18,7 +18,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use rayon::prelude::*;
 
-pub use self::plan::{Method, Reason, Step, plan};
+pub use self::plan::{Method, Reason, Step, effort, plan, preference};
 
 use super::{
     contents::{Block, Snapshot},

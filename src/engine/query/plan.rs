@@ -4,7 +4,7 @@ use super::{Accuracy, Manner, Target};
 use crate::{
     engine::{
         contents::Snapshot,
-        index::Effort,
+        index::{Effort, VectorIndex},
         segment::{SegmentIndex, SegmentView},
     },
     types::{IndexSpec, IndexType},
@@ -61,7 +61,7 @@ fn method(view: &SegmentView, target: &Target) -> Method {
     }
     let manner = Manner::of(target);
     match usable_index(view, manner) {
-        Some(index) => Method::Index(index.reference.spec.index_type(), effort(index, target)),
+        Some(index) => Method::Index(index.reference.spec.index_type(), effort(&*index.index, target)),
         None if !view.indexes().iter().any(|index| manner.allows(index)) => Method::Scan(Reason::NoIndex),
         None => Method::Scan(Reason::OtherMetric),
     }
@@ -78,19 +78,24 @@ impl Manner {
 pub(super) fn usable_index(view: &SegmentView, manner: Manner) -> Option<&SegmentIndex> {
     let fits = |index: &&SegmentIndex| manner.allows(index) && index.index.distance() == manner.distance;
     let usable = view.indexes().iter().filter(|index| !manner.exact && fits(index));
-    usable.min_by_key(|index| match index.reference.spec {
+    usable.min_by_key(|index| preference(&index.reference.spec))
+}
+
+/// The index with the least one answers.
+pub fn preference(spec: &IndexSpec) -> u8 {
+    match spec {
         IndexSpec::Hnsw(_) => 0,
         IndexSpec::Spfresh(_) => 1,
         IndexSpec::Pq(_) => 2,
         IndexSpec::Ivf(_) => 3,
-    })
+    }
 }
 
 /// How much of an index to look at.
-pub(super) fn effort(index: &SegmentIndex, target: &Target) -> Effort {
+pub fn effort<I: VectorIndex + ?Sized>(index: &I, target: &Target) -> Effort {
     match target.accuracy {
         Accuracy::Exact => Effort::FULL,
-        Accuracy::Recall(recall) => index.index.effort_for(recall, target.top_k),
+        Accuracy::Recall(recall) => index.effort_for(recall, target.top_k),
         Accuracy::Effort(effort) => Effort::new(effort),
     }
 }

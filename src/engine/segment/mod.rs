@@ -5,16 +5,19 @@
 //! - `data.arrow`: the rows as a plain, uncompressed Arrow IPC *file* that any Arrow reader opens
 //!   ([`writer`]); its buffers are 64-byte aligned and searched in place.
 //! - `lookup`: what makes the rows findable without reading them ([`lookup`]): ids by hash, rows in
-//!   id order, rows by expiry, and the place and hash of every record batch.
+//!   id order, and in its [`head`] rows by expiry, the place and hash of every record batch, and what it
+//!   takes to read single rows ([`parts`]).
 //! - `deletes-<id>`: the rows that a later entry replaced or removed ([`deletes`]).
 //! - `ann.<type>-<id>`: indexes over its rows ([`crate::engine::index`]), built when it is or later.
 //!
 //! The manifest names every object of a segment with its length and hash. Invariant: nothing of a
 //! segment is used before it was checked: the lookup when it is opened, a record batch when it is
-//! touched for the first time.
+//! touched for the first time, a part when it arrives.
 
 mod deletes;
+mod head;
 mod lookup;
+mod parts;
 mod place;
 mod rows;
 mod source;
@@ -28,6 +31,7 @@ use uuid::Uuid;
 
 pub use self::{
     deletes::{decode_deletes, encode_deletes},
+    parts::SegmentParts,
     rows::{Batch, Segment},
     source::SegmentIndex,
     view::SegmentView,
@@ -48,6 +52,8 @@ pub struct SegmentRef {
     pub data: Blob,
     /// `lookup`
     pub lookup: Blob,
+    /// The bytes with which `lookup` begins that suffice to read rows by ranges.
+    pub head: Blob,
     /// The newest `deletes-<id>`, once there is one.
     pub deletes: Option<Deletes>,
     /// Indexes over its rows, at most one of a type.
@@ -68,6 +74,9 @@ pub struct IndexRef {
     pub spec: IndexSpec,
     /// The object.
     pub blob: Blob,
+    /// The bytes with which it begins that say which others a query wants, if it can be searched in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Blob>,
     /// Whose prefix holds it, as for the segment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,

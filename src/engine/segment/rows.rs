@@ -15,14 +15,16 @@ use bytes::Bytes;
 
 use super::{
     RowRef, SegmentRef,
-    lookup::{BatchPlace, Lookup, id_hash},
-    writer::schema,
+    head::BatchPlace,
+    lookup::{Lookup, id_hash},
+    writer::{first_bytes, schema},
 };
 use crate::{
     cache::Cache,
     clock::Timestamp,
     engine::format::{check_batch, hash},
     error::{Error, Result},
+    types::inverse_norm,
 };
 
 /// A segment in memory, or mapped into it.
@@ -35,8 +37,6 @@ pub struct Segment {
     object: Arc<str>,
     data: Buffer,
     lookup: Lookup,
-    /// The first row of each batch.
-    first_rows: Vec<u32>,
     batches: Vec<OnceLock<Batch>>,
 }
 
@@ -69,21 +69,15 @@ impl Segment {
         let (lookup_object, lookup) = lookup;
         reference.lookup.check(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
         let lookup = Lookup::decode(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
-        if lookup.rows() as u64 != reference.rows || lookup.data_bytes != reference.data.bytes {
+        if lookup.rows() as u64 != reference.rows || lookup.head.data_bytes != reference.data.bytes {
             return Err(corrupt(lookup_object, "it is not of this segment".into()));
         }
         if data.len() as u64 != reference.data.bytes {
             let reason = format!("it has {} bytes, the manifest says {}", data.len(), reference.data.bytes);
             return Err(corrupt(object, reason));
         }
-        let mut next = 0;
-        let mut first_rows = Vec::with_capacity(lookup.batches.len());
-        for place in &lookup.batches {
-            first_rows.push(next);
-            next += place.rows;
-        }
-        let batches = lookup.batches.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { reference, cache, object: object.into(), data: data.into(), lookup, first_rows, batches })
+        let batches = lookup.head.batches.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { reference, cache, object: object.into(), data: data.into(), lookup, batches })
     }
 
     /// As the manifest names it.
@@ -98,7 +92,7 @@ impl Segment {
 
     /// Values per vector.
     pub fn dimension(&self) -> usize {
-        self.lookup.dimension
+        self.lookup.head.dimension
     }
 
     /// Number of record batches.
@@ -108,18 +102,17 @@ impl Segment {
 
     /// Rows of a record batch.
     pub fn batch_rows(&self, batch: usize) -> usize {
-        self.lookup.batches[batch].rows as usize
+        self.lookup.head.batches[batch].rows as usize
     }
 
     /// The record batch that a row is in, and the row's place in it.
     pub fn place(&self, row: u32) -> (usize, usize) {
-        let batch = self.first_rows.partition_point(|first| *first <= row) - 1;
-        (batch, (row - self.first_rows[batch]) as usize)
+        self.lookup.head.place(row)
     }
 
     /// The row at a place.
     pub fn row(&self, batch: usize, place: usize) -> u32 {
-        self.first_rows[batch] + place as u32
+        self.lookup.head.first_rows[batch] + place as u32
     }
 
     /// A record batch, checked when it is touched first.
@@ -128,7 +121,7 @@ impl Segment {
     /// [`Error::Corrupt`]
     pub fn batch(&self, index: usize) -> Result<&Batch> {
         if let Some(cache) = &self.cache {
-            cache.touched(self.bytes_of(&self.lookup.batches[index]));
+            cache.touched(self.bytes_of(&self.lookup.head.batches[index]));
         }
         self.checked(index)
     }
@@ -154,7 +147,7 @@ impl Segment {
         if let Some(batch) = self.batches[index].get() {
             return Ok(batch);
         }
-        let read = self.read(&self.lookup.batches[index]);
+        let read = self.read(&self.lookup.head.batches[index]);
         let batch = read.map_err(|reason| Error::Corrupt { object: self.object.to_string(), reason })?;
         Ok(self.batches[index].get_or_init(|| batch))
     }
@@ -203,7 +196,35 @@ impl Segment {
 
     /// When rows expire, ascending.
     pub fn expiry(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
-        self.lookup.expiry()
+        self.lookup.head.expiry()
+    }
+
+    /// Compares what the head of the lookup says of rows with the rows, for those who read by ranges.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if they differ.
+    pub fn check_head(&self) -> Result<()> {
+        let corrupt = |reason: String| Error::Corrupt { object: self.object.to_string(), reason };
+        self.lookup.head.check_blocks(0, &self.data).map_err(corrupt)?;
+        for (index, place) in self.lookup.head.batches.iter().enumerate() {
+            let first = first_bytes(self.bytes_of(place), place.metadata);
+            let batch = self.batch(index)?;
+            let row_fits = |(row, (id, metadata)): (usize, (u32, Option<u32>))| {
+                let row = batch.get(row);
+                let lengths = (row.id.len(), row.metadata.map(str::len));
+                lengths == (id as usize, metadata.map(|length| length as usize))
+                    && row.inverse_norm.to_bits() == inverse_norm(row.vector).to_bits()
+            };
+            let rows = place.rows as usize;
+            let fitting = self.lookup.head.lengths(place).take(rows).enumerate().filter(|row| row_fits(*row));
+            if first.ok() != Some([place.ids, place.vectors, place.values]) || fitting.count() != rows {
+                return Err(corrupt(format!(
+                    "its rows at byte {} are not where its head says",
+                    place.offset
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn bytes_of(&self, place: &BatchPlace) -> &[u8] {

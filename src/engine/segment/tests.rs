@@ -1,6 +1,10 @@
 //! Segments against plain lists of rows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use arrow_array::{Array, cast::AsArray, types::Float32Type};
 use bytes::Bytes;
@@ -40,7 +44,7 @@ fn write(rows: &Model) -> (Bytes, Bytes, SegmentRef) {
         let row = RowRef {
             id,
             vector: &row.vector,
-            inverse_norm: 0.5,
+            inverse_norm: crate::types::inverse_norm(&row.vector),
             metadata: row.metadata.as_deref(),
             expires_at: row.expires_at,
         };
@@ -72,7 +76,48 @@ fn all_rows(segment: &Segment) -> crate::error::Result<Model> {
     Ok(rows)
 }
 
+/// Some rows of a segment, read by ranges.
+fn rows_by_ranges(
+    data: &Bytes,
+    lookup: &Bytes,
+    reference: &SegmentRef,
+    rows: &BTreeSet<u32>,
+) -> crate::error::Result<Vec<(String, PlainRow)>> {
+    let head = lookup.slice(..reference.head.bytes as usize);
+    reference.head.check(&head).unwrap();
+    let mut parts = SegmentParts::open(reference, "data", ("lookup", head))?;
+    let wanted = parts.wanted(rows, true)?;
+    let covered =
+        |range: &Range<u64>| wanted.iter().any(|other| other.start <= range.start && range.end <= other.end);
+    parts.supply(|range| {
+        assert!(covered(&range), "{range:?} was not wanted");
+        data.get(range.start as usize..range.end as usize).map(Bytes::copy_from_slice)
+    })?;
+    let plain = |row: &u32| {
+        let row = parts.get(*row)?;
+        let plain = PlainRow {
+            vector: row.vector.try_into().unwrap(),
+            metadata: row.metadata.map(str::to_owned),
+            expires_at: row.expires_at,
+        };
+        Ok((row.id.to_owned(), plain))
+    };
+    rows.iter().map(plain).collect()
+}
+
 proptest! {
+    #[test]
+    fn rows_read_by_ranges_are_the_rows(rows in model(), picked in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {
+        let (data, lookup, reference) = write(&rows);
+        let segment = open(&data, &lookup, &reference).unwrap();
+        let picked: BTreeSet<u32> = picked.iter().filter(|_| !rows.is_empty()).map(|index| index.index(rows.len()) as u32).collect();
+        for ((id, row), number) in rows_by_ranges(&data, &lookup, &reference, &picked).unwrap().iter().zip(&picked) {
+            prop_assert_eq!(id, segment.id(*number).unwrap());
+            prop_assert_eq!(row, &rows[id]);
+        }
+        segment.check_head().unwrap();
+    }
+
     #[test]
     fn a_segment_holds_what_was_written(rows in model(), others in prop::collection::vec(".{1,8}", 0..20)) {
         let (data, lookup, reference) = write(&rows);
@@ -213,4 +258,39 @@ fn no_damage_gives_wrong_rows() {
     // Of another segment, but whole.
     let (_, other, _) = write(&some_rows(41));
     assert!(open(&data, &other, &SegmentRef { lookup: Blob::of(&other), ..reference }).is_err());
+}
+
+/// The same for rows that are read by ranges: what is damaged is named, or was not read.
+#[test]
+fn no_damage_gives_wrong_rows_by_ranges() {
+    let rows = some_rows(40);
+    let (data, lookup, reference) = write(&rows);
+    let picked = BTreeSet::from([0, 7, 8, 39]);
+    let whole = rows_by_ranges(&data, &lookup, &reference, &picked).unwrap();
+    for bit in (0..data.len() * 8).step_by(5) {
+        let mut damaged = data.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        match rows_by_ranges(&damaged.into(), &lookup, &reference, &picked) {
+            Ok(read) => panic!("a bit of a block that was read: {bit}, {}", read == whole),
+            Err(Error::Corrupt { object, .. }) => assert_eq!(object, "data"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // Many batches, of which one row each lies in many blocks.
+    let mut writer = SegmentWriter::new(3).unwrap();
+    let mut data = Vec::new();
+    for row in 0..20_000_u32 {
+        let (id, vector) = (format!("row-{row}"), [row as f32, 1.0, 2.0]);
+        let inverse_norm = crate::types::inverse_norm(&vector);
+        let row = RowRef { id: &id, vector: &vector, inverse_norm, metadata: Some("{}"), expires_at: None };
+        data.extend(writer.push(row).unwrap().into_iter().flatten());
+    }
+    let written = writer.finish().unwrap();
+    data.extend_from_slice(&written.piece);
+    let (reference, picked) =
+        (written.reference(Uuid::nil()), BTreeSet::from([0, 1, 8191, 8192, 12_345, 19_999]));
+    let read = rows_by_ranges(&data.into(), &written.lookup, &reference, &picked).unwrap();
+    for ((id, row), number) in read.iter().zip(&picked) {
+        assert_eq!((id, row.vector[0]), (&format!("row-{number}"), *number as f32));
+    }
 }

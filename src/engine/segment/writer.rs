@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `id` | utf8 | |
 //! | `vector` | fixed-size list of float32 | |
-//! | `inverse_norm` | float32 | 1 / ‖vector‖₂, 0 for a zero vector |
+//! | `inverse_norm` | float32 | 1 / ‖vector‖₂, 0 for a zero vector ([`crate::types::inverse_norm`]) |
 //! | `metadata` | utf8 | a JSON object, or null |
 //! | `expires_at` | timestamp[ms, UTC] | or null |
 
@@ -26,7 +26,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
     Blob, SegmentRef,
-    lookup::{BatchPlace, LookupBuilder},
+    head::{BatchPlace, BlockHasher},
+    lookup::LookupBuilder,
 };
 use crate::{clock::Timestamp, engine::format::hash};
 
@@ -36,6 +37,12 @@ const ALIGNMENT: usize = 64;
 const BATCH_ROWS: usize = 8192;
 /// A record batch ends when its vectors, ids and metadata pass this.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// The buffers of a record batch, by their numbers: each column has one for validity, text one for
+/// offsets before its values, a list those of its items after its own, a number one for its values.
+const ID_VALUES: usize = 2;
+const VECTOR_VALUES: usize = 5;
+const METADATA_VALUES: usize = 10;
 
 /// A row to be written.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +66,7 @@ pub struct SegmentWriter {
     /// Bytes of the file that were handed out.
     sent: u64,
     digest: Xxh3Default,
+    blocks: BlockHasher,
     pending: Columns,
     lookup: LookupBuilder,
 }
@@ -72,6 +80,8 @@ pub struct Written {
     pub data: Blob,
     /// The object `lookup`.
     pub lookup: Bytes,
+    /// The head of it.
+    pub head: Blob,
     /// Rows.
     pub rows: u64,
 }
@@ -85,6 +95,7 @@ impl Written {
             rows: self.rows,
             data: self.data,
             lookup,
+            head: self.head,
             deletes: None,
             indexes: Vec::new(),
             owner: None,
@@ -100,6 +111,8 @@ struct Columns {
     metadata: StringBuilder,
     expires_at: Vec<Option<i64>>,
     bytes: usize,
+    /// Where the lengths of the first row begin.
+    first_lengths: Option<u32>,
 }
 
 /// The schema of `data.arrow`. `dimension` is at least 1 and within `i32`.
@@ -125,15 +138,19 @@ impl SegmentWriter {
         let schema = schema(dimension);
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
         let file = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
-        let lookup = LookupBuilder { dimension: dimension as u32, ..LookupBuilder::default() };
-        Ok(Self { file, schema, sent: 0, digest: Xxh3Default::new(), pending: Columns::default(), lookup })
+        let mut lookup = LookupBuilder::default();
+        lookup.head.dimension = dimension as u32;
+        let (digest, blocks) = (Xxh3Default::new(), BlockHasher::default());
+        Ok(Self { file, schema, sent: 0, digest, blocks, pending: Columns::default(), lookup })
     }
 
     /// Adds a row whose id is not in the segment. Returns a piece of the file once one is complete.
     pub fn push(&mut self, row: RowRef<'_>) -> Result<Option<Bytes>, ArrowError> {
         self.lookup.ids.push(row.id);
+        self.pending.first_lengths.get_or_insert(self.lookup.head.lengths.len() as u32);
+        self.lookup.head.push_lengths(row.id, row.metadata);
         if let Some(expires_at) = row.expires_at {
-            self.lookup.expiring.push((expires_at, self.lookup.ids.len() as u32 - 1));
+            self.lookup.head.expiring.push((expires_at, self.lookup.ids.len() as u32 - 1));
         }
         self.pending.push(row);
         let full = self.pending.inverse_norms.len() == BATCH_ROWS || self.pending.bytes >= BATCH_BYTES;
@@ -150,12 +167,16 @@ impl SegmentWriter {
         piece.extend_from_slice(&self.take());
         let data = Blob { bytes: self.sent, xxh3_128: self.digest.digest128() };
         let rows = self.lookup.ids.len() as u64;
-        self.lookup.data_bytes = self.sent;
-        Ok(Written { piece: piece.into(), data, lookup: self.lookup.encode(), rows })
+        self.lookup.head.data_bytes = self.sent;
+        self.lookup.head.blocks = self.blocks.finish();
+        let (lookup, head) = self.lookup.encode();
+        let head = Blob::of(&lookup[..head]);
+        Ok(Written { piece: piece.into(), data, lookup, head, rows })
     }
 
     /// Writes the pending rows as a record batch.
     fn flush(&mut self) -> Result<Bytes, ArrowError> {
+        let lengths = self.pending.first_lengths.unwrap_or_default();
         let batch = std::mem::take(&mut self.pending).into_batch(self.schema.clone())?;
         // What comes before the first batch belongs to no batch.
         let before = self.file.get_ref().len();
@@ -164,12 +185,17 @@ impl SegmentWriter {
         let piece = self.take();
         let message = &piece[before..];
         let metadata = message_bytes(message)?;
-        self.lookup.batches.push(BatchPlace {
+        let [ids, vectors, values] = first_bytes(message, metadata)?;
+        self.lookup.head.batches.push(BatchPlace {
             offset,
             metadata,
             body: (message.len() - metadata as usize) as u64,
             rows: batch.num_rows() as u32,
             hash: hash(message),
+            ids,
+            vectors,
+            values,
+            lengths,
         });
         Ok(piece)
     }
@@ -177,6 +203,7 @@ impl SegmentWriter {
     fn take(&mut self) -> Bytes {
         let piece = std::mem::take(self.file.get_mut());
         self.digest.update(&piece);
+        self.blocks.update(&piece);
         self.sent += piece.len() as u64;
         piece.into()
     }
@@ -186,6 +213,20 @@ impl SegmentWriter {
 fn message_bytes(message: &[u8]) -> Result<u32, ArrowError> {
     let length = message.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     length.map(|length| length + 8).ok_or_else(|| ArrowError::IpcError("a message without a length".into()))
+}
+
+/// Where the ids, the vectors and the metadata of the first row of a record batch begin in its message.
+pub(super) fn first_bytes(message: &[u8], metadata: u32) -> Result<[u32; 3], ArrowError> {
+    let header = message.get(8..metadata as usize).unwrap_or_default();
+    let wrong = |error: &dyn std::fmt::Display| ArrowError::IpcError(format!("no record batch: {error}"));
+    let header = arrow_ipc::root_as_message(header).map_err(|error| wrong(&error))?;
+    let buffers = header.header_as_record_batch().and_then(|batch| batch.buffers());
+    let place = |buffer: usize| {
+        let buffer = buffers.filter(|all| buffer < all.len()).map(|all| all.get(buffer));
+        let offset = buffer.and_then(|buffer| u32::try_from(buffer.offset()).ok());
+        offset.and_then(|offset| offset.checked_add(metadata)).ok_or_else(|| wrong(&"buffers are missing"))
+    };
+    Ok([place(ID_VALUES)?, place(VECTOR_VALUES)?, place(METADATA_VALUES)?])
 }
 
 impl Columns {

@@ -77,6 +77,10 @@ impl OfLists for Ivf {
         &self.lists
     }
 
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     fn lists_mut(&mut self) -> &mut Lists {
         &mut self.lists
     }

@@ -6,6 +6,7 @@
 //! scales      f32 per centroid: the value of a step
 //! offsets     f32 per centroid: what is added to its inner product with a query to rank the list
 //! starts      u32 per list and one more: its first entry among all entries
+//! hashes      u64 per list: XXH3-64 of its bytes
 //! shared      what the type of index keeps once for all lists
 //! lists       per entry of a list its row (u32), then what the type of index keeps of each row
 //! ```
@@ -13,13 +14,17 @@
 //! Little-endian throughout, and nothing is copied: numbers are read where they lie, at any address.
 //! A centroid *is* what its bytes say; what was trained is forgotten, so that residuals are exact.
 //!
+//! All before the lists is the *head*. It says which lists a query wants and where they lie, so a search
+//! can do with the head and those lists, each checked against its hash.
+//!
 //! Invariant: an opened file has every section in full and starts that ascend, so no list lies
 //! outside of it; row numbers are compared with the number of rows when a row is scored.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
     clusters::Clusters,
@@ -134,14 +139,24 @@ impl Header {
 #[derive(Debug, Clone)]
 pub struct Lists {
     header: Header,
-    bytes: Bytes,
+    head: Bytes,
     centroids: Range<usize>,
     scales: Range<usize>,
     offsets: Range<usize>,
     starts: Range<usize>,
+    hashes: Range<usize>,
     shared: Range<usize>,
-    entries: usize,
+    entries: Entries,
     longest: usize,
+}
+
+/// The bytes of the lists themselves.
+#[derive(Debug, Clone)]
+enum Entries {
+    /// Of all, one after the other.
+    All(Bytes),
+    /// Of those that were supplied.
+    Supplied(HashMap<usize, Bytes>),
 }
 
 /// A list.
@@ -217,6 +232,12 @@ pub fn encode(
         start += list.len() as u32;
         file.extend_from_slice(&start.to_le_bytes());
     }
+    for (rows, rest) in partition.lists.iter().zip(rest) {
+        let mut hasher = Xxh3::new();
+        rows.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
+        hasher.update(rest);
+        file.extend_from_slice(&hasher.digest().to_le_bytes());
+    }
     file.extend_from_slice(shared);
     for (rows, rest) in partition.lists.iter().zip(rest) {
         rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
@@ -228,6 +249,25 @@ pub fn encode(
 impl Lists {
     /// Opens a file, or says what is wrong with it.
     pub fn open(bytes: Bytes) -> Result<Self, String> {
+        let (mut lists, end) = Self::parse(&bytes)?;
+        if end != bytes.len() {
+            return Err(format!("it has {} bytes, its header says {end}", bytes.len()));
+        }
+        lists.entries = Entries::All(bytes.slice(lists.head.len()..));
+        Ok(lists)
+    }
+
+    /// Opens a file of `length` bytes of which only the head is here: no list is, until it is supplied.
+    pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
+        let (lists, end) = Self::parse(head)?;
+        if end as u64 != length || lists.head.len() != head.len() {
+            return Err(format!("it has {length} bytes, its header says {end}"));
+        }
+        Ok(lists)
+    }
+
+    /// Reads the head, and how long the file has to be.
+    fn parse(bytes: &Bytes) -> Result<(Self, usize), String> {
         let fixed =
             bytes.get(..12).filter(|start| start.starts_with(MAGIC)).ok_or("it is no file of lists")?;
         let length = u32::from_le_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]) as usize;
@@ -237,14 +277,13 @@ impl Lists {
             return Err("its header is beyond all bounds".into());
         }
         let values = rotated_dimension(header.dimension);
-        let entry_bytes = header.entry_bytes.checked_add(4);
         let sizes = [
             header.lists.checked_mul(values),
             header.lists.checked_mul(4),
             header.lists.checked_mul(4),
             header.lists.checked_add(1).and_then(|starts| starts.checked_mul(4)),
+            header.lists.checked_mul(8),
             Some(header.shared_bytes),
-            entry_bytes.and_then(|bytes| header.entries.checked_mul(bytes)),
         ];
         let mut end = (12 + length).next_multiple_of(ALIGNMENT);
         let mut sections = [const { 0..0 }; 6];
@@ -253,14 +292,16 @@ impl Lists {
             end = size.and_then(|size| start.checked_add(size)).ok_or("its header is beyond all bounds")?;
             *section = start..end;
         }
-        if end != bytes.len() {
-            return Err(format!("it has {} bytes, its header says {end}", bytes.len()));
+        if end > bytes.len() {
+            return Err(format!("it has {} bytes, its head alone {end}", bytes.len()));
         }
-        let [centroids, scales, offsets, starts, shared, entries] = sections;
-        let entries = entries.start;
+        let entries = header.entry_bytes.checked_add(4).and_then(|bytes| header.entries.checked_mul(bytes));
+        let file = entries.and_then(|size| end.checked_add(size)).ok_or("its header is beyond all bounds")?;
+        let [centroids, scales, offsets, starts, hashes, shared] = sections;
+        let (head, entries) = (bytes.slice(..end), Entries::Supplied(HashMap::new()));
         let mut lists =
-            Self { header, bytes, centroids, scales, offsets, starts, shared, entries, longest: 0 };
-        let starts = words(&lists.bytes[lists.starts.clone()]);
+            Self { header, head, centroids, scales, offsets, starts, hashes, shared, entries, longest: 0 };
+        let starts = words(&lists.head[lists.starts.clone()]);
         let ends = [starts.first(), starts.last()]
             .map(|start| start.map(|start| u32::from_le_bytes(*start) as usize));
         let ascend = starts.is_sorted_by_key(|start| u32::from_le_bytes(*start));
@@ -269,7 +310,12 @@ impl Lists {
         }
         let length = |pair: &[[u8; 4]]| u32::from_le_bytes(pair[1]) - u32::from_le_bytes(pair[0]);
         lists.longest = starts.windows(2).map(length).max().unwrap_or(0) as usize;
-        Ok(lists)
+        Ok((lists, file))
+    }
+
+    /// Bytes of the head.
+    pub fn head_bytes(&self) -> usize {
+        self.head.len()
     }
 
     /// What the file says of itself.
@@ -282,6 +328,11 @@ impl Lists {
         self.header.lists
     }
 
+    /// In how many lists a row is at most.
+    pub fn copies(&self) -> usize {
+        if self.header.entries > self.header.rows { 2 } else { 1 }
+    }
+
     /// Asks memory for a list.
     pub fn prefetch(&self, list: usize) {
         let list = self.list(list);
@@ -289,14 +340,75 @@ impl Lists {
         prefetch(list.rest);
     }
 
-    /// A list.
+    /// A list; an empty one in place of one that is not here.
     pub fn list(&self, list: usize) -> List<'_> {
-        let starts = words(&self.bytes[self.starts.clone()]);
-        let [first, end] = [starts[list], starts[list + 1]].map(|start| u32::from_le_bytes(start) as usize);
+        let (first, end) = self.bounds(list);
         let entry = self.header.entry_bytes + 4;
-        let bytes = &self.bytes[self.entries + first * entry..self.entries + end * entry];
+        let bytes = match &self.entries {
+            Entries::All(bytes) => &bytes[first * entry..end * entry],
+            Entries::Supplied(lists) => match lists.get(&list) {
+                Some(bytes) => &bytes[..],
+                None => return List { rows: &[], rest: &[] },
+            },
+        };
         let (rows, rest) = bytes.split_at((end - first) * 4);
         List { rows: words(rows), rest }
+    }
+
+    /// Where a list lies in the file.
+    pub fn range(&self, list: usize) -> Range<u64> {
+        let (head, place) = (self.head.len(), self.place(list));
+        (head + place.start) as u64..(head + place.end) as u64
+    }
+
+    /// Takes the bytes of a list, or says what is wrong with them.
+    pub fn supply(&mut self, list: usize, bytes: Bytes) -> Result<(), String> {
+        self.check(list, &bytes)?;
+        if let Entries::Supplied(lists) = &mut self.entries {
+            lists.insert(list, bytes);
+        }
+        Ok(())
+    }
+
+    /// Whether a list is here.
+    pub fn is_here(&self, list: usize) -> bool {
+        match &self.entries {
+            Entries::All(_) => list < self.len(),
+            Entries::Supplied(lists) => lists.contains_key(&list),
+        }
+    }
+
+    /// Compares all lists that are here with their hashes.
+    pub fn check_all(&self) -> Result<(), String> {
+        match &self.entries {
+            Entries::All(bytes) => {
+                (0..self.len()).try_for_each(|list| self.check(list, &bytes[self.place(list)]))
+            }
+            Entries::Supplied(lists) => lists.iter().try_for_each(|(list, bytes)| self.check(*list, bytes)),
+        }
+    }
+
+    fn check(&self, list: usize, bytes: &[u8]) -> Result<(), String> {
+        let hashes = self.head[self.hashes.clone()].as_chunks::<8>().0;
+        let expected = hashes.get(list).map(|hash| u64::from_le_bytes(*hash));
+        if expected != Some(xxh3_64(bytes)) || bytes.len() != self.place(list).len() {
+            return Err(format!("its list {list} does not match its hash"));
+        }
+        Ok(())
+    }
+
+    /// Where a list lies behind the head.
+    fn place(&self, list: usize) -> Range<usize> {
+        let (first, end) = self.bounds(list);
+        let entry = self.header.entry_bytes + 4;
+        first * entry..end * entry
+    }
+
+    /// The first entry of a list among all, and the one after its last.
+    fn bounds(&self, list: usize) -> (usize, usize) {
+        let starts = words(&self.head[self.starts.clone()]);
+        let entry = |start: [u8; 4]| u32::from_le_bytes(start) as usize;
+        (entry(starts[list]), entry(starts[list + 1]))
     }
 
     /// The number of rows in the longest list.
@@ -306,7 +418,7 @@ impl Lists {
 
     /// What all lists share.
     pub fn shared(&self) -> &[u8] {
-        &self.bytes[self.shared.clone()]
+        &self.head[self.shared.clone()]
     }
 
     /// Replaces [`Header::margin`], of an index that is being measured.
@@ -316,7 +428,7 @@ impl Lists {
 
     /// The inner products of a placed query with all centroids.
     pub fn products(&self, placed: &[f32]) -> Vec<f32> {
-        products(&self.bytes[self.centroids.clone()], words(&self.bytes[self.scales.clone()]), placed)
+        products(&self.head[self.centroids.clone()], words(&self.head[self.scales.clone()]), placed)
     }
 
     /// The `count` lists nearest to a query by its inner products with all centroids: the nearest few
@@ -347,13 +459,13 @@ impl Lists {
     /// By which lists are ranked: an estimate of the best of their rows, so to say, where a list is one
     /// row, its centroid.
     pub fn ranks(&self, products: &[f32]) -> Vec<f32> {
-        let offsets = words(&self.bytes[self.offsets.clone()]);
+        let offsets = words(&self.head[self.offsets.clone()]);
         products.iter().zip(offsets).map(|(product, offset)| product + f32::from_le_bytes(*offset)).collect()
     }
 
     /// For each list a number, smaller the higher it ranks, the lower half of which is the list.
     fn keys(&self, products: &[f32]) -> Vec<u64> {
-        let offsets = words(&self.bytes[self.offsets.clone()]);
+        let offsets = words(&self.head[self.offsets.clone()]);
         let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
             u64::from(descending(product + f32::from_le_bytes(*offset))) << 32 | list as u64
         };
@@ -362,7 +474,11 @@ impl Lists {
 
     /// Bytes that every search reads.
     pub fn resident_bytes(&self) -> u64 {
-        self.bytes.len() as u64
+        let entries = match &self.entries {
+            Entries::All(bytes) => bytes.len(),
+            Entries::Supplied(lists) => lists.values().map(Bytes::len).sum(),
+        };
+        (self.head.len() + entries) as u64
     }
 
     /// The space of the rows.

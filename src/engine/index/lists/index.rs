@@ -1,13 +1,16 @@
 //! What indexes of lists have in common as indexes: each type only says which rows of its lists are
 //! worth an exact score.
 
+use bytes::Bytes;
+
 use super::{
     calibration,
     file::Lists,
     probe::{Breadth, rerank, search},
+    space::Space,
 };
 use crate::{
-    engine::index::{Best, Cost, Effort, Request, VectorIndex},
+    engine::index::{Best, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex},
     error::Result,
     types::Distance,
 };
@@ -16,6 +19,16 @@ use crate::{
 pub trait OfLists: std::fmt::Debug + Send + Sync {
     /// Its lists.
     fn lists(&self) -> &Lists;
+
+    /// The space of their centroids.
+    fn space(&self) -> &Space;
+
+    /// The lists that a search for so many rows looks at.
+    fn nearest(&self, request: &Request<'_>, limit: usize) -> Vec<u32> {
+        let lists = self.lists();
+        let products = lists.products(&self.space().query(request.query.vector()));
+        lists.nearest(&products, Breadth::new(lists, request, limit).lists)
+    }
 
     /// Its lists, to be told what was measured.
     fn lists_mut(&mut self) -> &mut Lists;
@@ -62,5 +75,53 @@ impl<T: OfLists> VectorIndex for T {
 
     fn resident_bytes(&self) -> u64 {
         self.lists().resident_bytes()
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.lists().check_all()
+    }
+}
+
+impl<T: OfLists> InParts for T {
+    fn wanted(&self, request: &Request<'_>, limit: usize) -> Option<Vec<Part>> {
+        if request.effort.is_full() || self.lists().len() == 0 {
+            return None;
+        }
+        let part = |list: u32| Part { number: list, range: self.lists().range(list as usize) };
+        Some(self.nearest(request, limit).into_iter().map(part).collect())
+    }
+
+    fn supply(&mut self, number: u32, bytes: Bytes) -> std::result::Result<(), String> {
+        self.lists_mut().supply(number as usize, bytes)
+    }
+
+    fn shortlist(&self, request: &Request<'_>, limit: usize, spare: usize) -> Result<Option<Shortlisted>> {
+        let nearest = self.nearest(request, limit);
+        if request.effort.is_full() || !nearest.iter().all(|list| self.lists().is_here(*list as usize)) {
+            return Ok(None);
+        }
+        let breadth = Breadth::new(self.lists(), request, limit);
+        let (scored, wanted) = (breadth.scored, breadth.wanted);
+        let mut cost = Cost::default();
+        // A row that is in two lists takes two places.
+        let spare = spare.saturating_mul(self.lists().copies());
+        // What a mask would want besides is not here.
+        let wider = Breadth { scored: scored.saturating_add(spare), gap: None, ..breadth };
+        let candidates = self.candidates(request, wider, &mut cost)?;
+        // It looked for further lists.
+        if cost.visited > nearest.len() as u64 {
+            return Ok(None);
+        }
+        Ok(Some(Shortlisted { candidates, scored, wanted, cost }))
+    }
+
+    fn rerank(
+        &self,
+        request: &Request<'_>,
+        candidates: &[(f32, u32)],
+        best: &mut Best<'_>,
+        cost: &mut Cost,
+    ) -> Result<()> {
+        rerank(request, candidates, self.lists().header().margin, best, cost)
     }
 }

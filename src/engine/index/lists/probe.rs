@@ -47,17 +47,16 @@ pub fn count(lists: &Lists, effort: Effort) -> usize {
 
 impl Breadth {
     /// The more effort, the more rows are scored exactly.
-    fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
+    pub fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
         let effort = request.effort.value();
         let header = lists.header();
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 3.5 * effort) as usize).saturating_add(16);
-        // A row that is in two lists is found twice.
-        let times = if header.entries > header.rows { 2 } else { 1 };
         let masked = !matches!(request.mask, Mask::All);
         Self {
             lists: count(lists, request.effort),
             scored,
-            wanted: limit.saturating_mul(times),
+            // A row that is in two lists is found twice.
+            wanted: limit.saturating_mul(lists.copies()),
             last: limit.saturating_mul(header.entries).div_ceil(header.rows.max(1)),
             gap: masked.then(|| gap(header, request.effort)),
         }

@@ -37,7 +37,15 @@ pub struct Pq {
 impl Pq {
     /// Opens an index, or says what is wrong with its bytes.
     pub fn open(bytes: Bytes) -> Result<Self, String> {
-        let lists = Lists::open(bytes)?;
+        Self::of(Lists::open(bytes)?)
+    }
+
+    /// Opens an index of which only the head is here.
+    pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
+        Self::of(Lists::open_head(head, length)?)
+    }
+
+    fn of(lists: Lists) -> Result<Self, String> {
         let header = lists.header();
         let shape = header
             .subquantizers
@@ -63,6 +71,10 @@ impl Pq {
 impl OfLists for Pq {
     fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
     }
 
     fn lists_mut(&mut self) -> &mut Lists {

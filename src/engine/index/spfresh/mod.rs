@@ -32,7 +32,15 @@ pub struct Spfresh {
 impl Spfresh {
     /// Opens an index, or says what is wrong with its bytes.
     pub fn open(bytes: Bytes) -> Result<Self, String> {
-        let lists = Lists::open(bytes)?;
+        Self::of(Lists::open(bytes)?)
+    }
+
+    /// Opens an index of which only the head is here.
+    pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
+        Self::of(Lists::open_head(head, length)?)
+    }
+
+    fn of(lists: Lists) -> Result<Self, String> {
         let header = lists.header();
         let code_type =
             header.code_bits.and_then(CodeType::of_bits).ok_or("it has no codes that are known")?;
@@ -47,6 +55,10 @@ impl Spfresh {
 impl OfLists for Spfresh {
     fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
     }
 
     fn lists_mut(&mut self) -> &mut Lists {
