@@ -23,7 +23,7 @@ use std::{
 use data::DataSet;
 use memory::Watch;
 use serde_json::{Value, json};
-use shared::program::{Server, Workdir, until};
+use shared::program::{Server, Workdir, until, until_within};
 use shared::servers::Seaweed;
 
 const QUERIES: usize = 20;
@@ -179,7 +179,8 @@ fn stop(mut server: Server) {
 /// Folds and merges until nothing is left to do, and describes the namespace.
 fn compact(server: &Server) -> Value {
     let arguments = ["-X", "POST", "--max-time", "300"];
-    until("the namespace is compacted", || {
+    // An index over a million rows takes longer than a request may.
+    until_within(Duration::from_secs(900), "the namespace is compacted", || {
         let (status, _) = server.curl("/v1/namespaces/scale/compact", &arguments);
         let (_, described) = server.curl("/v1/namespaces/scale", &[]);
         (status == 200 && described["log"]["entries"] == json!(0)).then_some(described)

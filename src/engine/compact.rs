@@ -4,7 +4,11 @@ use super::{
     Consistency, Engine,
     namespace::{Motive, Outcome},
 };
-use crate::{error::Result, telemetry::CompactionKind, types::NamespaceName};
+use crate::{
+    error::{Error, Result},
+    telemetry::{CompactionKind, inherited},
+    types::NamespaceName,
+};
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +28,15 @@ pub struct Compaction {
 impl Engine {
     /// Folds the whole log and merges segments until there is nothing to do. Where another node
     /// does so at the same time, this one leaves the work to it.
+    ///
+    /// What was begun goes on if the caller loses interest: large segments take longer than a request may.
     pub async fn compact(&self, name: &NamespaceName) -> Result<Compaction> {
+        let (engine, name) = (self.clone(), name.clone());
+        let work = inherited(async move { engine.compact_now(&name).await });
+        tokio::spawn(work).await.map_err(Error::internal)?
+    }
+
+    async fn compact_now(&self, name: &NamespaceName) -> Result<Compaction> {
         let namespace = self.read(name, Consistency::Strong).await?;
         let mut report = Compaction::default();
         if let Outcome::Done(done) = namespace.compact(CompactionKind::fold, Motive::Demand).await? {

@@ -196,13 +196,18 @@ impl Server {
 }
 
 /// Waits until `what` gives something.
-pub fn until<T>(name: &str, mut what: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(name: &str, what: impl FnMut() -> Option<T>) -> T {
+    until_within(BOUND, name, what)
+}
+
+/// Waits so long at most until `what` gives something.
+pub fn until_within<T>(bound: Duration, name: &str, mut what: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = what() {
             return found;
         }
-        assert!(start.elapsed() < BOUND, "not in {BOUND:?}: {name}");
+        assert!(start.elapsed() < bound, "not in {bound:?}: {name}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
