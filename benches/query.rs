@@ -163,6 +163,7 @@ async fn in_process(data: &DataSet, workdir: &Workdir, queries: usize) {
         top_k: TOP_K,
         distance: None,
         accuracy: Some(quiver::engine::Accuracy::Exact),
+        index: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let bytes = size_of_val(data.base.as_slice());

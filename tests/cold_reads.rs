@@ -86,6 +86,7 @@ async fn query(node: &Node, namespace: &str, consistency: Consistency) -> (usize
         top_k: 10_000,
         distance: None,
         accuracy: None,
+        index: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let began = tokio::time::Instant::now();

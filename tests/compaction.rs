@@ -93,6 +93,7 @@ async fn answers(engine: &Engine, data: &DataSet) -> Result<Vec<Vec<(String, f32
         top_k: 25,
         distance: None,
         accuracy: None,
+        index: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let found = engine.query(&name(), (0..20).map(query).collect(), Consistency::Strong).await?;

@@ -58,6 +58,7 @@ async fn query(engine: &Engine, data: &DataSet, number: usize, accuracy: Accurac
         top_k: TOP_K,
         distance: None,
         accuracy: Some(accuracy),
+        index: None,
         projection: Projection { vectors: false, metadata: false },
     };
     engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0)
@@ -199,6 +200,7 @@ async fn each_metric_has_its_index() {
             top_k: TOP_K,
             distance: Some(if distance == Distance::Cosine { Distance::Euclidean } else { Distance::Cosine }),
             accuracy: None,
+            index: None,
             projection: Projection { vectors: false, metadata: false },
         };
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap();

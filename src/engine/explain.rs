@@ -21,11 +21,12 @@ pub struct Explanation {
     pub work: Work,
     /// Rows that were found.
     pub found: usize,
-    /// How long making sure that nothing newer is missed took, and searching with reading what was
-    /// found.
+    /// How long making sure took that nothing newer is missed.
     pub refresh: Duration,
-    /// Searching, and reading the rows that were found.
+    /// Finding the rows.
     pub search: Duration,
+    /// Planning, and reading the rows that were found.
+    pub fetch: Duration,
 }
 
 /// How good approximate answers are.
@@ -59,22 +60,24 @@ impl Engine {
         let read = self.context.clock.now();
         let distance = query.distance.unwrap_or(namespace.state().manifest.config.distance);
         let accuracy = query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target));
-        let target = Target { vector: query.vector.clone(), distance, top_k: query.top_k, accuracy };
+        let Query { top_k, index, .. } = query;
+        let target = Target { vector: query.vector.clone(), distance, top_k, accuracy, index };
         let steps = plan(&namespace.snapshot(), &target);
         let mut results = self.query(name, vec![query], Consistency::Eventual).await?;
         let result = results.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
-        let search = self.elapsed(read);
+        let rest = self.elapsed(read);
         Ok(Explanation {
             steps,
             work: result.work,
             found: result.hits.len(),
             refresh: began.age(read),
-            search,
+            search: result.elapsed,
+            fetch: rest.saturating_sub(result.elapsed),
         })
     }
 
-    /// Compares approximate answers with exact ones: for these vectors, or for `samples` rows of the
-    /// namespace, each kept out of its own answers.
+    /// Compares the answers to queries that are `like` this one with exact ones: for these vectors, or
+    /// for `samples` rows of the namespace, each kept out of its own answers.
     ///
     /// # Errors
     /// As [`Engine::query`]; [`Error::Invalid`] if there are no rows to sample.
@@ -83,8 +86,7 @@ impl Engine {
         name: &NamespaceName,
         vectors: Option<Vec<Vec<f32>>>,
         samples: usize,
-        top_k: usize,
-        accuracy: Option<Accuracy>,
+        like: &Query,
     ) -> Result<Recall> {
         self.read(name, Consistency::Strong).await?;
         let sampled = vectors.is_none();
@@ -102,13 +104,14 @@ impl Engine {
             exact: Duration::ZERO,
             approximate: Duration::ZERO,
         };
+        let exactly = Query { accuracy: Some(Accuracy::Exact), ..like.clone() };
         let share = 1.0 / vectors.len() as f64;
         for vector in vectors {
             let began = self.context.clock.now();
-            let exact = self.nearest(name, &vector, top_k, sampled, Some(Accuracy::Exact)).await?;
+            let exact = self.nearest(name, &vector, &exactly, sampled).await?;
             recall.exact += self.elapsed(began).mul_f64(share);
             let began = self.context.clock.now();
-            let near = self.nearest(name, &vector, top_k, sampled, accuracy).await?;
+            let near = self.nearest(name, &vector, like, sampled).await?;
             recall.approximate += self.elapsed(began).mul_f64(share);
             let hits = exact.intersection(&near).count();
             let of_this = if exact.is_empty() { 1.0 } else { hits as f64 / exact.len() as f64 };
@@ -144,16 +147,14 @@ impl Engine {
         &self,
         name: &NamespaceName,
         vector: &[f32],
-        top_k: usize,
+        like: &Query,
         sampled: bool,
-        accuracy: Option<Accuracy>,
     ) -> Result<HashSet<String>> {
         let query = Query {
             vector: vector.to_vec(),
-            top_k: top_k + usize::from(sampled),
-            distance: None,
-            accuracy,
+            top_k: like.top_k + usize::from(sampled),
             projection: Projection { vectors: false, metadata: false },
+            ..like.clone()
         };
         let results = self.query(name, vec![query], Consistency::Eventual).await?;
         let hits = results.into_iter().flat_map(|result| result.hits).skip(usize::from(sampled));

@@ -82,6 +82,16 @@ impl Engine {
 }
 
 impl Namespace {
+    /// # Errors
+    /// [`Error::IndexNotFound`] if the namespace is not to have such an index.
+    pub(super) fn check_wanted(&self, index_type: IndexType) -> Result<()> {
+        let state = self.state();
+        let wanted = state.manifest.wanted_indexes().iter().any(|spec| spec.index_type() == index_type);
+        let missing =
+            || Error::IndexNotFound { namespace: self.name().to_string(), index: index_type.as_str() };
+        wanted.then_some(()).ok_or_else(missing)
+    }
+
     fn describe_indexes(&self) -> Vec<IndexInfo> {
         let state = self.state();
         let manifest = &state.manifest;

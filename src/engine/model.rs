@@ -4,7 +4,7 @@ pub use super::query::Accuracy;
 use super::query::Work;
 use crate::{
     clock::Timestamp,
-    types::{Distance, NamespaceName, Row, VectorId},
+    types::{Distance, IndexType, NamespaceName, Row, VectorId},
 };
 
 /// How fresh a read must be.
@@ -114,6 +114,8 @@ pub struct Query {
     pub distance: Option<Distance>,
     /// How exact the answer is to be; `search.recall_target` if missing.
     pub accuracy: Option<Accuracy>,
+    /// Which of the namespace's indexes answers; if missing, the fastest that there is.
+    pub index: Option<IndexType>,
     /// Columns to return.
     pub projection: Projection,
 }

@@ -34,6 +34,9 @@ impl Engine {
         if let Some(expected) = dimension {
             check_dimensions(&queries, expected)?;
         }
+        for index in queries.iter().filter_map(|query| query.index) {
+            namespace.check_wanted(index)?;
+        }
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
         let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
@@ -55,6 +58,7 @@ impl Engine {
     pub(super) fn target(&self, query: Query, distance: Distance) -> Target {
         Target {
             accuracy: query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target)),
+            index: query.index,
             distance: query.distance.unwrap_or(distance),
             top_k: query.top_k,
             vector: query.vector,

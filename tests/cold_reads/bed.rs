@@ -104,6 +104,7 @@ impl Bed {
             top_k: TOP_K,
             distance: None,
             accuracy,
+            index: None,
             projection: Projection { vectors: true, metadata: true },
         }
     }

@@ -190,6 +190,7 @@ async fn a_query_says_how_exact_it_has_to_be_and_explain_tells_what_was_done() {
         (json!({"effort": -0.1}), "effort"),
         (json!({"effort": 0.5, "recall_target": 0.5}), "effort"),
         (json!({"exact": true, "effort": 0.5}), "exact"),
+        (json!({"exact": true, "index": "spfresh"}), "index"),
     ] {
         let mut body = json!({"vector": vector});
         body.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
@@ -212,4 +213,33 @@ async fn recall_is_measured_on_rows_or_on_given_vectors() {
     server.post(path, json!({"vectors": [[1, 0]]})).await.error(400, "DIMENSION_MISMATCH");
     server.post(path, json!({"queries": 0})).await.error(400, "INVALID_REQUEST");
     server.post("/v1/namespaces/none/recall", json!({})).await.error(404, "NAMESPACE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_query_may_say_which_index_answers() {
+    let server = with_rows().await;
+    let hnsw = "/v1/namespaces/ns/indexes/hnsw";
+    server.call("PUT", hnsw, "{}", &[("content-type", "application/json")]).await.ok();
+    server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
+    let asked = |index: &str| json!({"vector": [0.9, 0.3, 0.1], "index": index, "include_metadata": false});
+    let exact = server.post("/v1/namespaces/ns/query", asked("flat")).await.ok();
+    for (index, answers) in [("auto", "hnsw"), ("hnsw", "hnsw"), ("spfresh", "spfresh")] {
+        let found = server.post("/v1/namespaces/ns/query", asked(index)).await.ok();
+        assert_eq!(found["results"][0], exact["results"][0], "{index}");
+        let explained = server.post("/v1/namespaces/ns/explain", asked(index)).await.ok();
+        assert_eq!(explained["index_selection"][0]["index"], answers);
+    }
+    let explained = server.post("/v1/namespaces/ns/explain", asked("flat")).await.ok();
+    assert_eq!(explained["candidates"]["scanned"], 300);
+    // Queries of a batch need not agree.
+    let batch = json!({"queries": [asked("hnsw"), asked("flat"), asked("spfresh")]});
+    let answers = server.post("/v1/namespaces/ns/batch-query", batch).await.ok();
+    for answer in answers["results"].as_array().unwrap() {
+        assert_eq!(answer["results"][0], exact["results"][0]);
+    }
+    let measured = server.post("/v1/namespaces/ns/recall", json!({"index": "spfresh"})).await.ok();
+    assert!(measured["recall"].as_f64().unwrap() > 0.8, "{measured}");
+    server.post("/v1/namespaces/ns/query", asked("pq")).await.error(404, "INDEX_NOT_FOUND");
+    server.post("/v1/namespaces/ns/recall", json!({"index": "pq"})).await.error(404, "INDEX_NOT_FOUND");
+    server.post("/v1/namespaces/ns/query", asked("fulltext")).await.error(422, "INVALID_REQUEST");
 }

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    api::dto::optional,
+    api::{dto::optional, floats},
     config::LimitsConfig,
     error::{Error, Result},
     service::{RowsBuilder, check_batch, compact_metadata, ttl},
@@ -122,7 +122,7 @@ impl<'de> DeserializeSeed<'de> for Vector<'_> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Vector<'_> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of numbers")
+        f.write_str(floats::EXPECTED)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<usize, A::Error> {
@@ -139,6 +139,12 @@ impl<'de> Visitor<'de> for Vector<'_> {
             self.0.push(value);
         }
         Ok(self.0.len() - before)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<usize, E> {
+        let values = floats::decode(text).map_err(E::custom)?;
+        self.0.extend_from_slice(&values);
+        Ok(values.len())
     }
 }
 
@@ -162,6 +168,14 @@ mod tests {
         let metadata: Vec<_> = rows.metadata.iter().map(Option::as_deref).collect();
         assert_eq!(metadata, [Some(r#"{"n\"":1}"#), None, Some(r#"{"n\"":{"x":1},"t":"y"}"#)]);
         assert_eq!(rows.ttl[2].map(|ttl| ttl.as_secs()), Some(9));
+    }
+
+    #[test]
+    fn a_vector_may_be_base64() {
+        let rows = rows(r#"{"ids":["a","b"],"vectors":["AACAPwAAAMA=",[3,4]]}"#).unwrap();
+        assert_eq!(rows.vectors, [1.0, -2.0, 3.0, 4.0]);
+        let error = serde_json::from_str::<Columns>(r#"{"ids":["a"],"vectors":["AACAPwA="]}"#).unwrap_err();
+        assert!(error.to_string().contains("5 bytes"), "{error}");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    search::{Usage, accuracy, millis},
+    search::{IndexChoice, Manner, Usage, millis},
     whole::whole,
 };
 use crate::{
     config::LimitsConfig,
-    engine::{Accuracy, Explanation, Projection, Query, Recall, query},
+    engine::{Explanation, Projection, Query, Recall, query},
     error::{Error, Result},
     service::check_query,
     telemetry,
@@ -56,7 +56,8 @@ pub(in crate::api) struct PlanStep {
 /// A part of the work.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Stage {
-    /// `refresh`: making sure that nothing newer is missed; `search`: finding and reading rows.
+    /// `refresh`: making sure that nothing newer is missed; `search`: finding rows; `fetch`: reading
+    /// those that were found.
     pub name: &'static str,
     /// How long it took.
     pub time_ms: f64,
@@ -78,12 +79,12 @@ pub(in crate::api) struct Candidates {
 impl ExplainResponse {
     /// The response for an explanation that cost this much.
     pub fn new(explanation: Explanation, usage: telemetry::Usage) -> Self {
-        let Explanation { steps, work, found, refresh, search } = explanation;
+        let Explanation { steps, work, found, refresh, search, fetch } = explanation;
         let stage = |name, elapsed| Stage { name, time_ms: millis(elapsed) };
         Self {
             query_type: "vector",
             index_selection: steps.into_iter().map(Into::into).collect(),
-            stages: vec![stage("refresh", refresh), stage("search", search)],
+            stages: vec![stage("refresh", refresh), stage("search", search), stage("fetch", fetch)],
             candidates: Candidates {
                 scanned: work.scanned,
                 visited: work.indexes.visited,
@@ -152,6 +153,9 @@ pub(in crate::api) struct RecallRequest {
     #[serde(default)]
     #[schema(minimum = 0.0, maximum = 1.0)]
     pub effort: Option<f32>,
+    /// As in a query.
+    #[serde(default)]
+    pub index: Option<IndexChoice>,
 }
 
 impl Default for RecallRequest {
@@ -162,6 +166,7 @@ impl Default for RecallRequest {
             top_k: default_top_k(),
             recall_target: None,
             effort: None,
+            index: None,
         }
     }
 }
@@ -171,8 +176,8 @@ impl Default for RecallRequest {
 pub(in crate::api) struct RecallPlan {
     pub vectors: Option<Vec<Vec<f32>>>,
     pub samples: usize,
-    pub top_k: usize,
-    pub accuracy: Option<Accuracy>,
+    /// What the queries are like, but for their vectors.
+    pub like: Query,
 }
 
 /// Most queries of one measurement: each has an exact answer, too.
@@ -181,7 +186,8 @@ const MAX_QUERIES: usize = 1000;
 impl RecallRequest {
     /// Checks it against limits.
     pub fn checked(self, limits: &LimitsConfig) -> Result<RecallPlan> {
-        let accuracy = accuracy("", self.recall_target, self.effort)?;
+        let manner = Manner { exact: false, recall_target: self.recall_target, effort: self.effort };
+        let (accuracy, index) = manner.resolve("", self.index)?;
         let bad = |field: &str| Err(Error::invalid(field, format!("must be from 1 to {MAX_QUERIES}")));
         if !(1..=MAX_QUERIES).contains(&self.queries) {
             return bad("queries");
@@ -190,12 +196,14 @@ impl RecallRequest {
             return bad("vectors");
         }
         let projection = Projection { vectors: false, metadata: false };
-        let query = |vector| Query { vector, top_k: self.top_k, distance: None, accuracy, projection };
+        let top_k = self.top_k;
+        let query = |vector| Query { vector, top_k, distance: None, accuracy, index, projection };
         for (row, vector) in self.vectors.iter().flatten().enumerate() {
             check_query(limits, &format!("vectors[{row}]."), &query(vector.clone()))?;
         }
-        check_query(limits, "", &query(vec![0.0]))?;
-        Ok(RecallPlan { vectors: self.vectors, samples: self.queries, top_k: self.top_k, accuracy })
+        let like = query(vec![0.0]);
+        check_query(limits, "", &like)?;
+        Ok(RecallPlan { vectors: self.vectors, samples: self.queries, like })
     }
 }
 

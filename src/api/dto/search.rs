@@ -17,7 +17,7 @@ use crate::{
     engine::{self, Accuracy, Hit, Projection, Query, QueryResult},
     error::{Error, Result},
     telemetry,
-    types::Distance,
+    types::{Distance, IndexType},
 };
 
 /// How fresh a read has to be.
@@ -106,6 +106,9 @@ pub(in crate::api) struct QueryRequest {
     #[serde(default)]
     #[schema(minimum = 0.0, maximum = 1.0)]
     pub effort: Option<f32>,
+    /// Which of the namespace's indexes answers; `auto` if left out.
+    #[serde(default)]
+    pub index: Option<IndexChoice>,
     /// How fresh the answer has to be; `strong` if left out.
     #[serde(default)]
     pub consistency: Option<Consistency>,
@@ -123,37 +126,81 @@ impl QueryRequest {
     /// The query; not yet checked against limits. `prefix` is where it stands in the request.
     pub fn into_query(self, prefix: &str) -> Result<Query> {
         self.filter.refuse(format!("{prefix}filter"))?;
-        let accuracy = self.accuracy(prefix)?;
+        let manner = Manner { exact: self.exact, recall_target: self.recall_target, effort: self.effort };
+        let (accuracy, index) = manner.resolve(prefix, self.index)?;
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let distance = self.distance_metric;
-        Ok(Query { vector: self.vector, top_k: self.top_k, distance, accuracy, projection })
-    }
-
-    /// At most one of three fields says it.
-    fn accuracy(&self, prefix: &str) -> Result<Option<Accuracy>> {
-        if self.exact && (self.recall_target.is_some() || self.effort.is_some()) {
-            let field = format!("{prefix}exact");
-            return Err(Error::invalid(field, "excludes recall_target and effort; give one of the three"));
-        }
-        if self.exact {
-            return Ok(Some(Accuracy::Exact));
-        }
-        accuracy(prefix, self.recall_target, self.effort)
+        Ok(Query { vector: self.vector, top_k: self.top_k, distance, accuracy, index, projection })
     }
 }
 
-/// What a recall target or an effort asks for; not yet checked against bounds.
-pub(super) fn accuracy(
-    prefix: &str,
-    recall_target: Option<f32>,
-    effort: Option<f32>,
-) -> Result<Option<Accuracy>> {
-    match (recall_target, effort) {
-        (None, None) => Ok(None),
-        (Some(recall), None) => Ok(Some(Accuracy::Recall(recall))),
-        (None, Some(effort)) => Ok(Some(Accuracy::Effort(effort))),
-        (Some(_), Some(_)) => {
-            Err(Error::invalid(format!("{prefix}effort"), "give effort or recall_target, not both"))
+/// Which index is to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::api) enum IndexChoice {
+    /// The fastest of the indexes that a segment has.
+    Auto,
+    /// None: like `exact`.
+    Flat,
+    /// Lists of rows in full.
+    Ivf,
+    /// Lists of rows by product quantisation.
+    Pq,
+    /// A graph of neighbours.
+    Hnsw,
+    /// Balanced lists of quantised rows.
+    Spfresh,
+}
+
+impl IndexChoice {
+    fn index_type(self) -> Option<IndexType> {
+        match self {
+            Self::Auto | Self::Flat => None,
+            Self::Ivf => Some(IndexType::Ivf),
+            Self::Pq => Some(IndexType::Pq),
+            Self::Hnsw => Some(IndexType::Hnsw),
+            Self::Spfresh => Some(IndexType::Spfresh),
+        }
+    }
+}
+
+/// The fields that say how exact an answer is to be: one of them at most.
+pub(super) struct Manner {
+    pub exact: bool,
+    pub recall_target: Option<f32>,
+    pub effort: Option<f32>,
+}
+
+impl Manner {
+    /// What they ask for, together with the choice of an index; not yet checked against bounds.
+    /// `prefix` is where they stand in the request.
+    pub fn resolve(
+        &self,
+        prefix: &str,
+        index: Option<IndexChoice>,
+    ) -> Result<(Option<Accuracy>, Option<IndexType>)> {
+        let accuracy = self.accuracy(prefix)?;
+        let index = index.unwrap_or(IndexChoice::Auto);
+        if accuracy == Some(Accuracy::Exact) && index.index_type().is_some() {
+            return Err(Error::invalid(format!("{prefix}index"), "no index is exact; leave out `exact`"));
+        }
+        let accuracy = if index == IndexChoice::Flat { Some(Accuracy::Exact) } else { accuracy };
+        Ok((accuracy, index.index_type()))
+    }
+
+    fn accuracy(&self, prefix: &str) -> Result<Option<Accuracy>> {
+        match (self.exact, self.recall_target, self.effort) {
+            (false, None, None) => Ok(None),
+            (true, None, None) => Ok(Some(Accuracy::Exact)),
+            (false, Some(recall), None) => Ok(Some(Accuracy::Recall(recall))),
+            (false, None, Some(effort)) => Ok(Some(Accuracy::Effort(effort))),
+            (true, ..) => {
+                let field = format!("{prefix}exact");
+                Err(Error::invalid(field, "excludes recall_target and effort; give one of the three"))
+            }
+            (false, Some(_), Some(_)) => {
+                Err(Error::invalid(format!("{prefix}effort"), "give effort or recall_target, not both"))
+            }
         }
     }
 }

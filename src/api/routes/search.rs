@@ -97,7 +97,6 @@ pub(in crate::api) async fn recall(
     OptionalJson(request): OptionalJson<RecallRequest>,
 ) -> Result<Json<RecallResponse>> {
     let plan = request.checked(&state.limits)?;
-    let (vectors, samples, top_k) = (plan.vectors, plan.samples, plan.top_k);
-    let recall = state.engine.measure_recall(&name, vectors, samples, top_k, plan.accuracy).await?;
-    Ok(Json(RecallResponse::new(recall, top_k)))
+    let recall = state.engine.measure_recall(&name, plan.vectors, plan.samples, &plan.like).await?;
+    Ok(Json(RecallResponse::new(recall, plan.like.top_k)))
 }

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use arrow_ipc::{Message, MessageHeader, RecordBatch, convert::try_fb_to_schema, root_as_message};
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Field, Schema};
 
 const CONTINUATION: &[u8] = &[0xff; 4];
 const ENDS: &str = "it ends within a message";
@@ -86,6 +86,9 @@ fn schema_in(message: &Message<'_>) -> Result<Schema, Unreadable> {
 /// Checks what a message says of its body; returns the body's length.
 fn check(message: &Message<'_>, schema: Option<&Schema>) -> Result<usize, Unreadable> {
     let body = message.bodyLength();
+    if schema.is_some_and(|schema| schema.fields().iter().any(|field| holds_union(field.data_type()))) {
+        return Err(malformed("a column is a union"));
+    }
     if let Some(dictionary) = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()) {
         check_lengths(&dictionary, body)?;
     }
@@ -116,6 +119,24 @@ fn check_lengths(batch: &RecordBatch<'_>, body: i64) -> Result<(), Unreadable> {
         return Err(malformed("a length is not possible"));
     }
     Ok(())
+}
+
+/// Of unions the reader cuts more from their buffers than there may be.
+fn holds_union(column: &DataType) -> bool {
+    let holds = |field: &Field| holds_union(field.data_type());
+    match column {
+        DataType::Union(..) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| holds(field)),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => holds(item),
+        DataType::RunEndEncoded(ends, values) => holds(ends) || holds(values),
+        DataType::Dictionary(_, values) => holds_union(values),
+        _ => false,
+    }
 }
 
 /// The reader takes a buffer for an array of numbers, and no part of one may be left.
@@ -171,12 +192,18 @@ fn malformed(reason: impl fmt::Display) -> Unreadable {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Float32Array, ListArray, StringArray, StringViewArray, types::Float32Type};
+    use arrow_array::{
+        Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, ListArray, StringArray,
+        StringViewArray, UnionArray, types::Float32Type,
+    };
+    use arrow_buffer::ScalarBuffer;
     use arrow_ipc::{
         CompressionType,
         reader::StreamDecoder,
         writer::{IpcWriteOptions, StreamWriter},
     };
+
+    use arrow_schema::UnionFields;
 
     use super::*;
 
@@ -217,6 +244,28 @@ mod tests {
     fn a_body_that_is_not_there_is_refused() {
         let stream = stream(IpcWriteOptions::default());
         assert_eq!(check_stream(&stream[..stream.len() - 9]), Err(malformed(ENDS)));
+    }
+
+    #[test]
+    fn unions_are_refused_wherever_they_are() {
+        let fields = UnionFields::from_fields([Field::new("a", DataType::Int32, true)]);
+        let union = UnionArray::try_new(
+            fields,
+            ScalarBuffer::from(vec![0, 0]),
+            None,
+            vec![Arc::new(Int32Array::from(vec![1, 2]))],
+        );
+        let union: ArrayRef = Arc::new(union.unwrap());
+        let item = Arc::new(Field::new("item", union.data_type().clone(), true));
+        let list: ArrayRef = Arc::new(FixedSizeListArray::try_new(item, 2, union.clone(), None).unwrap());
+        for column in [union, list] {
+            let batch = arrow_array::RecordBatch::try_from_iter([("values", column)]).unwrap();
+            let mut stream = Vec::new();
+            let mut writer = StreamWriter::try_new(&mut stream, batch.schema_ref()).unwrap();
+            writer.write(&batch).unwrap();
+            drop(writer);
+            assert_eq!(check_stream(&stream), Err(malformed("a column is a union")));
+        }
     }
 
     /// Without the check the reader panics on some of these, and reserves too much for others.

@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use super::{
     VectorSource, flat,
     kernel::prefetch,
-    random::Numbers,
     top::{Scored, Tie, TopK},
 };
 use crate::{
@@ -14,10 +13,10 @@ use crate::{
 };
 
 /// Rows that are scored before the search asks whether it should stop.
-const ROWS_BETWEEN_STOPS: u32 = 1024;
+const ROWS_BETWEEN_STOPS: u64 = 1024;
 
-/// Rows that are asked how many a mask admits.
-const ASKED: usize = 64;
+/// Rows that memory is asked for ahead of the one that is scored.
+pub(super) const AHEAD: usize = 3;
 
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
@@ -127,14 +126,12 @@ impl Mask<'_> {
         }
     }
 
-    /// About which share of so many rows may be returned, more than 0: some of them are asked.
-    pub(super) fn share(&self, rows: usize) -> f32 {
-        if matches!(self, Self::All) || rows == 0 {
-            return 1.0;
+    /// How many rows may be returned at most, if that is known.
+    pub(super) fn count(&self) -> Option<usize> {
+        match self {
+            Self::Bits(words) => Some(words.iter().map(|word| word.count_ones() as usize).sum()),
+            Self::All | Self::Only(_) => None,
         }
-        let mut numbers = Numbers::new(rows as u64);
-        let admitted = (0..ASKED).filter(|_| self.admits(numbers.below(rows) as u32)).count();
-        (admitted + 1) as f32 / (ASKED + 1) as f32
     }
 }
 
@@ -201,16 +198,36 @@ impl<'a> Best<'a> {
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if one is damaged.
     pub fn score_all(&mut self, request: &Request<'_>) -> Result<Cost> {
+        let rows = 0..request.rows.rows() as u32;
+        match request.mask {
+            Mask::All => self.score_each(request, rows),
+            Mask::Bits(words) => {
+                self.score_each(request, set_bits(words).take_while(|row| rows.contains(row)))
+            }
+            Mask::Only(admits) => self.score_each(request, rows.filter(|row| admits(*row))),
+        }
+    }
+
+    /// Scores rows exactly; each waits a little for memory to bring it.
+    ///
+    /// # Errors
+    /// As [`Best::score`].
+    pub(super) fn score_each(
+        &mut self,
+        request: &Request<'_>,
+        rows: impl Iterator<Item = u32>,
+    ) -> Result<Cost> {
         let mut cost = Cost::default();
-        for row in 0..request.rows.rows() as u32 {
-            if row.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
+        let mut waiting = [None; AHEAD];
+        for (place, row) in rows.map(Some).chain([None; AHEAD]).enumerate() {
+            row.inspect(|row| request.prefetch(*row));
+            let Some(row) = std::mem::replace(&mut waiting[place % AHEAD], row) else { continue };
+            if cost.scored.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
                 cost.stopped = true;
                 break;
             }
-            if request.mask.admits(row) {
-                self.score(request, row)?;
-                cost.scored += 1;
-            }
+            self.score(request, row)?;
+            cost.scored += 1;
         }
         Ok(cost)
     }
@@ -228,6 +245,19 @@ impl<'a> Best<'a> {
         self.push(row, score);
         Ok(score)
     }
+}
+
+/// The places of bits that are set, lowest first.
+fn set_bits(words: &[u64]) -> impl Iterator<Item = u32> {
+    let of_word = |(index, word): (usize, &u64)| {
+        let mut rest = *word;
+        std::iter::from_fn(move || {
+            let bit = rest.trailing_zeros();
+            rest &= rest.checked_sub(1)?;
+            Some(index as u32 * u64::BITS + bit)
+        })
+    };
+    words.iter().enumerate().flat_map(of_word)
 }
 
 #[cold]

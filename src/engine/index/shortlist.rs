@@ -28,6 +28,15 @@ impl Shortlist {
         self.keys.len()
     }
 
+    /// The estimate at a place among the best, from 1 on; the lowest one if there are not as many yet.
+    pub(super) fn estimate_at(&mut self, place: usize) -> f32 {
+        if place == 0 || self.keys.len() < place {
+            return f32::NEG_INFINITY;
+        }
+        let (_, key, _) = self.keys.select_nth_unstable(place - 1);
+        ascending((*key >> 32) as u32)
+    }
+
     /// Rows with a lower estimate are certainly not among the best.
     pub(super) fn threshold(&self) -> f32 {
         self.threshold
@@ -136,6 +145,15 @@ mod tests {
                 let estimates: Vec<f32> = list.iter().map(|(estimate, _)| f32::from(*estimate)).collect();
                 let rows: Vec<[u8; 4]> = list.iter().map(|(_, row)| row.to_le_bytes()).collect();
                 shortlist.offer(&Mask::Only(&admits), &estimates, &rows);
+            }
+            let mut all: Vec<i8> =
+                offered.iter().filter(|(_, row)| *row != banned).map(|(estimate, _)| *estimate).collect();
+            all.sort_unstable_by(|left, right| right.cmp(left));
+            for place in 0..limit + 2 {
+                let expected = all.get(place.wrapping_sub(1)).map_or(f32::NEG_INFINITY, |at| f32::from(*at));
+                if place <= limit {
+                    prop_assert_eq!(shortlist.estimate_at(place), expected);
+                }
             }
             let found = shortlist.finish();
             // A row that comes twice takes two places until the end, so some rows may be missing, but

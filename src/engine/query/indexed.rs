@@ -89,6 +89,6 @@ impl Search<'_> {
 
     fn index(&self, batch: &Batch, segment: usize) -> Option<&SegmentIndex> {
         let view = &self.snapshot.segments[segment];
-        usable_index(view, batch.distance).filter(|_| !batch.exact)
+        usable_index(view, batch.manner)
     }
 }

@@ -84,6 +84,8 @@ pub struct Target {
     pub top_k: usize,
     /// How exact the answer is to be.
     pub accuracy: Accuracy,
+    /// The type of index that is to answer; if missing, the fastest that a segment has.
+    pub index: Option<IndexType>,
 }
 
 /// The answer to a query.
@@ -200,10 +202,9 @@ fn answer_all(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result
     Ok(answers)
 }
 
-/// The targets of one metric that are exact, or those that are not.
+/// The targets that are answered in the same way.
 struct Batch {
-    distance: Distance,
-    exact: bool,
+    manner: Manner,
     queries: Queries,
     /// The target of each query.
     positions: Vec<usize>,
@@ -213,25 +214,38 @@ struct Batch {
 
 impl Batch {
     fn of_like(targets: &[Target]) -> Vec<Self> {
-        [Distance::Cosine, Distance::DotProduct, Distance::Euclidean]
-            .into_iter()
-            .flat_map(|distance| [true, false].map(|exact| (distance, exact)))
-            .map(|(distance, exact)| {
-                let belongs =
-                    |target: &Target| target.distance == distance && target.accuracy.is_exact() == exact;
-                let positions: Vec<usize> =
-                    (0..targets.len()).filter(|position| belongs(&targets[*position])).collect();
-                let members = || positions.iter().map(|position| &targets[*position]);
-                Self {
-                    distance,
-                    exact,
-                    queries: Queries::new(distance, members().map(|target| target.vector.as_slice())),
-                    collectors: members().map(|target| TopK::new(target.top_k)).collect(),
-                    positions,
-                }
-            })
-            .filter(|batch| !batch.queries.is_empty())
-            .collect()
+        let mut like: Vec<(Manner, Vec<usize>)> = Vec::new();
+        for (position, target) in targets.iter().enumerate() {
+            let manner = Manner::of(target);
+            match like.iter_mut().find(|(other, _)| *other == manner) {
+                Some((_, positions)) => positions.push(position),
+                None => like.push((manner, vec![position])),
+            }
+        }
+        let batch = |(manner, positions): (Manner, Vec<usize>)| {
+            let members = || positions.iter().map(|position| &targets[*position]);
+            Self {
+                manner,
+                queries: Queries::new(manner.distance, members().map(|target| target.vector.as_slice())),
+                collectors: members().map(|target| TopK::new(target.top_k)).collect(),
+                positions,
+            }
+        };
+        like.into_iter().map(batch).collect()
+    }
+}
+
+/// In which way a target is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Manner {
+    distance: Distance,
+    exact: bool,
+    index: Option<IndexType>,
+}
+
+impl Manner {
+    fn of(target: &Target) -> Self {
+        Self { distance: target.distance, exact: target.accuracy.is_exact(), index: target.index }
     }
 }
 

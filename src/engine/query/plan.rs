@@ -1,13 +1,13 @@
 //! How each part of a snapshot is searched: a pure decision.
 
-use super::{Accuracy, Target};
+use super::{Accuracy, Manner, Target};
 use crate::{
     engine::{
         contents::Snapshot,
         index::{Effort, VectorIndex},
         segment::{SegmentIndex, SegmentView},
     },
-    types::{Distance, IndexSpec, IndexType},
+    types::{IndexSpec, IndexType},
 };
 
 /// One part of a snapshot, and how it is searched.
@@ -59,16 +59,25 @@ fn method(view: &SegmentView, target: &Target) -> Method {
     if target.accuracy.is_exact() {
         return Method::Scan(Reason::Exact);
     }
-    match usable_index(view, target.distance) {
+    let manner = Manner::of(target);
+    match usable_index(view, manner) {
         Some(index) => Method::Index(index.reference.spec.index_type(), effort(&*index.index, target)),
-        None if view.indexes().is_empty() => Method::Scan(Reason::NoIndex),
+        None if !view.indexes().iter().any(|index| manner.allows(index)) => Method::Scan(Reason::NoIndex),
         None => Method::Scan(Reason::OtherMetric),
     }
 }
 
+impl Manner {
+    /// Whether an index is of the type that is to answer.
+    fn allows(self, index: &SegmentIndex) -> bool {
+        self.index.is_none_or(|wanted| wanted == index.reference.spec.index_type())
+    }
+}
+
 /// The index that answers for a segment, if one does: who asked for a graph pays for its speed.
-pub(super) fn usable_index(view: &SegmentView, distance: Distance) -> Option<&SegmentIndex> {
-    let usable = view.indexes().iter().filter(|index| index.index.distance() == distance);
+pub(super) fn usable_index(view: &SegmentView, manner: Manner) -> Option<&SegmentIndex> {
+    let fits = |index: &&SegmentIndex| manner.allows(index) && index.index.distance() == manner.distance;
+    let usable = view.indexes().iter().filter(|index| !manner.exact && fits(index));
     usable.min_by_key(|index| preference(&index.reference.spec))
 }
 

@@ -97,7 +97,7 @@ fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
     contents.apply(&changes, Timestamp(0)).unwrap();
     let target = |&(distance, top_k): &(Distance, usize)| {
         let vector = numbers.vector(case.dimension, case.distinct);
-        Target { vector, distance, top_k, accuracy: Accuracy::Exact }
+        Target { vector, distance, top_k, accuracy: Accuracy::Exact, index: None }
     };
     let targets = case.targets.iter().map(target).collect();
     (contents.snapshot(), model, targets)
@@ -222,6 +222,7 @@ fn a_target_of_another_dimension_is_refused() {
         distance: Distance::Cosine,
         top_k: 1,
         accuracy: Accuracy::Exact,
+        index: None,
     };
     let searchers = Arc::new(Searchers::new(1).unwrap());
     let refused = search(&searchers, &snapshot, &[target(3), target(4)]);

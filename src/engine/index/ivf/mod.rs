@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::{
     Best, Cost, Request, VectorSource,
     lists::{
-        AHEAD, Breadth, Division, Header, Lists, OfLists, Partition, Quantized, Space, calibration, encode,
-        probe,
+        Breadth, Division, Header, List, Lists, Look, OfLists, Partition, Quantized, Space, calibration,
+        encode, probe,
     },
 };
 use crate::{
@@ -97,10 +97,33 @@ impl OfLists for Ivf {
         cost: &mut Cost,
     ) -> Result<()> {
         let placed = self.space.query(request.query.vector());
-        probe(&self.lists, request, &placed, breadth, cost, |list, _, cost| {
-            cost.scored += score(request, list.rows, best)?;
-            Ok(cost.scored as usize)
-        })
+        probe(&self.lists, request, &placed, breadth, cost, &mut Exact { request, best, found: 0 })
+    }
+}
+
+/// Rows of lists, scored.
+struct Exact<'a, 'b, 'c> {
+    request: &'a Request<'a>,
+    best: &'b mut Best<'c>,
+    found: usize,
+}
+
+impl Look for Exact<'_, '_, '_> {
+    fn look(&mut self, list: List<'_>, _: f32, cost: &mut Cost) -> Result<()> {
+        let rows = list.rows.iter().map(|row| u32::from_le_bytes(*row));
+        let admitted = rows.filter(|row| self.request.mask.admits(*row));
+        let scored = self.best.score_each(self.request, admitted)?;
+        self.found += scored.scored as usize;
+        *cost += scored;
+        Ok(())
+    }
+
+    fn found(&self) -> usize {
+        self.found
+    }
+
+    fn last_wanted(&mut self) -> f32 {
+        self.request.query.product_of(self.best.threshold())
     }
 }
 
@@ -115,17 +138,4 @@ fn holds_each_row_once(lists: &Lists) -> bool {
         }
     }
     rows == entries
-}
-
-/// Scores those rows of a list that are admitted, and returns how many there were.
-fn score(request: &Request<'_>, rows: &[[u8; 4]], best: &mut Best<'_>) -> Result<u64> {
-    let admitted: Vec<u32> =
-        rows.iter().map(|row| u32::from_le_bytes(*row)).filter(|row| request.mask.admits(*row)).collect();
-    for (place, row) in admitted.iter().enumerate() {
-        if let Some(ahead) = admitted.get(place + AHEAD) {
-            request.prefetch(*ahead);
-        }
-        best.score(request, *row)?;
-    }
-    Ok(admitted.len() as u64)
 }

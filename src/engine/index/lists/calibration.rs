@@ -5,7 +5,11 @@
 
 use rayon::prelude::*;
 
-use super::{file::Header, index::OfLists, probe::Breadth};
+use super::{
+    file::{Header, Lists},
+    index::OfLists,
+    probe::{Breadth, count},
+};
 use crate::{
     engine::index::{
         Cost, Effort, Mask, Query, Request, VectorSource, best_of,
@@ -39,10 +43,13 @@ pub fn measure(
     let probes = truth::probes(source, header.distance, QUERIES, MANY, seed)?;
     header.margin = margin(index, source, &probes)?;
     index.lists_mut().set_margin(header.margin);
+    let ranks = ranks(index.lists(), &probes);
     for effort in EFFORTS {
-        let recall = |top_k| recall(index, source, &probes, Effort::new(effort), top_k);
-        header.calibration.push((effort, recall(TOP_K)?));
-        header.calibration_100.push((effort, recall(MANY)?));
+        let answers = answers(index, source, &probes, Effort::new(effort), TOP_K)?;
+        header.gaps.push((effort, mean_gap(index.lists(), &probes, &ranks, &answers, Effort::new(effort))));
+        header.calibration.push((effort, recall(&probes, &answers, TOP_K)));
+        let answers = self::answers(index, source, &probes, Effort::new(effort), MANY)?;
+        header.calibration_100.push((effort, recall(&probes, &answers, MANY)));
     }
     Ok(())
 }
@@ -68,21 +75,51 @@ fn margin(index: &impl OfLists, source: &dyn VectorSource, probes: &[Probe]) -> 
     Ok(if margin.is_finite() { margin } else { f32::MAX })
 }
 
-fn recall(
+/// For each probe the ranks of all lists, the nearest first.
+fn ranks(lists: &Lists, probes: &[Probe]) -> Vec<Vec<f32>> {
+    let space = lists.space();
+    let ranks = probes.par_iter().map(|probe| {
+        let mut ranks = lists.ranks(&lists.products(&space.query(probe.query.vector())));
+        ranks.sort_unstable_by(|left, right| right.total_cmp(left));
+        ranks
+    });
+    ranks.collect()
+}
+
+/// How far the last list that was looked at ranks below the last row that was found, on average.
+fn mean_gap(
+    lists: &Lists,
+    probes: &[Probe],
+    ranks: &[Vec<f32>],
+    answers: &[Vec<f32>],
+    effort: Effort,
+) -> f32 {
+    let gaps = probes.iter().zip(ranks).zip(answers).filter_map(|((probe, ranks), scores)| {
+        let last = ranks.get(count(lists, effort) - 1)?;
+        Some(f64::from(probe.query.product_of(*scores.last()?) - last))
+    });
+    let gaps: Vec<f64> = gaps.filter(|gap| gap.is_finite()).collect();
+    (gaps.iter().sum::<f64>() / gaps.len().max(1) as f64) as f32
+}
+
+/// The scores that each probe finds, the best first.
+fn answers(
     index: &impl OfLists,
     source: &dyn VectorSource,
     probes: &[Probe],
     effort: Effort,
     top_k: usize,
-) -> Result<f32> {
-    let recalls = probes.par_iter().map(|probe| {
-        let request = request(&probe.query, source, effort);
-        let (found, _) = best_of(index, &request, top_k)?;
-        let scores: Vec<f32> = found.iter().map(|scored| scored.score).collect();
-        Ok(probe.recall(&scores, top_k))
+) -> Result<Vec<Vec<f32>>> {
+    let answers = probes.par_iter().map(|probe| {
+        let (found, _) = best_of(index, &request(&probe.query, source, effort), top_k)?;
+        Ok(found.iter().map(|scored| scored.score).collect())
     });
-    let recalls = recalls.collect::<Result<Vec<f32>>>()?;
-    Ok(recalls.iter().sum::<f32>() / recalls.len().max(1) as f32)
+    answers.collect()
+}
+
+fn recall(probes: &[Probe], answers: &[Vec<f32>], top_k: usize) -> f32 {
+    let recalls = probes.iter().zip(answers).map(|(probe, scores)| probe.recall(scores, top_k));
+    recalls.sum::<f32>() / probes.len().max(1) as f32
 }
 
 fn request<'a>(query: &'a Query, rows: &'a dyn VectorSource, effort: Effort) -> Request<'a> {
@@ -101,6 +138,21 @@ pub fn effort_for(header: &Header, recall: f32, top_k: usize) -> Effort {
         // More rows lie further away.
         _ => of(&header.calibration_100).max(of(&header.calibration)),
     }
+}
+
+/// How far a list's rank may be below the last row that is wanted, so that of the rows that a mask admits
+/// as many are found as of all: whether a row lies in such a list does not depend on what others there are.
+/// Without a measurement it may be any.
+pub fn gap(header: &Header, effort: Effort) -> f32 {
+    let mut below = None;
+    for (measured, gap) in header.gaps.iter().copied() {
+        if measured >= effort.value() {
+            let (from, low) = below.unwrap_or((0.0, gap));
+            return low + (gap - low) * (effort.value() - from) / (measured - from);
+        }
+        below = Some((measured, gap));
+    }
+    f32::INFINITY
 }
 
 /// The least effort at which this recall was reached.

@@ -88,6 +88,10 @@ pub struct Header {
     /// The same of the best 100.
     #[serde(default)]
     pub calibration_100: Vec<(f32, f32)>,
+    /// Efforts and how far the rank of the last list that was looked at was below the tenth row that was
+    /// found, on average.
+    #[serde(default)]
+    pub gaps: Vec<(f32, f32)>,
     /// Division parameters, for indexes that continue this one.
     pub list_rows: usize,
     /// The share of rows in a second list.
@@ -124,6 +128,7 @@ impl Header {
             margin: f32::MAX,
             calibration: Vec::new(),
             calibration_100: Vec::new(),
+            gaps: Vec::new(),
             list_rows: division.list_rows,
             closure: division.closure,
         }
@@ -429,11 +434,7 @@ impl Lists {
     /// The `count` lists nearest to a query by its inner products with all centroids: the nearest few
     /// first and in order, so that what they hold sets the bar for the others, which follow as they lie.
     pub fn nearest(&self, products: &[f32], count: usize) -> Vec<u32> {
-        let offsets = words(&self.head[self.offsets.clone()]);
-        let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
-            u64::from(descending(product + f32::from_le_bytes(*offset))) << 32 | list as u64
-        };
-        let mut keys: Vec<u64> = products.iter().zip(offsets).enumerate().map(key).collect();
+        let mut keys = self.keys(products);
         if count < keys.len() {
             keys.select_nth_unstable(count);
             keys.truncate(count);
@@ -444,6 +445,31 @@ impl Lists {
         }
         keys[..ordered].sort_unstable();
         keys.into_iter().map(|key| key as u32).collect()
+    }
+
+    /// The lists that follow the `count` nearest, the nearest first, as far as they rank at least `floor`.
+    pub fn further(&self, products: &[f32], count: usize, floor: f32) -> Vec<u32> {
+        let mut keys = self.keys(products);
+        let floor = u64::from(descending(floor)) << 32 | u64::from(u32::MAX);
+        keys.retain(|key| *key <= floor);
+        keys.sort_unstable();
+        keys.into_iter().skip(count).map(|key| key as u32).collect()
+    }
+
+    /// By which lists are ranked: an estimate of the best of their rows, so to say, where a list is one
+    /// row, its centroid.
+    pub fn ranks(&self, products: &[f32]) -> Vec<f32> {
+        let offsets = words(&self.head[self.offsets.clone()]);
+        products.iter().zip(offsets).map(|(product, offset)| product + f32::from_le_bytes(*offset)).collect()
+    }
+
+    /// For each list a number, smaller the higher it ranks, the lower half of which is the list.
+    fn keys(&self, products: &[f32]) -> Vec<u64> {
+        let offsets = words(&self.head[self.offsets.clone()]);
+        let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
+            u64::from(descending(product + f32::from_le_bytes(*offset))) << 32 | list as u64
+        };
+        products.iter().zip(offsets).enumerate().map(key).collect()
     }
 
     /// Bytes that every search reads.

@@ -105,7 +105,8 @@ impl<T: OfLists> InParts for T {
         let mut cost = Cost::default();
         // A row that is in two lists takes two places.
         let spare = spare.saturating_mul(self.lists().copies());
-        let wider = Breadth { scored: scored.saturating_add(spare), ..breadth };
+        // What a mask would want besides is not here.
+        let wider = Breadth { scored: scored.saturating_add(spare), gap: None, ..breadth };
         let candidates = self.candidates(request, wider, &mut cost)?;
         // It looked for further lists.
         if cost.visited > nearest.len() as u64 {

@@ -15,9 +15,9 @@ mod space;
 
 pub use self::{
     clusters::Clusters,
-    file::{Header, Lists, Quantized, encode, products, words},
+    file::{Header, List, Lists, Quantized, encode, products, words},
     index::OfLists,
     partition::{Division, Partition},
-    probe::{AHEAD, Breadth, candidates, probe},
+    probe::{Breadth, Look, candidates, probe},
     space::Space,
 };

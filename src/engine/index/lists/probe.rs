@@ -1,26 +1,30 @@
 //! Searching lists: those of the nearest centroids are looked at, rows with codes are estimated, and
 //! the best of them are scored exactly.
 
-use super::file::{List, Lists};
+use super::{
+    calibration::gap,
+    file::{List, Lists},
+};
 use crate::{
     engine::index::{
-        Best, Cost, Request,
+        Best, Cost, Effort, Mask, Request,
         codes::{Codes, Estimate},
+        search::AHEAD,
         shortlist::Shortlist,
     },
     error::{Error, Result},
 };
 
-/// Rows that memory is asked for ahead of the one that is scored.
-pub const AHEAD: usize = 3;
-/// Of half the rows, the best are in so many times (as a power of two) more lists: twice as many would
-/// hold as many rows, but what is nearest lies closer together than what comes next.
-const SPREAD: f32 = 2.0;
+/// The best of a share `s` of rows that lie anywhere are in about `s⁻ˢᵖʳᵉᵃᵈ` times as many lists as the
+/// best of all.
+const SPREAD: f32 = 0.4;
+/// Further lists from one look at what was found to the next.
+const LISTS_PER_BAR: usize = 8;
 /// Rows whose estimates are compared with their scores when an index is measured.
 const MEASURED: usize = 4096;
 
 /// How much is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Breadth {
     /// Lists, of those with the nearest centroids.
     pub lists: usize,
@@ -28,26 +32,50 @@ pub struct Breadth {
     pub scored: usize,
     /// Rows that are to be found: as long as there are fewer, further lists are looked at.
     pub wanted: usize,
+    /// The place among those found of the last row that is asked for; some are found twice.
+    pub last: usize,
+    /// If only some rows are admitted: further lists are looked at until they rank by more than this below
+    /// the last row that is wanted.
+    pub gap: Option<f32>,
+}
+
+/// How many lists effort `e` looks at: `listsᵉ`.
+pub fn count(lists: &Lists, effort: Effort) -> usize {
+    let count = (lists.len() as f32).powf(effort.value());
+    (count.ceil() as usize).clamp(1, lists.len().max(1))
 }
 
 impl Breadth {
-    /// Effort `e` looks at `listsᵉ` lists, and exactly at more rows the more there are; if only some
-    /// rows are admitted, at more lists, since the best of few rows lie further away.
+    /// The more effort, the more rows are scored exactly.
     pub fn new(lists: &Lists, request: &Request<'_>, limit: usize) -> Self {
         let effort = request.effort.value();
-        let count = (lists.len() as f32).powf(effort) / request.mask.share(lists.header().rows).powf(SPREAD);
+        let header = lists.header();
         let scored = limit.saturating_mul((2.0_f32).powf(1.0 + 3.5 * effort) as usize).saturating_add(16);
+        let masked = !matches!(request.mask, Mask::All);
         Self {
-            lists: (count.ceil() as usize).clamp(1, lists.len().max(1)),
+            lists: count(lists, request.effort),
             scored,
             // A row that is in two lists is found twice.
             wanted: limit.saturating_mul(lists.copies()),
+            last: limit.saturating_mul(header.entries).div_ceil(header.rows.max(1)),
+            gap: masked.then(|| gap(header, request.effort)),
         }
+    }
+
+    /// Whether the admitted rows, if it is known how many there are, are less to read than the lists.
+    fn is_dearer_than_rows(&self, lists: &Lists, request: &Request<'_>) -> bool {
+        let Some(rows) = request.mask.count() else { return false };
+        let header = lists.header();
+        let share = (rows + 1) as f32 / (header.rows + 1) as f32;
+        let expected = (self.lists as f32 * share.powf(-SPREAD)).min(lists.len() as f32);
+        let rows_of_list = header.entries as f32 / lists.len().max(1) as f32;
+        let row_bytes = header.dimension * size_of::<f32>();
+        (rows * row_bytes) as f32 <= expected * rows_of_list * (header.entry_bytes + 4) as f32
     }
 
     /// All lists, and as many rows as it takes to see how good estimates are.
     pub fn to_measure(lists: &Lists) -> Self {
-        Self { lists: lists.len(), scored: MEASURED, wanted: 0 }
+        Self { lists: lists.len(), scored: MEASURED, wanted: 0, last: 0, gap: None }
     }
 }
 
@@ -74,47 +102,110 @@ pub fn search<'b>(
     if request.effort.is_full() || lists.len() == 0 {
         return best.score_all(request);
     }
-    look(Breadth::new(lists, request, best.limit()), best, &mut cost)?;
+    let breadth = Breadth::new(lists, request, best.limit());
+    if breadth.is_dearer_than_rows(lists, request) {
+        return best.score_all(request);
+    }
+    look(breadth, best, &mut cost)?;
     Ok(cost)
 }
 
-/// Looks at the lists with the nearest centroids, the nearest first: `look` gets each with the inner
-/// product of its centroid and the query, which is `placed`, and says how many rows there are by then.
+/// What a search makes of the lists that it looks at.
+pub trait Look {
+    /// Looks at a list, given the inner product of its centroid and the query.
+    ///
+    /// # Errors
+    /// As [`crate::engine::index::VectorIndex::search`].
+    fn look(&mut self, list: List<'_>, base: f32, cost: &mut Cost) -> Result<()>;
+
+    /// How many rows were found so far.
+    fn found(&self) -> usize;
+
+    /// The product (less half a square for distances) of the last row that is wanted with the query, as far
+    /// as it is known.
+    fn last_wanted(&mut self) -> f32;
+}
+
+/// Looks at the lists with the nearest centroids to the query, which is `placed`, the nearest first.
 ///
 /// # Errors
-/// Those of `look`.
+/// Those of [`Look::look`].
 pub fn probe(
     lists: &Lists,
     request: &Request<'_>,
     placed: &[f32],
     breadth: Breadth,
     cost: &mut Cost,
-    mut look: impl FnMut(List<'_>, f32, &mut Cost) -> Result<usize>,
+    search: &mut impl Look,
 ) -> Result<()> {
     let products = lists.products(placed);
     let nearest = lists.nearest(&products, breadth.lists);
-    // Where few rows are admitted, or many wanted, the nearest lists may hold too few.
-    let further = std::iter::once_with(|| lists.nearest(&products, lists.len()));
-    let further = further.flatten().skip(nearest.len());
-    let mut found = 0;
-    for (place, list) in nearest.iter().copied().chain(further).enumerate() {
-        if place >= nearest.len() && found >= breadth.wanted {
-            break;
-        }
-        if (request.stop)() {
-            cost.stopped = true;
-            break;
-        }
-        if let Some(next) = nearest.get(place + 1) {
-            lists.prefetch(*next as usize);
-        }
+    let mut look = |search: &mut _, list: u32, next: Option<&u32>| {
+        next.inspect(|next| lists.prefetch(**next as usize));
         cost.visited += 1;
-        found = look(lists.list(list as usize), products[list as usize], cost)?;
+        cost.stopped = (request.stop)();
+        let (list, base) = (lists.list(list as usize), products[list as usize]);
+        if cost.stopped { Ok(false) } else { Look::look(search, list, base, cost).map(|()| true) }
+    };
+    for (place, list) in nearest.iter().enumerate() {
+        if !look(search, *list, nearest.get(place + 1))? {
+            return Ok(());
+        }
+    }
+    // Where few rows are admitted, or many wanted, the nearest lists may hold too few.
+    let floor = |search: &mut _| match breadth.gap {
+        _ if Look::found(search) < breadth.wanted => f32::NEG_INFINITY,
+        Some(gap) => Look::last_wanted(search) - gap,
+        None => f32::INFINITY,
+    };
+    let mut bar = floor(search);
+    let further = lists.further(&products, nearest.len(), bar);
+    let ranks = if further.is_empty() { Vec::new() } else { lists.ranks(&products) };
+    for (place, list) in further.iter().enumerate() {
+        if place % LISTS_PER_BAR == LISTS_PER_BAR - 1 {
+            bar = floor(search);
+        }
+        if ranks[*list as usize] < bar || !look(search, *list, further.get(place + 1))? {
+            break;
+        }
     }
     Ok(())
 }
 
+/// Rows of lists, estimated.
+struct Estimates<'a, Q> {
+    request: &'a Request<'a>,
+    query: &'a Q,
+    shortlist: Shortlist,
+    estimates: Vec<f32>,
+    /// Which place the last row that is wanted has among those found.
+    last: usize,
+}
+
+impl<Q: Estimate> Look for Estimates<'_, Q> {
+    fn look(&mut self, list: List<'_>, base: f32, cost: &mut Cost) -> Result<()> {
+        let estimates = &mut self.estimates[..list.rows.len()];
+        cost.estimated += estimates.len() as u64;
+        let codes = Codes::of_list(list.rest, list.rows.len());
+        if self.query.estimate(&codes, base, estimates) >= self.shortlist.threshold() {
+            self.shortlist.offer(&self.request.mask, estimates, list.rows);
+        }
+        Ok(())
+    }
+
+    fn found(&self) -> usize {
+        self.shortlist.len()
+    }
+
+    fn last_wanted(&mut self) -> f32 {
+        self.shortlist.estimate_at(self.last)
+    }
+}
+
 /// The rows whose estimates are best, at most `breadth.scored`, the best first.
+///
+/// # Errors
+/// As [`crate::engine::index::VectorIndex::search`].
 pub fn candidates(
     lists: &Lists,
     request: &Request<'_>,
@@ -123,18 +214,15 @@ pub fn candidates(
     breadth: Breadth,
     cost: &mut Cost,
 ) -> Result<Vec<(f32, u32)>> {
-    let mut shortlist = Shortlist::new(breadth.scored);
-    let mut estimates = vec![0.0; lists.longest()];
-    probe(lists, request, placed, breadth, cost, |list, base, cost| {
-        let estimates = &mut estimates[..list.rows.len()];
-        cost.estimated += estimates.len() as u64;
-        let codes = Codes::of_list(list.rest, list.rows.len());
-        if query.estimate(&codes, base, estimates) >= shortlist.threshold() {
-            shortlist.offer(&request.mask, estimates, list.rows);
-        }
-        Ok(shortlist.len())
-    })?;
-    Ok(shortlist.finish())
+    let mut search = Estimates {
+        request,
+        query,
+        shortlist: Shortlist::new(breadth.scored),
+        estimates: vec![0.0; lists.longest()],
+        last: breadth.last,
+    };
+    probe(lists, request, placed, breadth, cost, &mut search)?;
+    Ok(search.shortlist.finish())
 }
 
 /// Scores candidates exactly, the best estimate first, until they are by more than `margin` below
