@@ -146,11 +146,14 @@ pub async fn ask(node: &Node, query: Query, consistency: Consistency) -> Answere
 
 /// Waits until the node has loaded the namespace.
 pub async fn loaded(node: &Node) {
-    while node.metrics.log.namespaces_loaded.get() == 0 {
+    for _ in 0..100 {
         tokio::time::sleep(TRIP).await;
+        if node.metrics.log.namespaces_loaded.get() > 0 {
+            // It counts from when its segments are open; the log is read then.
+            return tokio::time::sleep(4 * TRIP).await;
+        }
     }
-    // It counts from when its segments are open; the log is read then.
-    tokio::time::sleep(4 * TRIP).await;
+    panic!("nobody loads it");
 }
 
 /// The share of the best rows that were found.

@@ -15,6 +15,10 @@ use crate::{
     types::Distance,
 };
 
+/// Lists that are asked for at once, if only some rows are admitted: so many times those that a search of
+/// all rows looks at.
+const FURTHER: usize = 2;
+
 /// An index of lists.
 pub trait OfLists: std::fmt::Debug + Send + Sync {
     /// Its lists.
@@ -23,11 +27,9 @@ pub trait OfLists: std::fmt::Debug + Send + Sync {
     /// The space of their centroids.
     fn space(&self) -> &Space;
 
-    /// The lists that a search for so many rows looks at.
-    fn nearest(&self, request: &Request<'_>, limit: usize) -> Vec<u32> {
-        let lists = self.lists();
-        let products = lists.products(&self.space().query(request.query.vector()));
-        lists.nearest(&products, Breadth::new(lists, request, limit).lists)
+    /// The inner products of a query with all centroids.
+    fn products(&self, request: &Request<'_>) -> Vec<f32> {
+        self.lists().products(&self.space().query(request.query.vector()))
     }
 
     /// Its lists, to be told what was measured.
@@ -87,8 +89,12 @@ impl<T: OfLists> InParts for T {
         if request.effort.is_full() || self.lists().len() == 0 {
             return None;
         }
+        let breadth = Breadth::new(self.lists(), request, limit);
+        // How far a mask makes it go is seen in the lists only.
+        let times = if breadth.gap.is_some() { FURTHER } else { 1 };
+        let lists = self.lists().nearest(&self.products(request), breadth.lists.saturating_mul(times));
         let part = |list: u32| Part { number: list, range: self.lists().range(list as usize) };
-        Some(self.nearest(request, limit).into_iter().map(part).collect())
+        Some(lists.into_iter().map(part).collect())
     }
 
     fn supply(&mut self, number: u32, bytes: Bytes) -> std::result::Result<(), String> {
@@ -96,8 +102,7 @@ impl<T: OfLists> InParts for T {
     }
 
     fn shortlist(&self, request: &Request<'_>, limit: usize, spare: usize) -> Result<Option<Shortlisted>> {
-        let nearest = self.nearest(request, limit);
-        if request.effort.is_full() || !nearest.iter().all(|list| self.lists().is_here(*list as usize)) {
+        if request.effort.is_full() {
             return Ok(None);
         }
         let breadth = Breadth::new(self.lists(), request, limit);
@@ -105,11 +110,12 @@ impl<T: OfLists> InParts for T {
         let mut cost = Cost::default();
         // A row that is in two lists takes two places.
         let spare = spare.saturating_mul(self.lists().copies());
-        // What a mask would want besides is not here.
-        let wider = Breadth { scored: scored.saturating_add(spare), gap: None, ..breadth };
+        let wider = Breadth { scored: scored.saturating_add(spare), ..breadth };
         let candidates = self.candidates(request, wider, &mut cost)?;
-        // It looked for further lists.
-        if cost.visited > nearest.len() as u64 {
+        // Lists are looked at as they rank, and one that is not here looks empty.
+        let ranked = self.lists().further(&self.products(request), 0, f32::NEG_INFINITY);
+        let visited = usize::try_from(cost.visited).unwrap_or(usize::MAX);
+        if !ranked.iter().take(visited).all(|list| self.lists().is_here(*list as usize)) {
             return Ok(None);
         }
         Ok(Some(Shortlisted { candidates, scored, wanted, cost }))
