@@ -152,6 +152,57 @@ async fn answers_are_live_rows_and_nearly_the_best() {
     assert!(recall >= 0.9, "after expiry: {recall}");
 }
 
+/// A merge continues the index of the segment that most rows are from, and a rewrite its own; what is
+/// searched then is the live rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn merges_continue_indexes() {
+    let data = DataSet::load();
+    let config = config();
+    let store = Store::open(&config.storage, Arc::default()).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let seen = store.as_seen_by(metrics.clone(), None);
+    let engine =
+        Engine::with_random(seen, SystemClock::shared(), Random::seeded(1), &config, metrics.clone())
+            .unwrap();
+    let builds = |work: &str| {
+        let name = format!("quiver_index_builds_total{{work=\"{work}\"}} ");
+        let metrics = metrics.encode();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let mut live: BTreeMap<String, usize> = BTreeMap::new();
+    let first: Vec<(String, usize)> = (0..1200).map(|row| (format!("r{row}"), row)).collect();
+    engine.upsert(&name(), rows(&data, &first, None)).await.unwrap();
+    engine.compact(&name()).await.unwrap();
+    live.extend(first);
+    assert_eq!((builds("built"), builds("extended")), (1, 0));
+    for round in 0..3 {
+        // Some are new, some get another vector, some go.
+        let batch: Vec<(String, usize)> =
+            (0..80).map(|row| (format!("r{}", 1160 + round * 70 + row), 1250 + round * 80 + row)).collect();
+        engine.upsert(&name(), rows(&data, &batch, None)).await.unwrap();
+        live.extend(batch);
+        let gone: Vec<String> = live.keys().skip(round).step_by(40).cloned().collect();
+        engine.delete(&name(), gone.iter().map(|id| VectorId::trusted(id)).collect()).await.unwrap();
+        live.retain(|id, _| !gone.contains(id));
+        engine.compact(&name()).await.unwrap();
+    }
+    assert_eq!((builds("built"), builds("extended")), (1, 1));
+    let recall = check(&engine, &data, &live, Some(true)).await;
+    assert!(recall >= 0.9, "merged: {recall}");
+
+    let gone: Vec<String> =
+        live.keys().enumerate().filter(|(place, _)| place % 5 > 1).map(|(_, id)| id.clone()).collect();
+    engine.delete(&name(), gone.iter().map(|id| VectorId::trusted(id)).collect()).await.unwrap();
+    live.retain(|id, _| !gone.contains(id));
+    engine.compact(&name()).await.unwrap();
+    assert_eq!((builds("built"), builds("extended")), (1, 2));
+    let recall = check(&engine, &data, &live, Some(true)).await;
+    assert!(recall >= 0.9, "rewritten: {recall}");
+    let report = engine.verify(&name(), |_| {}).await.unwrap();
+    assert_eq!((report.rows, report.problems), (live.len() as u64, vec![]));
+}
+
 /// Indexes go with copies, and with backups to another store.
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_are_copied_and_collected() {

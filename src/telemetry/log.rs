@@ -29,6 +29,7 @@ pub struct LogMetrics {
     pub corruptions: Counter,
     /// Folds and merges, by kind and outcome.
     compactions: Family<CompactionLabels, Counter>,
+    index_builds: Family<BuildLabels, Counter>,
     /// Seconds that a fold or merge took.
     pub compaction_seconds: Histogram,
     /// Bytes that folds and merges wrote.
@@ -80,6 +81,21 @@ pub enum CompactionKind {
     index,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    work: BuildWork,
+}
+
+/// How an index of a segment came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub enum BuildWork {
+    /// From the rows alone.
+    built,
+    /// From the index of an older segment and what changed.
+    extended,
+}
+
 /// How a fold or merge ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue)]
 #[allow(non_camel_case_types)]
@@ -110,6 +126,7 @@ impl LogMetrics {
             entries_read: Counter::default(),
             corruptions: Counter::default(),
             compactions: Family::default(),
+            index_builds: Family::default(),
             compaction_seconds: powers(0.01, 2.0, 16),
             compaction_written_bytes: Counter::default(),
             garbage_collections: Counter::default(),
@@ -128,6 +145,11 @@ impl LogMetrics {
         registry.register("entries_read", "Log entries read", metrics.entries_read.clone());
         registry.register("corruptions", "Corrupt objects met", metrics.corruptions.clone());
         registry.register("compactions", "Folds and merges, by outcome", metrics.compactions.clone());
+        registry.register(
+            "index_builds",
+            "Indexes of segments made, from the rows alone or from an older index",
+            metrics.index_builds.clone(),
+        );
         registry.register(
             "compaction_seconds",
             "Time that a fold or merge took",
@@ -148,6 +170,11 @@ impl LogMetrics {
         registry.register("namespaces_loaded", "Namespaces in memory", metrics.namespaces_loaded.clone());
         registry.register("memory_bytes", "Bytes of rows in memory", metrics.memory_bytes.clone());
         metrics
+    }
+
+    /// Counts an index that was made for a segment.
+    pub fn index_built(&self, work: BuildWork) {
+        self.index_builds.get_or_create(&BuildLabels { work }).inc();
     }
 
     /// Counts a fold or merge.

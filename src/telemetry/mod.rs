@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 pub use self::{
     cache::{CacheMetrics, CacheTier},
     http::HttpMetrics,
-    log::{CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
+    log::{BuildWork, CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
     store::StoreMetrics,
     usage::{Usage, inherited, metered},
 };

@@ -19,6 +19,7 @@ pub mod hnsw;
 pub mod ivf;
 pub mod kernel;
 mod lists;
+mod moved;
 mod parts;
 pub mod pq;
 mod random;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use self::{
+    moved::Moved,
     parts::{InParts, Part, Shortlisted, has_parts, head_bytes, open_head},
     search::{Best, Cost, Effort, Mask, Query, Request, best_of},
     source::{Run, Table, VectorSource},
@@ -81,6 +83,51 @@ pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed
         IndexSpec::Pq(params) => pq::build(rows, distance, params, seed),
         IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
         IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
+    }
+}
+
+/// An index over an older table, some rows of which are in a newer one.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The index.
+    pub bytes: Bytes,
+    /// Where the rows are now.
+    pub moved: Moved,
+}
+
+/// How an index came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// From the rows alone.
+    Built,
+    /// From an older index and what changed.
+    Extended,
+}
+
+/// Whether an index that knows so many of the rows of a newer table is worth continuing.
+pub fn is_worth_extending(spec: &IndexSpec, known: usize, rows: usize) -> bool {
+    matches!(spec, IndexSpec::Spfresh(_)) && spfresh::is_worth_extending(known, rows)
+}
+
+/// [`build`], but the work follows what changed since an older index of the same type was built; if
+/// that is of no use, all is built. Whatever its bytes say, the index is one over all rows and no others.
+///
+/// # Errors
+/// As [`build`].
+pub fn extend(
+    spec: &IndexSpec,
+    rows: &dyn VectorSource,
+    distance: Distance,
+    seed: u64,
+    base: &Base,
+) -> Result<(Vec<u8>, Work)> {
+    let extended = match spec {
+        IndexSpec::Spfresh(params) => spfresh::extend(rows, distance, params, seed, base)?,
+        _ => None,
+    };
+    match extended {
+        Some(bytes) => Ok((bytes, Work::Extended)),
+        None => Ok((build(spec, rows, distance, seed)?, Work::Built)),
     }
 }
 

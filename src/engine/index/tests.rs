@@ -1,6 +1,7 @@
 //! One suite for all types of indexes: what each must do, whatever it does inside.
 
 mod damage;
+mod extended;
 mod fixture;
 mod masks;
 mod parts;

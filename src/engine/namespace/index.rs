@@ -16,16 +16,17 @@ use uuid::Uuid;
 use super::{
     Namespace,
     fold::{Compacted, Motive, Outcome},
+    load::read_index,
     manifests::{read_manifest, swap_manifest},
 };
 use crate::{
     engine::{
-        index,
+        index::{self, Base, Moved, Work},
         manifest::{Manifest, State as Life},
         segment::{Blob, IndexRef, Segment, SegmentRef},
     },
     error::{Error, Result},
-    telemetry::CompactionKind,
+    telemetry::{BuildWork, CompactionKind},
     types::IndexSpec,
 };
 
@@ -37,6 +38,13 @@ struct Job {
     base: Arc<Manifest>,
     segment: Arc<Segment>,
     spec: IndexSpec,
+}
+
+/// A segment some rows of which were copied to a newer one.
+pub(super) struct Ancestor {
+    pub segment: SegmentRef,
+    /// Where its rows are now.
+    pub moved: Moved,
 }
 
 impl Namespace {
@@ -128,7 +136,7 @@ impl Namespace {
     }
 
     async fn run_index(&self, job: &Job) -> Result<Outcome> {
-        let index = self.build_index(&job.segment, job.spec).await?;
+        let index = self.build_index(&job.segment, job.spec, &[]).await?;
         let done = Compacted { bytes: index.blob.bytes, rows: job.segment.rows() as u64 };
         // No fold of this node is to be in vain because of the swap.
         let _alone = self.compacting.lock().await;
@@ -137,28 +145,52 @@ impl Namespace {
         Ok(if named { Outcome::Done(done) } else { Outcome::Conflict })
     }
 
-    /// Builds the indexes that a segment is to have.
+    /// Builds the indexes that a segment is to have, from those of its ancestors where that is less work.
     pub(super) async fn build_indexes(
         &self,
         manifest: &Manifest,
         segment: &Arc<Segment>,
+        ancestors: &[Ancestor],
     ) -> Result<Vec<IndexRef>> {
         let mut reference = segment.reference().clone();
         while let Some(spec) = self.lacks(manifest, &reference) {
-            reference.indexes.push(self.build_index(segment, spec).await?);
+            reference.indexes.push(self.build_index(segment, spec, ancestors).await?);
         }
         Ok(reference.indexes)
     }
 
-    async fn build_index(&self, segment: &Arc<Segment>, spec: IndexSpec) -> Result<IndexRef> {
+    /// The index of the ancestor that most rows are from, if it is worth continuing.
+    async fn base_of(&self, segment: &Segment, spec: &IndexSpec, ancestors: &[Ancestor]) -> Option<Base> {
+        let ancestor = ancestors.iter().max_by_key(|ancestor| ancestor.moved.len())?;
+        let index = ancestor.segment.indexes.iter().find(|index| index.spec == *spec)?;
+        if !index::is_worth_extending(spec, ancestor.moved.len(), segment.rows()) {
+            return None;
+        }
+        // One that cannot be read is told of where it is read; all is built then.
+        let (_, bytes) = read_index(&self.context, &self.home(), &ancestor.segment, index).await.ok()?;
+        Some(Base { bytes, moved: ancestor.moved.clone() })
+    }
+
+    async fn build_index(
+        &self,
+        segment: &Arc<Segment>,
+        spec: IndexSpec,
+        ancestors: &[Ancestor],
+    ) -> Result<IndexRef> {
         let began = self.context.clock.now();
         let id = self.context.random.uuid();
         let distance = self.state().manifest.config.distance;
+        let base = self.base_of(segment, &spec, ancestors).await;
         let (rows, builders) = (segment.clone(), self.context.builders.clone());
         // The segment's id, so that a build can be repeated.
         let seed = segment.reference().id.as_u64_pair().1;
-        let work = move || builders.install(|| index::build(&spec, &*rows, distance, seed));
-        let bytes = Bytes::from(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??);
+        let make = move || match &base {
+            Some(base) => index::extend(&spec, &*rows, distance, seed, base),
+            None => Ok((index::build(&spec, &*rows, distance, seed)?, Work::Built)),
+        };
+        let made = tokio::task::spawn_blocking(move || builders.install(make)).await;
+        let (bytes, work) = made.map_err(Error::internal)??;
+        let bytes = Bytes::from(bytes);
         let head = index::head_bytes(spec.index_type(), &bytes).map(|head| Blob::of(&bytes[..head]));
         let reference = IndexRef { id, spec, blob: Blob::of(&bytes), head, owner: None };
         let key = self.home().index_key(segment.reference().id, &reference);
@@ -168,7 +200,11 @@ impl Namespace {
         let (rows, bytes) = (segment.rows(), reference.blob.bytes);
         let elapsed = began.age(self.context.clock.now());
         let kind = spec.index_type().as_str();
-        tracing::info!(namespace = %self.name, kind, rows, bytes, ?elapsed, "built an index");
+        self.context.metrics.log.index_built(match work {
+            Work::Built => BuildWork::built,
+            Work::Extended => BuildWork::extended,
+        });
+        tracing::info!(namespace = %self.name, kind, rows, bytes, ?work, ?elapsed, "built an index");
         Ok(reference)
     }
 

@@ -231,11 +231,22 @@ async fn read_indexes(
         if let Some(open) = opened.iter().find(|open| open.reference.id == index.id) {
             return Ok(Found::Open(open.clone()));
         }
-        let key = index.owner.as_ref().unwrap_or(home).index_key(reference.id, index);
-        let bytes = read_blob(context, &key, &index.blob).await?;
+        let (key, bytes) = read_index(context, home, reference, index).await?;
         Ok(Found::Bytes(index.clone(), key, bytes))
     });
     futures::future::try_join_all(indexes).await
+}
+
+/// The object of an index of a segment.
+pub(super) async fn read_index(
+    context: &Context,
+    home: &Owner,
+    segment: &SegmentRef,
+    index: &IndexRef,
+) -> Result<(Key, Bytes)> {
+    let key = index.owner.as_ref().unwrap_or(home).index_key(segment.id, index);
+    let bytes = read_blob(context, &key, &index.blob).await?;
+    Ok((key, bytes))
 }
 
 fn open_indexes(context: &Context, segment: &Segment, found: Vec<Found>) -> Result<Vec<SegmentIndex>> {

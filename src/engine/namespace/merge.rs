@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Namespace,
     fold::{Compacted, Motive, Outcome},
+    index::Ancestor,
     load::read_deletes,
     manifests::{read_manifest, swap_manifest},
 };
@@ -24,6 +25,7 @@ use crate::{
     engine::{
         compaction::{Size, Tiers},
         context::offload,
+        index::Moved,
         manifest::{Manifest, State as Life},
         segment::{Segment, SegmentRef, SegmentView, SegmentWriter},
     },
@@ -83,8 +85,8 @@ impl Namespace {
 
     async fn run_merge(&self, job: Job) -> Result<Outcome> {
         let merged = match self.write_merged(&job).await? {
-            Some((reference, segment)) => {
-                let indexes = self.build_indexes(&job.base, &segment).await?;
+            Some((reference, segment, ancestors)) => {
+                let indexes = self.build_indexes(&job.base, &segment, &ancestors).await?;
                 Some((SegmentRef { indexes, ..reference }, segment))
             }
             None => None,
@@ -135,24 +137,28 @@ impl Namespace {
         Ok((!views.is_empty()).then(|| Job { base, views, id: self.new_segment_id() }))
     }
 
-    /// Writes the live rows of segments as one; `None` if there are none.
-    async fn write_merged(&self, job: &Job) -> Result<Option<(SegmentRef, Arc<Segment>)>> {
+    /// Writes the live rows of segments as one, and says where each has its rows there; `None` if there
+    /// are none.
+    async fn write_merged(&self, job: &Job) -> Result<Option<(SegmentRef, Arc<Segment>, Vec<Ancestor>)>> {
         let Job { base, views, id } = job;
         let (id, now) = (*id, base.folded_at.unwrap_or(base.created_at));
         let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
         let dimension = views.first().map_or(1, |view| view.segment().dimension());
         let mut upload = self.context.store.upload(&data_key);
         let mut writer = SegmentWriter::new(dimension).map_err(Error::internal)?;
+        let (mut ancestors, mut next) = (Vec::new(), 0);
         for view in views {
+            let mut moved = Moved::to(next);
             for batch in 0..view.segment().batch_count() {
                 let (view, bytes) = (view.clone(), view.segment().reference().data.bytes);
-                let (returned, pieces) =
-                    offload(bytes, move || copy_batch(writer, &view, batch, now)).await??;
-                writer = returned;
-                for piece in pieces {
+                let copied = offload(bytes, move || copy_batch(writer, &view, batch, now, moved)).await??;
+                (writer, moved) = (copied.writer, copied.moved);
+                for piece in copied.pieces {
                     upload.write(piece).await?;
                 }
             }
+            next = moved.end() as u32;
+            ancestors.push(Ancestor { segment: view.segment().reference().clone(), moved });
         }
         let written = offload(job.bytes(), move || writer.finish()).await?.map_err(Error::internal)?;
         if written.rows == 0 {
@@ -163,7 +169,7 @@ impl Namespace {
         self.context.store.put(&lookup_key, written.lookup.clone()).await?;
         let reference = written.reference(id);
         let segment = self.open_segment(&reference).await?;
-        Ok(Some((reference, Arc::new(segment))))
+        Ok(Some((reference, Arc::new(segment), ancestors)))
     }
 
     /// Makes the manifest name the new segment instead of the old ones.
@@ -248,22 +254,32 @@ fn size(reference: &SegmentRef) -> Size {
     Size { bytes: (reference.data.bytes as f64 * share) as u64, live, rows: reference.rows }
 }
 
-/// Writes the live rows of a batch.
+/// What comes of a batch.
+struct Copied {
+    writer: SegmentWriter,
+    pieces: Vec<Bytes>,
+    moved: Moved,
+}
+
+/// Writes the live rows of a batch, and notes where they are.
 fn copy_batch(
     mut writer: SegmentWriter,
     view: &SegmentView,
     batch: usize,
     now: Timestamp,
-) -> Result<(SegmentWriter, Vec<Bytes>)> {
+    mut moved: Moved,
+) -> Result<Copied> {
     let rows = view.segment().batch(batch)?;
     let visible = view.visible(batch, now)?;
     let mut pieces = Vec::new();
     for place in 0..view.segment().batch_rows(batch) {
-        if visible[place / 64] >> (place % 64) & 1 == 1 {
+        let is_visible = visible[place / 64] >> (place % 64) & 1 == 1;
+        moved.push(is_visible);
+        if is_visible {
             pieces.extend(writer.push(rows.get(place)).map_err(Error::internal)?);
         }
     }
-    Ok((writer, pieces))
+    Ok(Copied { writer, pieces, moved })
 }
 
 /// The rows of `merged` that are dead because `deletes` names rows of `view` that were live.

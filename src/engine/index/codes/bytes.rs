@@ -69,6 +69,21 @@ pub(super) fn pack_halves(rows: &[Coded]) -> Vec<u8> {
     rows.iter().flat_map(pack).collect()
 }
 
+pub(super) fn unpack(codes: &[u8], values: usize) -> Vec<Vec<i8>> {
+    let level = |byte: &u8| (i16::from(*byte) - 128) as i8;
+    codes.chunks_exact(values).map(|code| code.iter().map(level).collect()).collect()
+}
+
+pub(super) fn unpack_halves(codes: &[u8], values: usize) -> Vec<Vec<i8>> {
+    let level = |half: u8| half as i8 - 8;
+    let unpack = |code: &[u8]| {
+        let (low, high) =
+            (code.iter().map(|byte| level(byte & 15)), code.iter().map(|byte| level(byte >> 4)));
+        low.chain(high).collect()
+    };
+    codes.chunks_exact(values / 2).map(unpack).collect()
+}
+
 /// Defines a product that is computed by VNNI if the processor has it, else by what the compiler
 /// makes of the plain loop for AVX2 or any processor.
 macro_rules! dispatched {

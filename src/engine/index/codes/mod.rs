@@ -133,6 +133,19 @@ pub(super) fn pack(code_type: CodeType, rows: &[Coded]) -> Vec<u8> {
     }
 }
 
+/// The codes of a list of so many rows, of so many values each: the inverse of [`pack`].
+pub(super) fn unpack(code_type: CodeType, list: &Codes<'_>, values: usize) -> Vec<Coded> {
+    let codes = match code_type {
+        CodeType::One => one_bit::unpack(list.codes, list.scales.len(), values),
+        CodeType::Four => bytes::unpack_halves(list.codes, values),
+        CodeType::Eight => bytes::unpack(list.codes, values),
+    };
+    let factors = list.scales.iter().zip(list.adds);
+    let factors = factors.map(|(scale, add)| [scale, add].map(|number| f32::from_le_bytes(*number)));
+    let coded = codes.into_iter().zip(factors);
+    coded.map(|(code, [scale, add])| Coded { code, factors: Factors { scale, add } }).collect()
+}
+
 /// A query that is prepared for codes.
 pub(super) trait Estimate {
     /// Estimates the scores of the rows of a list, `base` being `⟨centroid, query⟩`, and returns the

@@ -171,6 +171,21 @@ impl Query {
     }
 }
 
+/// The codes of so many rows of so many values: the inverse of [`pack`].
+pub(super) fn unpack(codes: &[u8], rows: usize, values: usize) -> Vec<Vec<i8>> {
+    let words = values / 64;
+    let level = |bit: u64| if bit & 1 == 1 { 1 } else { -1 };
+    let code = |row: usize| {
+        let block = row - row % ROWS_PER_BLOCK;
+        let (together, place) = ((rows - block).min(ROWS_PER_BLOCK), row - block);
+        let word = |word: usize| {
+            u64::from_le_bytes(codes.as_chunks::<8>().0[block * words + word * together + place])
+        };
+        (0..words).map(word).flat_map(|word| (0..64).map(move |bit| level(word >> bit))).collect()
+    };
+    (0..rows).map(code).collect()
+}
+
 /// Word by word, the words of the rows of a block side by side.
 pub(super) fn pack(rows: &[Coded]) -> Vec<u8> {
     let words = |row: &Coded| -> Vec<u64> {

@@ -32,6 +32,22 @@ fn estimate(code_type: CodeType, rows: &[Coded], query: &[f32], base: f32) -> (V
 }
 
 proptest! {
+    #[test]
+    fn unpacking_is_the_inverse_of_packing(dimension in 1_usize..400, count in 0_usize..40, seed in any::<u64>()) {
+        let centroid: Vec<f32> = placed(dimension, seed ^ 1).iter().map(|value| value * 0.5).collect();
+        for code_type in CodeType::ALL {
+            let rows: Vec<Coded> = (0..count as u64)
+                .map(|row| Coded::new(code_type, &placed(dimension, seed ^ (row + 2)), &centroid, 0.25))
+                .collect();
+            let list = Codes::list(rows.iter().map(|row| row.factors), pack(code_type, &rows));
+            let unpacked = unpack(code_type, &Codes::of_list(&list, count), centroid.len());
+            prop_assert_eq!(unpacked.len(), count);
+            for (left, right) in rows.iter().zip(&unpacked) {
+                prop_assert_eq!((&left.code, left.factors), (&right.code, right.factors));
+            }
+        }
+    }
+
     /// Packing, planes and masks do what multiplying level by level does.
     #[test]
     fn estimates_are_sums_over_levels(dimension in 1_usize..400, count in 0_usize..40, seed in any::<u64>()) {

@@ -40,7 +40,7 @@ pub fn build(
     let mut header = Header::new("ivf", source, distance, &division, &partition, 0);
     let draft = encode(&header, &partition, &centroids, &[], &rest);
     let mut index = Ivf::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, source, seed, &mut header)?;
+    calibration::measure(&mut index, source, seed, &mut header, None)?;
     Ok(encode(&header, &partition, &centroids, &[], &rest))
 }
 

@@ -30,7 +30,20 @@ const EFFORTS: [f32; 14] = [0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8,
 /// The share of the best rows whose estimates are within the margin.
 const WITHIN_MARGIN: f32 = 0.998;
 
-/// Measures an index and notes in the header what it is like.
+/// At least this share of the queries is new whenever an index is measured.
+const RENEWED: f32 = 0.25;
+
+/// What was measured of an index that this one continues.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// What it says of itself.
+    pub header: &'a Header,
+    /// Its share of the rows.
+    pub share: f32,
+}
+
+/// Measures an index and notes in the header what it is like. What is known counts for so many queries
+/// as the index that it is known of has rows, so the others are as many as there was change.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
@@ -39,19 +52,45 @@ pub fn measure(
     source: &dyn VectorSource,
     seed: u64,
     header: &mut Header,
+    known: Option<Known<'_>>,
 ) -> Result<()> {
-    let probes = truth::probes(source, header.distance, QUERIES, MANY, seed)?;
+    let known = known.filter(|known| known.is_of_use());
+    let renewed = known.map_or(1.0, |known| (1.0 - known.share).clamp(RENEWED, 1.0));
+    let mixed = |new: f32, old: f32| renewed * new + (1.0 - renewed) * old;
+    let queries = (QUERIES as f32 * renewed) as usize;
+    let probes = truth::probes(source, header.distance, queries, MANY, seed)?;
     header.margin = margin(index, source, &probes)?;
+    if let Some(known) = known {
+        header.margin = mixed(header.margin, known.header.margin);
+    }
     index.lists_mut().set_margin(header.margin);
     let ranks = ranks(index.lists(), &probes);
-    for effort in EFFORTS {
-        let answers = answers(index, source, &probes, Effort::new(effort), TOP_K)?;
-        header.gaps.push((effort, mean_gap(index.lists(), &probes, &ranks, &answers, Effort::new(effort))));
-        header.calibration.push((effort, recall(&probes, &answers, TOP_K)));
-        let answers = self::answers(index, source, &probes, Effort::new(effort), MANY)?;
-        header.calibration_100.push((effort, recall(&probes, &answers, MANY)));
+    for (place, effort) in EFFORTS.into_iter().enumerate() {
+        let answers = |top_k| answers(index, source, &probes, Effort::new(effort), top_k);
+        let noted = |measured, old: fn(&Header) -> &[(f32, f32)]| {
+            (effort, known.map_or(measured, |known| mixed(measured, old(known.header)[place].1)))
+        };
+        let (few, many) = (answers(TOP_K)?, answers(MANY)?);
+        let gap = mean_gap(index.lists(), &probes, &ranks, &few, Effort::new(effort));
+        header.gaps.push(noted(gap, |header| &header.gaps));
+        header.calibration.push(noted(recall(&probes, &few, TOP_K), |header| &header.calibration));
+        header.calibration_100.push(noted(recall(&probes, &many, MANY), |header| &header.calibration_100));
     }
     Ok(())
+}
+
+impl Known<'_> {
+    /// Whether it is what is measured here, in numbers.
+    fn is_of_use(&self) -> bool {
+        let Header { calibration, calibration_100, gaps, margin, .. } = self.header;
+        let measured = |noted: &[(f32, f32)]| noted.iter().map(|(effort, _)| *effort).eq(EFFORTS);
+        let shares = |noted: &[(f32, f32)]| noted.iter().all(|(_, recall)| (0.0..=1.0).contains(recall));
+        [calibration, calibration_100, gaps].into_iter().all(|noted| measured(noted))
+            && shares(calibration)
+            && shares(calibration_100)
+            && gaps.iter().all(|(_, gap)| gap.is_finite())
+            && (0.0..f32::MAX).contains(margin)
+    }
 }
 
 /// How far the estimates of the best rows are below their scores, but for a few.

@@ -76,6 +76,13 @@ impl Clusters {
         &self.centroids[index * self.dimension..(index + 1) * self.dimension]
     }
 
+    /// `⟨vector, c⟩ - ‖c‖²/2` of a centroid.
+    pub fn score(&self, index: u32, vector: &[f32]) -> f32 {
+        let centroid = self.centroid(index as usize).iter();
+        centroid.zip(vector).map(|(left, right)| left * right).sum::<f32>()
+            - self.half_squares[index as usize]
+    }
+
     /// All of them, one after the other.
     pub fn values(&self) -> &[f32] {
         &self.centroids

@@ -169,7 +169,7 @@ pub struct List<'a> {
 }
 
 /// Centroids as they are written.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Quantized {
     codes: Vec<u8>,
     scales: Vec<f32>,
@@ -180,10 +180,21 @@ pub struct Quantized {
 impl Quantized {
     /// The nearest that bytes can say.
     pub fn new(clusters: &Clusters) -> Self {
+        Self::keeping(clusters, |_| None)
+    }
+
+    /// The same, but for those that are the centroids of lists: they have the bytes that they had.
+    pub fn keeping<'a>(clusters: &Clusters, kept: impl Fn(usize) -> Option<(&'a Lists, usize)>) -> Self {
         let dimension = clusters.dimension();
         let mut quantized = Self { codes: Vec::new(), scales: Vec::new(), clusters: Clusters::default() };
         let mut values = Vec::with_capacity(clusters.values().len());
-        for centroid in clusters.values().chunks_exact(dimension) {
+        for (list, centroid) in clusters.values().chunks_exact(dimension).enumerate() {
+            if let Some((codes, scale)) = kept(list).map(|(lists, list)| lists.centroid(list)) {
+                quantized.codes.extend_from_slice(codes);
+                quantized.scales.push(scale);
+                values.extend_from_slice(centroid);
+                continue;
+            }
             let largest = centroid.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
             let scale = largest / 127.0;
             let inverse = if scale > 0.0 && scale.is_finite() { 1.0 / scale } else { 0.0 };
@@ -409,6 +420,23 @@ impl Lists {
         let starts = words(&self.head[self.starts.clone()]);
         let entry = |start: [u8; 4]| u32::from_le_bytes(start) as usize;
         (entry(starts[list]), entry(starts[list + 1]))
+    }
+
+    /// The bytes of a centroid, and the value of a step.
+    fn centroid(&self, list: usize) -> (&[u8], f32) {
+        let values = rotated_dimension(self.header.dimension);
+        let codes = &self.head[self.centroids.clone()][list * values..(list + 1) * values];
+        (codes, f32::from_le_bytes(words(&self.head[self.scales.clone()])[list]))
+    }
+
+    /// The centroids, as they were when the file was written.
+    pub fn clusters(&self) -> Clusters {
+        let value = |(code, scale): (&u8, f32)| f32::from(i16::from(*code) - 128) * scale;
+        let values = (0..self.len()).flat_map(|list| {
+            let (codes, scale) = self.centroid(list);
+            codes.iter().map(move |code| value((code, scale)))
+        });
+        Clusters::new(rotated_dimension(self.header.dimension), values.collect())
     }
 
     /// The number of rows in the longest list.

@@ -76,6 +76,11 @@ impl Groups {
         &self.all
     }
 
+    /// All centroids by number, without the groups.
+    pub fn into_all(self) -> Clusters {
+        self.all
+    }
+
     /// The nearest centroids of each vector, as [`Clusters::nearest`].
     pub fn nearest<const N: usize>(&self, vectors: &[f32]) -> Vec<Nearest<N>> {
         if self.fine.is_empty() {

@@ -6,8 +6,10 @@
 mod balance;
 pub mod calibration;
 mod clusters;
+mod extend;
 mod file;
 mod groups;
+mod heritage;
 mod index;
 mod partition;
 mod probe;
@@ -15,7 +17,9 @@ mod space;
 
 pub use self::{
     clusters::Clusters,
+    extend::extend,
     file::{Header, List, Lists, Quantized, encode, products, words},
+    heritage::Heritage,
     index::OfLists,
     partition::{Division, Partition},
     probe::{Breadth, Look, candidates, probe},

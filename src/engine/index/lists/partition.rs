@@ -9,9 +9,10 @@
 use rayon::prelude::*;
 
 use super::{
-    balance::balance,
+    balance::{Balanced, balance, members},
     clusters::{Clusters, Means, Nearest},
     groups::Groups,
+    heritage::NONE,
     space::Space,
 };
 use crate::{
@@ -20,10 +21,12 @@ use crate::{
 };
 
 /// Bytes of vectors that are in memory at a time, and of the sample.
-const PIECE_BYTES: usize = 32 << 20;
+pub const PIECE_BYTES: usize = 32 << 20;
 const SAMPLE_BYTES: usize = 96 << 20;
-/// Passes over the rows after the training.
+/// Passes over the rows that move the centroids.
 const PASSES: usize = 2;
+/// Rows that tell how near to a border the wanted share of them is.
+const BORDER_SAMPLE: usize = 4096;
 
 /// How to divide rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Partition {
     /// Row numbers of each list, ascending; at most [`Division::longest`] of those for which it is
     /// the nearest.
     pub lists: Vec<Vec<u32>>,
+    /// For each list which one of the kept ones it is; none if its centroid is another one.
+    pub origins: Vec<Option<u32>>,
 }
 
 impl Division {
@@ -64,83 +69,110 @@ impl Partition {
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if a row is damaged.
     pub fn build(source: &dyn VectorSource, space: &Space, division: &Division) -> Result<Self> {
-        let rows = source.rows();
-        let count = rows.div_ceil(division.list_rows).max(1);
-        let mut numbers = Numbers::new(division.seed);
-        let sampled = SAMPLE_BYTES / (space.dimension() * size_of::<f32>());
-        let sample: Vec<u32> =
-            numbers.sample(sampled.max(2 * count), rows).into_iter().map(|row| row as u32).collect();
-        let sample = space.rows(source, &sample)?;
-        let mut clusters = Groups::train(space.dimension(), &sample, count, division.seed);
-        drop(sample);
-        for _ in 0..if count > 1 { PASSES } else { 0 } {
+        let all: Vec<u32> = (0..source.rows() as u32).collect();
+        let mut clusters = train(source, space, division)?;
+        for _ in 0..if clusters.len() > 1 { PASSES } else { 0 } {
             let groups = Groups::over(clusters, division.seed);
             let mut means = Means::new(groups.all());
-            pieces(source, space, |_, placed| means.add(placed, &groups.nearest(placed)))?;
+            some(source, space, &all, |_, placed| means.add(placed, &groups.nearest(placed)))?;
             clusters = means.finish(groups.all());
         }
         let groups = Groups::over(clusters, division.seed);
-        let mut nearest: Vec<u32> = Vec::with_capacity(rows);
-        pieces(source, space, |_, placed| {
-            nearest.extend(groups.nearest(placed).iter().map(|[(_, list)]: &Nearest<1>| *list));
-        })?;
-        Self::balanced(source, space, division, groups.all().clone(), nearest)
-    }
-
-    /// Of rows that are assigned to lists: brings lists into bounds and closes them.
-    ///
-    /// # Errors
-    /// As [`Partition::build`].
-    pub fn balanced(
-        source: &dyn VectorSource,
-        space: &Space,
-        division: &Division,
-        clusters: Clusters,
-        mut nearest: Vec<u32>,
-    ) -> Result<Self> {
-        let clusters = balance(source, space, division, clusters, &mut nearest)?;
-        let mut lists: Vec<Vec<u32>> = vec![Vec::new(); clusters.len()];
-        for (row, list) in nearest.iter().enumerate() {
-            lists[*list as usize].push(row as u32);
-        }
-        let mut partition = Self { clusters, lists };
-        if division.closure > 0.0 && partition.lists.len() > 1 {
-            partition.close(source, space, division, &nearest)?;
-        }
+        let mut own = vec![NONE; all.len()];
+        assign(source, space, &groups, &all, &mut own)?;
+        let Balanced { clusters, .. } = balance(source, space, division, groups.into_all(), &mut own)?;
+        let origins = vec![None; clusters.len()];
+        let mut partition = Self { lists: members(clusters.len(), &own), clusters, origins };
+        partition.close(source, space, division, &own, &all)?;
         Ok(partition)
     }
 
-    /// Adds the rows that are nearest to a border to the list beyond it.
-    fn close(
+    /// Adds those of some rows that are near to a border to the list beyond it. How near that is, for
+    /// the wanted share of rows, is found with all of them, or with some that are chosen by chance.
+    ///
+    /// # Errors
+    /// As [`Partition::build`].
+    pub fn close(
         &mut self,
         source: &dyn VectorSource,
         space: &Space,
         division: &Division,
         own: &[u32],
+        rows: &[u32],
     ) -> Result<()> {
-        let groups = Groups::over(self.clusters.clone(), division.seed);
-        let mut beyond: Vec<(f32, u32)> = Vec::with_capacity(own.len());
-        pieces(source, space, |first, placed| {
-            let second = placed
-                .par_chunks(space.dimension())
-                .zip(groups.nearest::<2>(placed))
-                .zip(&own[first..])
-                .map(|((row, nearest), own)| border(row, nearest, *own));
-            beyond.par_extend(second);
-        })?;
-        let mut ratios: Vec<f32> = beyond.iter().map(|(ratio, _)| *ratio).collect();
-        let cut = ((own.len() as f32 * division.closure) as usize).min(own.len() - 1);
-        let (_, cut, _) = ratios.select_nth_unstable_by(cut, f32::total_cmp);
-        let longest = division.longest();
-        for (row, (ratio, list)) in beyond.iter().enumerate() {
-            let list = &mut self.lists[*list as usize];
-            if ratio < cut && list.len() < 2 * longest {
-                list.push(row as u32);
+        if division.closure > 0.0 && self.lists.len() > 1 {
+            let groups = Groups::over(self.clusters.clone(), division.seed);
+            let borders = |rows: &[u32]| -> Result<Vec<(f32, u32)>> {
+                let mut borders = Vec::with_capacity(rows.len());
+                some(source, space, rows, |rows, placed| {
+                    borders.extend(borders_of(space, rows, placed, groups.nearest::<2>(placed), own));
+                })?;
+                Ok(borders)
+            };
+            let found = borders(rows)?;
+            let cut = if rows.len() == own.len() {
+                cut(found.iter(), division.closure)
+            } else {
+                let sample = Numbers::new(division.seed).sample(BORDER_SAMPLE, own.len());
+                let sample: Vec<u32> = sample.into_iter().map(|row| row as u32).collect();
+                cut(borders(&sample)?.iter(), division.closure)
+            };
+            for (row, (_, list)) in rows.iter().zip(found).filter(|(_, (ratio, _))| *ratio < cut) {
+                let list = &mut self.lists[list as usize];
+                if list.len() < 2 * division.longest() {
+                    list.push(*row);
+                }
             }
         }
         self.lists.par_iter_mut().for_each(|list| list.sort_unstable());
         Ok(())
     }
+}
+
+/// Centroids of rows, as many as there are to be lists.
+fn train(source: &dyn VectorSource, space: &Space, division: &Division) -> Result<Clusters> {
+    let count = source.rows().div_ceil(division.list_rows).max(1);
+    let sampled = (SAMPLE_BYTES / (space.dimension() * size_of::<f32>())).max(2 * count);
+    let sample = Numbers::new(division.seed).sample(sampled, source.rows());
+    let sample: Vec<u32> = sample.into_iter().map(|row| row as u32).collect();
+    Ok(Groups::train(space.dimension(), &space.rows(source, &sample)?, count, division.seed))
+}
+
+/// Puts rows into the nearest lists.
+///
+/// # Errors
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
+pub fn assign(
+    source: &dyn VectorSource,
+    space: &Space,
+    groups: &Groups,
+    rows: &[u32],
+    own: &mut [u32],
+) -> Result<()> {
+    some(source, space, rows, |rows, placed| {
+        for (row, [(_, list)]) in rows.iter().zip(groups.nearest::<1>(placed)) {
+            own[*row as usize] = list;
+        }
+    })
+}
+
+/// The ratio that a share of these are below.
+fn cut<'a>(borders: impl Iterator<Item = &'a (f32, u32)>, share: f32) -> f32 {
+    let mut ratios: Vec<f32> = borders.map(|(ratio, _)| *ratio).collect();
+    let place = ((ratios.len() as f32 * share) as usize).min(ratios.len().saturating_sub(1));
+    if ratios.is_empty() { 0.0 } else { *ratios.select_nth_unstable_by(place, f32::total_cmp).1 }
+}
+
+/// [`border`] of rows.
+fn borders_of(
+    space: &Space,
+    rows: &[u32],
+    placed: &[f32],
+    nearest: Vec<Nearest<2>>,
+    own: &[u32],
+) -> Vec<(f32, u32)> {
+    let rows = placed.par_chunks(space.dimension()).zip(nearest).zip(rows);
+    rows.map(|((placed, nearest), row)| border(placed, nearest, own[*row as usize])).collect()
 }
 
 /// How near a row is to the border of the next list (1 is on it), and that list.
@@ -154,13 +186,15 @@ fn border(row: &[f32], nearest: Nearest<2>, own: u32) -> (f32, u32) {
     (if ratio.is_finite() && other.1 != own { ratio } else { f32::INFINITY }, other.1)
 }
 
-/// All rows in pieces, placed, with the number of the first.
-pub fn pieces(source: &dyn VectorSource, space: &Space, mut each: impl FnMut(usize, &[f32])) -> Result<()> {
-    let rows = (PIECE_BYTES / (space.dimension() * size_of::<f32>())).max(1);
-    for first in (0..source.rows()).step_by(rows) {
-        let last = source.rows().min(first + rows);
-        let numbers: Vec<u32> = (first as u32..last as u32).collect();
-        each(first, &space.rows(source, &numbers)?);
+/// Some rows in pieces, with their numbers.
+fn some(
+    source: &dyn VectorSource,
+    space: &Space,
+    rows: &[u32],
+    mut each: impl FnMut(&[u32], &[f32]),
+) -> Result<()> {
+    for rows in rows.chunks((PIECE_BYTES / (space.dimension() * size_of::<f32>())).max(1)) {
+        each(rows, &space.rows(source, rows)?);
     }
     Ok(())
 }

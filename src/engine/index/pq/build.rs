@@ -47,7 +47,7 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, s
     header.shared_bytes = shared.len();
     let draft = encode(&header, &partition, &centroids, &shared, &rest);
     let mut index = Pq::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, source, seed, &mut header)?;
+    calibration::measure(&mut index, source, seed, &mut header, None)?;
     Ok(encode(&header, &partition, &centroids, &shared, &rest))
 }
 

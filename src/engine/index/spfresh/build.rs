@@ -1,13 +1,19 @@
 //! Building the index of a segment.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use super::{Spfresh, choice};
 use crate::{
     engine::index::{
-        VectorSource,
-        codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack},
-        lists::{Division, Header, Partition, Quantized, Space, calibration, encode},
+        Moved, VectorSource,
+        codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack, unpack},
+        lists::{
+            Division, Header, Partition, Quantized, Space,
+            calibration::{self, Known},
+            encode,
+        },
     },
     error::{Error, Result},
     types::{Distance, SpfreshParams},
@@ -24,47 +30,62 @@ pub fn build(
     seed: u64,
 ) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
-    let list_rows = (params.list_rows as usize).max(1);
-    let closure = f32::from(params.closure_percent.min(100)) / 100.0;
-    let division = Division { list_rows, closure, seed };
+    let division = division(params, seed);
     let partition = Partition::build(source, &space, &division)?;
-    finish(source, &space, &division, params.code_bits, &partition)
+    finish(&Coder::new(source, &space, &partition, None), &division, params.code_bits, None)
+}
+
+pub(super) fn division(params: &SpfreshParams, seed: u64) -> Division {
+    let closure = f32::from(params.closure_percent.min(100)) / 100.0;
+    Division { list_rows: (params.list_rows as usize).max(1), closure, seed }
 }
 
 /// Codes the rows of a partition, and measures what comes of it.
 pub(super) fn finish(
-    source: &dyn VectorSource,
-    space: &Space,
+    coder: &Coder<'_>,
     division: &Division,
     code_bits: Option<u8>,
-    partition: &Partition,
+    known: Option<Known<'_>>,
 ) -> Result<Vec<u8>> {
-    let centroids = Quantized::new(&partition.clusters);
-    let coder = Coder { source, space, centroids: &centroids, partition };
+    let Coder { source, space, partition, centroids, .. } = coder;
     let code_type = match code_bits.and_then(CodeType::of_bits) {
         Some(code_type) => code_type,
-        None => choice::choose(&coder, division.seed)?,
+        None => choice::choose(coder, division.seed)?,
     };
     let lists = 0..partition.lists.len();
     let rest = lists.into_par_iter().map(|list| coder.list(code_type, list)).collect::<Result<Vec<_>>>()?;
     let entry_bytes = code_type.bytes(space.dimension()) + FACTOR_BYTES;
-    let mut header = Header::new("spfresh", source, space.distance(), division, partition, entry_bytes);
+    let mut header = Header::new("spfresh", *source, space.distance(), division, partition, entry_bytes);
     header.code_bits = Some(code_type.bits() as u8);
-    let draft = encode(&header, partition, &centroids, &[], &rest);
+    let draft = encode(&header, partition, centroids, &[], &rest);
     let mut index = Spfresh::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, source, division.seed, &mut header)?;
-    Ok(encode(&header, partition, &centroids, &[], &rest))
+    calibration::measure(&mut index, *source, division.seed, &mut header, known)?;
+    Ok(encode(&header, partition, centroids, &[], &rest))
 }
 
 /// Codes the rows of lists.
 pub(super) struct Coder<'a> {
     pub source: &'a dyn VectorSource,
     pub space: &'a Space,
-    pub centroids: &'a Quantized,
     pub partition: &'a Partition,
+    pub centroids: Quantized,
+    /// The index whose lists some of these are, with the same centroids.
+    kept: Option<(&'a Spfresh, &'a Moved)>,
 }
 
-impl Coder<'_> {
+impl<'a> Coder<'a> {
+    /// For the lists of a partition; `kept` is the index that its origins are of.
+    pub(super) fn new(
+        source: &'a dyn VectorSource,
+        space: &'a Space,
+        partition: &'a Partition,
+        kept: Option<(&'a Spfresh, &'a Moved)>,
+    ) -> Self {
+        let origin = |list: usize| Some((&kept?.0.lists, partition.origins[list]? as usize));
+        let centroids = Quantized::keeping(&partition.clusters, origin);
+        Self { source, space, partition, centroids, kept }
+    }
+
     /// Scales, summands and codes of the rows of a list.
     fn list(&self, code_type: CodeType, list: usize) -> Result<Vec<u8>> {
         let rows = self.rows(code_type, list)?;
@@ -73,13 +94,30 @@ impl Coder<'_> {
 
     /// The codes of the rows of a list.
     pub(super) fn rows(&self, code_type: CodeType, list: usize) -> Result<Vec<Coded>> {
+        let mut known = self.known(code_type, list);
         let centroid = self.centroids.clusters.centroid(list);
         let mut placed = vec![0.0; self.space.dimension()];
         let coded = self.partition.lists[list].iter().map(|row| {
+            if let Some(coded) = known.remove(row) {
+                return Ok(coded);
+            }
             let (vector, inverse_norm) = self.source.row(*row)?;
             self.space.place(vector, inverse_norm, &mut placed);
             Ok(Coded::new(code_type, &placed, centroid, self.space.offset(&placed)))
         });
         coded.collect()
+    }
+
+    /// The codes that rows of a list have had in it already: they are relative to the same centroid.
+    fn known(&self, code_type: CodeType, list: usize) -> BTreeMap<u32, Coded> {
+        let Some((index, moved)) = self.kept.filter(|(index, _)| index.code_type == code_type) else {
+            return BTreeMap::new();
+        };
+        let Some(origin) = self.partition.origins[list] else { return BTreeMap::new() };
+        let old = index.lists.list(origin as usize);
+        let codes = Codes::of_list(old.rest, old.rows.len());
+        let coded = unpack(code_type, &codes, self.space.dimension());
+        let rows = old.rows.iter().map(|row| moved.get(u32::from_le_bytes(*row)));
+        rows.zip(coded).filter_map(|(row, coded)| Some((row?, coded))).collect()
     }
 }

@@ -9,10 +9,14 @@
 
 mod build;
 mod choice;
+mod extend;
 
 use bytes::Bytes;
 
-pub use self::build::build;
+pub use self::{
+    build::build,
+    extend::{extend, is_worth_extending},
+};
 use super::{
     Cost, Request,
     codes::{CodeQuery, CodeType, FACTOR_BYTES},

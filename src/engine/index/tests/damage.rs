@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::super::*;
 use super::fixture::*;
-use crate::types::{Distance, IndexSpec};
+use crate::types::Distance;
 
 const DIMENSION: usize = 10;
 const ROWS: usize = 900;
 
 /// Opens bytes, and searches in them if they can be opened.
-fn open_and_search(kind: &IndexSpec, built: &Built, bytes: Vec<u8>) -> bool {
+fn open_and_search(kind: &Kind, built: &Built, bytes: Vec<u8>) -> bool {
     let Ok(index) = open_bytes(kind, Bytes::from(bytes)) else { return false };
     let built = Built { index, ..built.clone() };
     let distance = Distance::Cosine;

@@ -10,24 +10,61 @@ use super::super::{
 };
 use crate::types::{Distance, HnswParams, IndexSpec, IvfParams, PqParams};
 
-/// The types under test, a line each.
-pub const TYPES: &[IndexSpec] = &[
-    IndexSpec::Hnsw(HnswParams { m: 16, ef_construction: 128 }),
-    IndexSpec::Ivf(IvfParams { list_rows: None }),
-    IndexSpec::Pq(PqParams { list_rows: 128, subquantizers: None }),
-    IndexSpec::AUTO,
+/// What is under test, a line each.
+pub const TYPES: &[Kind] = &[
+    Kind::built(IndexSpec::Hnsw(HnswParams { m: 16, ef_construction: 128 })),
+    Kind::built(IndexSpec::Ivf(IvfParams { list_rows: None })),
+    Kind::built(IndexSpec::Pq(PqParams { list_rows: 128, subquantizers: None })),
+    Kind::built(IndexSpec::AUTO),
+    Kind { spec: IndexSpec::AUTO, extended: true },
 ];
 
-pub fn name_of(kind: &IndexSpec) -> &'static str {
-    kind.index_type().as_str()
+/// A type of index, and how it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    pub spec: IndexSpec,
+    /// From an older index, that is, and not from the rows alone.
+    extended: bool,
 }
 
-pub fn build_bytes(kind: &IndexSpec, rows: &Table, distance: Distance, seed: u64) -> Vec<u8> {
-    build(kind, rows, distance, seed).unwrap()
+impl Kind {
+    pub const fn built(spec: IndexSpec) -> Self {
+        Self { spec, extended: false }
+    }
 }
 
-pub fn open_bytes(kind: &IndexSpec, bytes: Bytes) -> Result<Arc<dyn VectorIndex>, String> {
-    Ok(open(kind.index_type(), bytes)?.into())
+pub fn name_of(kind: &Kind) -> &'static str {
+    if kind.extended { "extended" } else { kind.spec.index_type().as_str() }
+}
+
+pub fn build_bytes(kind: &Kind, rows: &Table, distance: Distance, seed: u64) -> Vec<u8> {
+    if !kind.extended {
+        return build(&kind.spec, rows, distance, seed).unwrap();
+    }
+    let (older, moved) = older(rows);
+    let bytes = build(&kind.spec, &older, distance, seed ^ 1).unwrap().into();
+    let (bytes, work) = extend(&kind.spec, rows, distance, seed, &Base { bytes, moved }).unwrap();
+    assert_eq!(work == Work::Extended, rows.rows() > 0);
+    bytes
+}
+
+/// A table that had most of these rows, and others between them.
+fn older(rows: &Table) -> (Table, Moved) {
+    let (mut vectors, mut moved) = (Vec::new(), Moved::to(0));
+    for row in 0..(rows.rows() * 4).div_ceil(5) as u32 {
+        let (vector, _) = rows.row(row).unwrap();
+        if row % 9 == 4 {
+            vectors.extend(vector.iter().map(|value| value * -0.5));
+            moved.push(false);
+        }
+        vectors.extend(vector);
+        moved.push(true);
+    }
+    (Table::new(rows.dimension(), vectors), moved)
+}
+
+pub fn open_bytes(kind: &Kind, bytes: Bytes) -> Result<Arc<dyn VectorIndex>, String> {
+    Ok(open(kind.spec.index_type(), bytes)?.into())
 }
 
 pub const DISTANCES: [Distance; 3] = [Distance::Cosine, Distance::DotProduct, Distance::Euclidean];
@@ -41,7 +78,7 @@ pub struct Built {
 }
 
 impl Built {
-    pub fn new(kind: &IndexSpec, rows: Table, distance: Distance) -> Self {
+    pub fn new(kind: &Kind, rows: Table, distance: Distance) -> Self {
         let bytes = Bytes::from(build_bytes(kind, &rows, distance, 1));
         Self { rows, index: open_bytes(kind, bytes.clone()).unwrap(), bytes }
     }

@@ -33,8 +33,8 @@ fn with_the_lists_that_it_wants_a_search_finds_the_same() {
     let few = |row: u32| row % 500 == 7;
     let mut complete = 0;
     for kind in [
-        IndexSpec::Spfresh(lists),
-        IndexSpec::Pq(crate::types::PqParams { list_rows: 40, subquantizers: None }),
+        Kind::built(IndexSpec::Spfresh(lists)),
+        Kind::built(IndexSpec::Pq(crate::types::PqParams { list_rows: 40, subquantizers: None })),
     ] {
         for distance in DISTANCES {
             let built = Built::new(&kind, table(24, 4000, 5), distance);
@@ -47,7 +47,7 @@ fn with_the_lists_that_it_wants_a_search_finds_the_same() {
                         let effort = Effort::new(effort);
                         let request =
                             Request { query: &query, rows: &built.rows, mask, effort, stop: &|| false };
-                        let index = in_parts(kind.index_type(), &built, &request, limit, 0).unwrap();
+                        let index = in_parts(kind.spec.index_type(), &built, &request, limit, 0).unwrap();
                         // None: the lists hold too few rows that are admitted.
                         let Some(shortlisted) = index.shortlist(&request, limit, 0).unwrap() else {
                             continue;
@@ -62,7 +62,7 @@ fn with_the_lists_that_it_wants_a_search_finds_the_same() {
                         assert_eq!((top.into_sorted(&tie), cost), whole);
                         let wider = index.shortlist(&request, limit, 5).unwrap().unwrap();
                         assert!(wider.candidates.starts_with(&shortlisted.candidates));
-                        let lacking = in_parts(kind.index_type(), &built, &request, limit, 1).unwrap();
+                        let lacking = in_parts(kind.spec.index_type(), &built, &request, limit, 1).unwrap();
                         assert!(lacking.shortlist(&request, limit, 0).unwrap().is_none());
                     }
                 }
@@ -70,7 +70,10 @@ fn with_the_lists_that_it_wants_a_search_finds_the_same() {
             let query = Query::new(distance, queries.row(0).unwrap().0);
             let (rows, mask, effort) = (&built.rows, Mask::All, Effort::FULL);
             let request = Request { query: &query, rows, mask, effort, stop: &|| false };
-            assert!(in_parts(kind.index_type(), &built, &request, 10, 0).is_none(), "everything is wanted");
+            assert!(
+                in_parts(kind.spec.index_type(), &built, &request, 10, 0).is_none(),
+                "everything is wanted"
+            );
         }
     }
     assert!(complete > 150, "{complete}");
@@ -80,12 +83,13 @@ fn with_the_lists_that_it_wants_a_search_finds_the_same() {
 fn a_head_of_another_length_is_refused() {
     for kind in TYPES {
         let built = Built::new(kind, table(12, 600, 5), Distance::Cosine);
-        let Some(head) = head_bytes(kind.index_type(), &built.bytes) else {
-            assert!(!has_parts(kind.index_type()));
+        let Some(head) = head_bytes(kind.spec.index_type(), &built.bytes) else {
+            assert!(!has_parts(kind.spec.index_type()));
             continue;
         };
         let length = built.bytes.len() as u64;
-        let open = |head, length| open_head(kind.index_type(), &built.bytes.slice(..head), length).is_ok();
+        let open =
+            |head, length| open_head(kind.spec.index_type(), &built.bytes.slice(..head), length).is_ok();
         assert!(open(head, length));
         for (head, length) in [(head - 1, length), (head + 1, length), (head, length - 1), (0, length)] {
             assert!(!open(head, length), "{head} {length}");
