@@ -158,7 +158,10 @@ impl Namespace {
                 }
             }
             next = moved.end() as u32;
-            ancestors.push(Ancestor { segment: view.segment().reference().clone(), moved });
+            // As the manifest names it: an open segment does not know of indexes that were built since.
+            let id = view.segment().reference().id;
+            let segment = base.segments.iter().find(|segment| segment.id == id).cloned();
+            ancestors.extend(segment.map(|segment| Ancestor { segment, moved }));
         }
         let written = offload(job.bytes(), move || writer.finish()).await?.map_err(Error::internal)?;
         if written.rows == 0 {
