@@ -166,6 +166,21 @@ fn lists_without_a_change_stay_to_the_byte() {
     }
 }
 
+/// Where the rows of each list begin, of those with more than one.
+fn first_rows(bytes: &[u8]) -> Vec<usize> {
+    let lists = Lists::open(Bytes::copy_from_slice(bytes)).unwrap();
+    let length = |list: usize| lists.list(list).rows.len();
+    let entry = lists.header().entry_bytes + 4;
+    let all: usize = (0..lists.len()).map(length).sum();
+    let mut start = bytes.len() - all * entry;
+    let mut starts = Vec::new();
+    for list in 0..lists.len() {
+        starts.extend((length(list) > 1).then_some(start));
+        start += length(list) * entry;
+    }
+    starts
+}
+
 /// A base whose lists lack rows, have them too often, or name some that there are not; and one of
 /// another table, metric or type.
 #[test]
@@ -186,6 +201,14 @@ fn whatever_the_older_index_says_no_row_is_missing() {
             // The entries alone: starts and centroids are whole.
             let entries = older.len() / 2;
             bytes[..entries].copy_from_slice(&older[..entries]);
+        }
+        if round % 5 == 0 {
+            // Lists that are whole, but for a row that is there twice, or that there is not.
+            for start in first_rows(&older) {
+                let row =
+                    if round % 2 == 0 { older[start..start + 4].try_into().unwrap() } else { [0xff; 4] };
+                bytes[start + 4..start + 8].copy_from_slice(&row);
+            }
         }
         let count = if round % 7 == 6 { 450 } else { 500 };
         (0..count).for_each(|_| moved.push(round % 4 > 0 || next() > 0.05));
