@@ -417,6 +417,8 @@ async fn what_a_dead_merge_wrote_is_collected() {
     let (a, b) = (world.node(1), world.node(2));
     let (merging, rows) = begin_long_merge(&world, &a).await;
     merging.abort();
+    // Whatever it still wants does not get through.
+    a.faults.script(Rule::on_any().always().inject(Fault::Unavailable));
     collect_for(&world, &b, 3).await;
     assert!(world.keys().await.0.contains(&rows), "spared");
     collect_for(&world, &b, 16).await;

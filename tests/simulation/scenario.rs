@@ -179,5 +179,8 @@ fn config(theme: Theme, chance: &mut SmallRng) -> Config {
     };
     // Nodes that leave work to each other race less, so half of them do not.
     config.compaction.lease = Duration::from_millis(one(chance, &[0, 0, 1000, 30_000]));
+    // Where segments have indexes, these are built, named, continued and collected, too.
+    config.index.min_rows = one(chance, &[1, 5000]);
+    config.index.threads = 1;
     config
 }

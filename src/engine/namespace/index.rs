@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     engine::{
+        context::offload,
         index::{self, Base, Moved, Work},
         manifest::{Manifest, State as Life},
         segment::{Blob, IndexRef, Segment, SegmentRef},
@@ -188,8 +189,8 @@ impl Namespace {
             Some(base) => index::extend(&spec, &*rows, distance, seed, base),
             None => Ok((index::build(&spec, &*rows, distance, seed)?, Work::Built)),
         };
-        let made = tokio::task::spawn_blocking(move || builders.install(make)).await;
-        let (bytes, work) = made.map_err(Error::internal)??;
+        let size = segment.reference().data.bytes;
+        let (bytes, work) = offload(size, move || builders.install(make)).await??;
         let bytes = Bytes::from(bytes);
         let head = index::head_bytes(spec.index_type(), &bytes).map(|head| Blob::of(&bytes[..head]));
         let reference = IndexRef { id, spec, blob: Blob::of(&bytes), head, owner: None };
