@@ -92,25 +92,30 @@ fn report(outcome: &Outcome) -> String {
 fn every_seed_keeps_the_promises() {
     let seeds = setting("QUIVER_SIM_SEEDS").unwrap_or(SEEDS);
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let totals = Mutex::new([0; 7]);
+    let totals = Mutex::new([0; 8]);
     let failures = run_all(seeds, |outcome| {
-        let Outcome { requests, acknowledged, entries, collected, ghosts, spared, unlisted, .. } = outcome;
+        let Outcome { requests, acknowledged, entries, collected, ghosts, spared, indexes, unlisted, .. } =
+            outcome;
         let unlisted = usize::from(*unlisted);
-        let one = [*requests, *acknowledged, *entries, *collected, *ghosts, *spared, unlisted];
+        let one = [*requests, *acknowledged, *entries, *collected, *ghosts, *spared, *indexes, unlisted];
         totals.lock().unwrap().iter_mut().zip(one).for_each(|(total, one)| *total += one);
         let done = done.fetch_add(1, Ordering::SeqCst) + 1;
         if done.is_multiple_of(seeds.div_ceil(20)) {
             println!("{done} of {seeds} seeds after {:?}", began.elapsed());
         }
     });
-    let [requests, acknowledged, entries, collected, ghosts, spared, unlisted] = totals.into_inner().unwrap();
+    let [requests, acknowledged, entries, collected, ghosts, spared, indexes, unlisted] =
+        totals.into_inner().unwrap();
     println!("{requests} requests, {acknowledged} answered, after {:?}", began.elapsed());
     println!(
-        "{entries} entries, {collected} collected, {ghosts} ghosts, {spared} merges spared, {unlisted} namespaces live unlisted"
+        "{entries} entries, {collected} collected, {ghosts} ghosts, {spared} merges spared, {indexes} indexes, {unlisted} namespaces live unlisted"
     );
     assert!(failures.is_empty(), "{}", failures.iter().map(report).collect::<Vec<_>>().join("\n"));
     assert!(
-        acknowledged > requests / 2 && entries > requests / 8 && collected > entries / 50,
+        acknowledged > requests / 2
+            && entries > requests / 8
+            && collected > entries / 50
+            && indexes > entries / 1000,
         "too little happened to prove anything"
     );
 }

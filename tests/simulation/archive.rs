@@ -100,6 +100,12 @@ impl Archive {
         pairs.map(named).sum()
     }
 
+    /// Indexes of segments that a manifest has named.
+    pub fn indexes(&self) -> usize {
+        let segments = self.manifests.iter().flat_map(|(manifest, _)| &manifest.segments);
+        segments.flat_map(|segment| &segment.indexes).map(|index| index.id).collect::<BTreeSet<_>>().len()
+    }
+
     fn manifest(&mut self, found: Option<Object>, now: impl FnOnce() -> Moment) {
         let Some(object) = found else { return };
         match Manifest::decode(&object.bytes) {

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub ghosts: usize,
     /// Merges that a fence spared and that came to their end.
     pub spared: usize,
+    /// Indexes that a manifest has named.
+    pub indexes: usize,
     /// Whether the namespace lives in the end, but is not listed.
     pub unlisted: bool,
 }
@@ -78,6 +80,7 @@ async fn live(seed: u64) -> Outcome {
     let (mut violations, unlisted) = recover(&world, &nodes).await;
     let records = world.records();
     let spared = world.archive().spared();
+    let indexes = world.archive().indexes();
     let timeline = Timeline::new(&world.archive());
     violations.extend(timeline.violations.iter().cloned());
     violations.extend(witness::contradictions(&timeline, &records));
@@ -92,6 +95,7 @@ async fn live(seed: u64) -> Outcome {
         collected: world.archive().places.values().filter(|place| place.emptied.is_some()).count(),
         ghosts: timeline.ghosts,
         spared,
+        indexes,
         unlisted,
     }
 }
