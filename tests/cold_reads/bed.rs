@@ -37,7 +37,7 @@ impl Bed {
     /// for `ttl`.
     pub async fn new(rows: usize, ttl: Option<Duration>) -> Self {
         let backend = BackendConfig::Memory {};
-        Self::on(StorageConfig { backend, ..StorageConfig::default() }, rows, ttl).await
+        Box::pin(Self::on(StorageConfig { backend, ..StorageConfig::default() }, rows, ttl)).await
     }
 
     /// The same on a store of one's own.

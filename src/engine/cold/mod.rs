@@ -90,7 +90,8 @@ impl Engine {
             return Ok(Cold::Whole(Some(base)));
         };
         let pull = self.pull_when_done(name);
-        match self.answer_cold(&home, &base, plan, queries).await {
+        // In a box: queries on loaded namespaces need not make room for it.
+        match Box::pin(self.answer_cold(&home, &base, plan, queries)).await {
             Ok(Some(results)) => return Ok(Cold::Answered(results)),
             Ok(None) => {}
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
