@@ -7,14 +7,15 @@
 //!
 //! The order is that of the CLOCK algorithm: regions wait in a queue, and one that was touched since
 //! it was queued last goes to its end once more. Touching what is resident takes no lock but a shared
-//! one. The count errs by what is read without a touch, or while it is being handed back.
+//! one. The count errs by what is read without a touch, or while it is being handed back, and by what
+//! is mapped beyond the border of a region.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,8 +24,10 @@ use memmap2::{Mmap, UncheckedAdvice};
 use super::held::{Held, Mapping};
 use crate::telemetry::{CacheTier, Metrics};
 
-/// What is counted and handed back at once, in bytes: what Linux maps around a page fault.
-const REGION: usize = 64 << 10;
+/// What is counted and handed back at once, in bytes: the most that Linux maps where a page was touched,
+/// since it may hold so much of a file in one piece and (from 6.18 on) maps such a piece whole. Counting
+/// less would let the rest pile up, which nobody hands back.
+const REGION: usize = 2 << 20;
 /// Dead entries of the queue that do no harm.
 const SLACK: usize = 1024;
 
@@ -39,6 +42,8 @@ pub(super) struct Residency {
     /// By address: where each map ends, and the map.
     maps: RwLock<BTreeMap<usize, (usize, Weak<Held>)>>,
     queue: Mutex<VecDeque<(Weak<Held>, usize)>>,
+    /// How long the queue was when dead entries were last removed.
+    swept: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
@@ -46,6 +51,8 @@ pub(super) struct Residency {
 pub(super) struct Regions {
     residency: Arc<Residency>,
     start: usize,
+    /// Of the map, in bytes.
+    length: usize,
     states: Box<[AtomicU8]>,
 }
 
@@ -56,6 +63,7 @@ impl Residency {
             resident: AtomicU64::new(0),
             maps: RwLock::default(),
             queue: Mutex::default(),
+            swept: AtomicUsize::new(0),
             metrics,
         }
     }
@@ -65,7 +73,7 @@ impl Residency {
         let start = map.as_ptr().addr();
         let end = start + map.len();
         let states = (0..map.len().div_ceil(REGION)).map(|_| AtomicU8::new(ABSENT)).collect();
-        let regions = Regions { residency: self.clone(), start, states };
+        let regions = Regions { residency: self.clone(), start, length: map.len(), states };
         let held = Arc::new(Held::Mapped(Mapping { regions, map }));
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
         maps.insert(start, (end, Arc::downgrade(&held)));
@@ -84,7 +92,7 @@ impl Residency {
             return;
         }
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = (new.len() * REGION) as u64;
+        let added = new.iter().map(|region| mapping.regions.bytes(*region)).sum::<u64>();
         let resident = self.resident.fetch_add(added, Ordering::Relaxed) + added;
         queue.extend(new.into_iter().map(|region| (Arc::downgrade(&held), region)));
         let budget = self.budget.saturating_sub(reserved);
@@ -92,8 +100,9 @@ impl Residency {
             // A little more than needed, so that the next touches have room.
             self.hand_back(&mut queue, budget - budget / 8);
         }
-        if queue.len() > SLACK + 2 * (self.resident.load(Ordering::Relaxed) as usize / REGION) {
+        if queue.len() > SLACK + 2 * self.swept.load(Ordering::Relaxed) {
             queue.retain(|(map, _)| map.strong_count() > 0);
+            self.swept.store(queue.len(), Ordering::Relaxed);
         }
         drop(queue);
         self.report();
@@ -131,19 +140,19 @@ impl Residency {
                 queue.push_back((weak, region));
                 continue;
             }
-            self.resident.fetch_sub(REGION as u64, Ordering::Relaxed);
+            self.resident.fetch_sub(mapping.regions.bytes(region), Ordering::Relaxed);
             let start = mapping.regions.start;
             chosen.entry(start).or_insert_with(|| (held.clone(), Vec::new())).1.push(region);
         }
         for (held, mut regions) in chosen.into_values() {
             regions.sort_unstable();
-            let bytes = (regions.len() * REGION) as u64;
             if let Held::Mapped(mapping) = &*held {
+                let bytes = regions.iter().map(|region| mapping.regions.bytes(*region)).sum();
+                self.metrics.cache.evict(CacheTier::mapped, bytes);
                 for run in regions.chunk_by(|a, b| a + 1 == *b) {
                     mapping.hand_back(run[0]..run[0] + run.len());
                 }
             }
-            self.metrics.cache.evict(CacheTier::mapped, bytes);
         }
     }
 
@@ -167,6 +176,11 @@ impl Mapping {
 }
 
 impl Regions {
+    /// What a region counts: the last one is shorter.
+    fn bytes(&self, region: usize) -> u64 {
+        (self.length - region * REGION).min(REGION) as u64
+    }
+
     /// Marks regions as touched; returns those that were not resident.
     fn touch(&self, regions: Range<usize>) -> Vec<usize> {
         let mut new = Vec::new();
@@ -191,8 +205,10 @@ impl Drop for Regions {
     fn drop(&mut self) {
         let residency = &self.residency;
         residency.maps.write().unwrap_or_else(PoisonError::into_inner).remove(&self.start);
-        let present = self.states.iter().filter(|state| state.load(Ordering::Relaxed) != ABSENT).count();
-        residency.resident.fetch_sub((present * REGION) as u64, Ordering::Relaxed);
+        let present = (0..self.states.len())
+            .filter(|region| self.states[*region].load(Ordering::Relaxed) != ABSENT)
+            .map(|region| self.bytes(region));
+        residency.resident.fetch_sub(present.sum(), Ordering::Relaxed);
         residency.report();
     }
 }
