@@ -241,5 +241,5 @@ async fn a_query_may_say_which_index_answers() {
     assert!(measured["recall"].as_f64().unwrap() > 0.8, "{measured}");
     server.post("/v1/namespaces/ns/query", asked("pq")).await.error(404, "INDEX_NOT_FOUND");
     server.post("/v1/namespaces/ns/recall", json!({"index": "pq"})).await.error(404, "INDEX_NOT_FOUND");
-    server.post("/v1/namespaces/ns/query", asked("fulltext")).await.error(422, "INVALID_REQUEST");
+    server.post("/v1/namespaces/ns/query", asked("fulltext")).await.error(422, "UNPROCESSABLE_CONTENT");
 }
