@@ -64,6 +64,14 @@ async fn query(engine: &Engine, data: &DataSet, number: usize, accuracy: Accurac
     engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0)
 }
 
+/// Removes the rows of which the place in id order is chosen.
+async fn remove(engine: &Engine, live: &mut BTreeMap<String, usize>, chosen: impl Fn(usize) -> bool) {
+    let gone: BTreeSet<String> =
+        live.keys().enumerate().filter(|(place, _)| chosen(*place)).map(|(_, id)| id.clone()).collect();
+    engine.delete(&name(), gone.iter().map(|id| VectorId::trusted(id)).collect()).await.unwrap();
+    live.retain(|id, _| !gone.contains(id));
+}
+
 fn ids(result: &QueryResult) -> BTreeSet<String> {
     result.hits.iter().map(|hit| hit.row.id.to_string()).collect()
 }
@@ -182,19 +190,14 @@ async fn merges_continue_indexes() {
             (0..80).map(|row| (format!("r{}", 1160 + round * 70 + row), 1250 + round * 80 + row)).collect();
         engine.upsert(&name(), rows(&data, &batch, None)).await.unwrap();
         live.extend(batch);
-        let gone: Vec<String> = live.keys().skip(round).step_by(40).cloned().collect();
-        engine.delete(&name(), gone.iter().map(|id| VectorId::trusted(id)).collect()).await.unwrap();
-        live.retain(|id, _| !gone.contains(id));
+        remove(&engine, &mut live, |place| place >= round && (place - round).is_multiple_of(40)).await;
         engine.compact(&name()).await.unwrap();
     }
     assert_eq!((builds("built"), builds("extended")), (1, 1));
     let recall = check(&engine, &data, &live, Some(true)).await;
     assert!(recall >= 0.9, "merged: {recall}");
 
-    let gone: Vec<String> =
-        live.keys().enumerate().filter(|(place, _)| place % 5 > 1).map(|(_, id)| id.clone()).collect();
-    engine.delete(&name(), gone.iter().map(|id| VectorId::trusted(id)).collect()).await.unwrap();
-    live.retain(|id, _| !gone.contains(id));
+    remove(&engine, &mut live, |place| place % 5 > 1).await;
     engine.compact(&name()).await.unwrap();
     assert_eq!((builds("built"), builds("extended")), (1, 2));
     let recall = check(&engine, &data, &live, Some(true)).await;

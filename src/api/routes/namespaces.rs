@@ -94,8 +94,8 @@ pub(in crate::api) async fn describe(state: State, Namespace(name): Namespace) -
 /// Compact a namespace
 ///
 /// Folds the log into a segment and merges segments until there is nothing to do, which otherwise
-/// happens in the background. Reads and writes go on meanwhile. Repeat it if the request times out:
-/// what is done stays done.
+/// happens in the background. Reads and writes go on meanwhile. If the request times out, the work goes
+/// on: repeat it to wait for the end.
 #[utoipa::path(post, path = "/namespaces/{ns}/compact", operation_id = "compact_namespace", tag = "namespaces",
     security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),

@@ -126,11 +126,16 @@ impl Mask<'_> {
         }
     }
 
-    /// How many rows may be returned at most, if that is known.
-    pub(super) fn count(&self) -> Option<usize> {
+    /// How many of so many rows may be returned, if that is known.
+    pub(super) fn count(&self, rows: usize) -> Option<usize> {
         match self {
-            Self::Bits(words) => Some(words.iter().map(|word| word.count_ones() as usize).sum()),
-            Self::All | Self::Only(_) => None,
+            Self::All => Some(rows),
+            Self::Bits(words) => {
+                let (whole, rest) = words.split_at(words.len().min(rows / 64));
+                let rest = rest.first().map_or(0, |word| word & ((1 << (rows % 64)) - 1));
+                Some(whole.iter().chain([&rest]).map(|word| word.count_ones() as usize).sum())
+            }
+            Self::Only(_) => None,
         }
     }
 }

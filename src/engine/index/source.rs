@@ -1,7 +1,7 @@
 //! Where an index finds the vectors themselves: to learn from when it is built, and to score the
 //! candidates exactly when it is searched.
 
-use crate::error::Result;
+use crate::{error::Result, types::inverse_norm};
 
 /// Vectors by row number, `0..rows`.
 pub trait VectorSource: Sync {
@@ -55,10 +55,6 @@ impl Table {
     /// If the dimension is 0 or does not divide the number of values.
     pub fn new(dimension: usize, vectors: Vec<f32>) -> Self {
         assert!(dimension > 0 && vectors.len().is_multiple_of(dimension), "whole rows of a dimension");
-        let inverse_norm = |row: &[f32]| {
-            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-            if norm == 0.0 { 0.0 } else { (1.0 / norm) as f32 }
-        };
         let inverse_norms = vectors.chunks_exact(dimension).map(inverse_norm).collect();
         Self { dimension, vectors, inverse_norms }
     }

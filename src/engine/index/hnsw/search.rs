@@ -2,7 +2,7 @@
 //! the best.
 
 use super::{
-    super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::prefetch},
+    super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::prefetch, search::AHEAD},
     Hnsw,
     calibrate::NEIGHBOURS,
     codes::Probe,
@@ -35,8 +35,6 @@ const SCANNED_MASKED: usize = 192;
 const SPARSE: f32 = 0.125;
 /// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
 const BLOCK: usize = 128;
-/// Rows that are asked of memory ahead of the one that is scored exactly.
-const AHEAD: usize = 3;
 
 impl VectorIndex for Hnsw {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
@@ -175,18 +173,7 @@ fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> 
             }
         }
     }
-    let count = match mask {
-        Mask::Bits(words) => count(words, rows),
-        _ => hits * rows / sampled,
-    };
-    (count, &starts[..found])
-}
-
-/// Bits that are set among the first `rows`.
-fn count(words: &[u64], rows: usize) -> usize {
-    let (whole, rest) = words.split_at(words.len().min(rows / 64));
-    let rest = rest.first().map_or(0, |word| word & ((1 << (rows % 64)) - 1));
-    whole.iter().chain([&rest]).map(|word| word.count_ones() as usize).sum()
+    (mask.count(rows).unwrap_or(hits * rows / sampled), &starts[..found])
 }
 
 impl Walk<'_> {

@@ -5,17 +5,15 @@
 //! Neighbor Search", TPAMI 2011, IV). So a row that is looked at has its true score, the index takes a
 //! few bytes a row, and a search reads many times what it returns.
 
-use bytes::Bytes;
-
 use super::{
     Best, Cost, Request, VectorSource,
     lists::{
-        Breadth, Division, Header, List, Lists, Look, OfLists, Partition, Quantized, Space, calibration,
-        encode, probe,
+        Breadth, Division, Header, Kind, List, ListIndex, Lists, Look, Partition, Quantized, Space, Written,
+        probe,
     },
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     types::{Distance, IvfParams},
 };
 
@@ -25,7 +23,7 @@ const MIN_LIST_ROWS: usize = 16;
 /// Builds an index over all rows.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if a row is damaged.
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
 pub fn build(
     source: &dyn VectorSource,
     distance: Distance,
@@ -37,11 +35,9 @@ pub fn build(
     let partition = Partition::build(source, &space, &division)?;
     let centroids = Quantized::new(&partition.clusters);
     let rest = vec![Vec::new(); partition.lists.len()];
-    let mut header = Header::new("ivf", source, distance, &division, &partition, 0);
-    let draft = encode(&header, &partition, &centroids, &[], &rest);
-    let mut index = Ivf::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, source, seed, &mut header, None)?;
-    Ok(encode(&header, &partition, &centroids, &[], &rest))
+    let header = Header::new("ivf", source, distance, &division, &partition, 0);
+    let written = Written { partition: &partition, centroids: &centroids, shared: &[], rest: &rest };
+    Ivf::measured(source, seed, header, &written, None)
 }
 
 /// Rows per list. If none are given, a tenth of the root of the number of rows: a centroid costs a
@@ -52,52 +48,37 @@ fn list_rows(params: &IvfParams, rows: usize) -> usize {
 }
 
 /// An opened index.
-#[derive(Debug)]
-pub struct Ivf {
-    lists: Lists,
-    space: Space,
-}
+pub type Ivf = ListIndex<FullRows>;
 
-impl Ivf {
-    /// Opens an index, or says what is wrong with its bytes.
-    pub fn open(bytes: Bytes) -> Result<Self, String> {
-        let lists = Lists::open(bytes)?;
+/// Lists that have nothing of their rows but the numbers.
+#[derive(Debug)]
+pub struct FullRows;
+
+impl Kind for FullRows {
+    fn of(lists: &Lists) -> Result<Self, String> {
         if lists.header().index != "ivf" || lists.header().entry_bytes != 0 {
             return Err("its lists are of another index".into());
         }
-        if !holds_each_row_once(&lists) {
+        if !holds_each_row_once(lists) {
             return Err("its lists do not hold each row once".into());
         }
-        Ok(Self { space: lists.space(), lists })
-    }
-}
-
-impl OfLists for Ivf {
-    fn lists(&self) -> &Lists {
-        &self.lists
+        Ok(Self)
     }
 
-    fn space(&self) -> &Space {
-        &self.space
-    }
-
-    fn lists_mut(&mut self) -> &mut Lists {
-        &mut self.lists
-    }
-
-    fn candidates(&self, _: &Request<'_>, _: Breadth, _: &mut Cost) -> Result<Vec<(f32, u32)>> {
+    fn candidates(&self, _: &Lists, _: &Request<'_>, _: Breadth, _: &mut Cost) -> Result<Vec<(f32, u32)>> {
         Ok(Vec::new())
     }
 
     fn look(
         &self,
+        lists: &Lists,
         request: &Request<'_>,
         breadth: Breadth,
         best: &mut Best<'_>,
         cost: &mut Cost,
     ) -> Result<()> {
-        let placed = self.space.query(request.query.vector());
-        probe(&self.lists, request, &placed, breadth, cost, &mut Exact { request, best, found: 0 })
+        let placed = lists.space().query(request.query.vector());
+        probe(lists, request, &placed, breadth, cost, &mut Exact { request, best, found: 0 })
     }
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     file::{Header, Lists},
-    index::OfLists,
+    index::{Kind, ListIndex},
     probe::{Breadth, count},
 };
 use crate::{
@@ -47,8 +47,8 @@ pub struct Known<'a> {
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
-pub fn measure(
-    index: &mut impl OfLists,
+pub fn measure<K: Kind>(
+    index: &mut ListIndex<K>,
     source: &dyn VectorSource,
     seed: u64,
     header: &mut Header,
@@ -63,15 +63,15 @@ pub fn measure(
     if let Some(known) = known {
         header.margin = mixed(header.margin, known.header.margin);
     }
-    index.lists_mut().set_margin(header.margin);
-    let ranks = ranks(index.lists(), &probes);
+    index.lists.set_margin(header.margin);
+    let ranks = ranks(&index.lists, &probes);
     for (place, effort) in EFFORTS.into_iter().enumerate() {
         let answers = |top_k| answers(index, source, &probes, Effort::new(effort), top_k);
         let noted = |measured, old: fn(&Header) -> &[(f32, f32)]| {
             (effort, known.map_or(measured, |known| mixed(measured, old(known.header)[place].1)))
         };
         let (few, many) = (answers(TOP_K)?, answers(MANY)?);
-        let gap = mean_gap(index.lists(), &probes, &ranks, &few, Effort::new(effort));
+        let gap = mean_gap(&index.lists, &probes, &ranks, &few, Effort::new(effort));
         header.gaps.push(noted(gap, |header| &header.gaps));
         header.calibration.push(noted(recall(&probes, &few, TOP_K), |header| &header.calibration));
         header.calibration_100.push(noted(recall(&probes, &many, MANY), |header| &header.calibration_100));
@@ -94,11 +94,11 @@ impl Known<'_> {
 }
 
 /// How far the estimates of the best rows are below their scores, but for a few.
-fn margin(index: &impl OfLists, source: &dyn VectorSource, probes: &[Probe]) -> Result<f32> {
+fn margin<K: Kind>(index: &ListIndex<K>, source: &dyn VectorSource, probes: &[Probe]) -> Result<f32> {
     let errors = probes.par_iter().map(|probe| {
         let request = request(&probe.query, source, Effort::FULL);
-        let everything = Breadth::to_measure(index.lists());
-        let estimates = index.candidates(&request, everything, &mut Cost::default())?;
+        let everything = Breadth::to_measure(&index.lists);
+        let estimates = index.kind.candidates(&index.lists, &request, everything, &mut Cost::default())?;
         let error = |(row, score): &(u32, f32)| {
             let estimate = estimates.iter().find(|estimate| estimate.1 == *row)?.0;
             Some((probe.query.product_of(*score) - estimate).max(0.0))
@@ -116,9 +116,8 @@ fn margin(index: &impl OfLists, source: &dyn VectorSource, probes: &[Probe]) -> 
 
 /// For each probe the ranks of all lists, the nearest first.
 fn ranks(lists: &Lists, probes: &[Probe]) -> Vec<Vec<f32>> {
-    let space = lists.space();
     let ranks = probes.par_iter().map(|probe| {
-        let mut ranks = lists.ranks(&lists.products(&space.query(probe.query.vector())));
+        let mut ranks = lists.ranks(&lists.products_with(&probe.query));
         ranks.sort_unstable_by(|left, right| right.total_cmp(left));
         ranks
     });
@@ -142,8 +141,8 @@ fn mean_gap(
 }
 
 /// The scores that each probe finds, the best first.
-fn answers(
-    index: &impl OfLists,
+fn answers<K: Kind>(
+    index: &ListIndex<K>,
     source: &dyn VectorSource,
     probes: &[Probe],
     effort: Effort,

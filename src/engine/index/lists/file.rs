@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     engine::index::{
-        VectorSource,
+        Query, VectorSource,
         codes::{CodeQuery, CodeType, Codes, Estimate},
         kernel::prefetch,
         rotation::rotated_dimension,
@@ -139,6 +139,7 @@ impl Header {
 #[derive(Debug, Clone)]
 pub struct Lists {
     header: Header,
+    space: Space,
     head: Bytes,
     centroids: Range<usize>,
     scales: Range<usize>,
@@ -216,45 +217,54 @@ impl Quantized {
     }
 }
 
-/// Writes a file: `shared` is what all lists share, and `rest` what there is of the rows of each list
-/// besides their numbers.
-pub fn encode(
-    header: &Header,
-    partition: &Partition,
-    centroids: &Quantized,
-    shared: &[u8],
-    rest: &[Vec<u8>],
-) -> Vec<u8> {
-    let json = serde_json::to_vec(header).unwrap_or_default();
-    let mut file = Vec::new();
-    file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&(json.len() as u32).to_le_bytes());
-    file.extend_from_slice(&json);
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    file.extend(centroids.bytes());
-    for centroid in centroids.clusters.values().chunks_exact(centroids.clusters.dimension()) {
-        let half_square = centroid.iter().map(|value| value * value).sum::<f32>() / 2.0;
-        let offset = if header.distance == Distance::DotProduct { 0.0 } else { -half_square };
-        file.extend_from_slice(&offset.to_le_bytes());
-    }
-    let mut start = 0_u32;
-    file.extend_from_slice(&start.to_le_bytes());
-    for list in &partition.lists {
-        start += list.len() as u32;
+/// What a file is written from, but for its header.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// The rows of each list.
+    pub partition: &'a Partition,
+    /// The centroids of the lists.
+    pub centroids: &'a Quantized,
+    /// What all lists share.
+    pub shared: &'a [u8],
+    /// What there is of the rows of each list besides their numbers.
+    pub rest: &'a [Vec<u8>],
+}
+
+impl Written<'_> {
+    /// The bytes of the file.
+    pub fn encode(&self, header: &Header) -> Vec<u8> {
+        let Self { partition, centroids, shared, rest } = *self;
+        let json = serde_json::to_vec(header).unwrap_or_default();
+        let mut file = Vec::new();
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&(json.len() as u32).to_le_bytes());
+        file.extend_from_slice(&json);
+        file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+        file.extend(centroids.bytes());
+        for centroid in centroids.clusters.values().chunks_exact(centroids.clusters.dimension()) {
+            let half_square = centroid.iter().map(|value| value * value).sum::<f32>() / 2.0;
+            let offset = if header.distance == Distance::DotProduct { 0.0 } else { -half_square };
+            file.extend_from_slice(&offset.to_le_bytes());
+        }
+        let mut start = 0_u32;
         file.extend_from_slice(&start.to_le_bytes());
+        for list in &partition.lists {
+            start += list.len() as u32;
+            file.extend_from_slice(&start.to_le_bytes());
+        }
+        for (rows, rest) in partition.lists.iter().zip(rest) {
+            let mut hasher = Xxh3::new();
+            rows.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
+            hasher.update(rest);
+            file.extend_from_slice(&hasher.digest().to_le_bytes());
+        }
+        file.extend_from_slice(shared);
+        for (rows, rest) in partition.lists.iter().zip(rest) {
+            rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
+            file.extend_from_slice(rest);
+        }
+        file
     }
-    for (rows, rest) in partition.lists.iter().zip(rest) {
-        let mut hasher = Xxh3::new();
-        rows.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
-        hasher.update(rest);
-        file.extend_from_slice(&hasher.digest().to_le_bytes());
-    }
-    file.extend_from_slice(shared);
-    for (rows, rest) in partition.lists.iter().zip(rest) {
-        rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
-        file.extend_from_slice(rest);
-    }
-    file
 }
 
 impl Lists {
@@ -310,8 +320,20 @@ impl Lists {
         let file = entries.and_then(|size| end.checked_add(size)).ok_or("its header is beyond all bounds")?;
         let [centroids, scales, offsets, starts, hashes, shared] = sections;
         let (head, entries) = (bytes.slice(..end), Entries::Supplied(HashMap::new()));
-        let mut lists =
-            Self { header, head, centroids, scales, offsets, starts, hashes, shared, entries, longest: 0 };
+        let space = Space::new(header.distance, header.dimension);
+        let mut lists = Self {
+            header,
+            space,
+            head,
+            centroids,
+            scales,
+            offsets,
+            starts,
+            hashes,
+            shared,
+            entries,
+            longest: 0,
+        };
         let starts = words(&lists.head[lists.starts.clone()]);
         let ends = [starts.first(), starts.last()]
             .map(|start| start.map(|start| u32::from_le_bytes(*start) as usize));
@@ -459,6 +481,11 @@ impl Lists {
         products(&self.head[self.centroids.clone()], words(&self.head[self.scales.clone()]), placed)
     }
 
+    /// The inner products of a query with all centroids.
+    pub fn products_with(&self, query: &Query) -> Vec<f32> {
+        self.products(&self.space.query(query.vector()))
+    }
+
     /// The `count` lists nearest to a query by its inner products with all centroids: the nearest few
     /// first and in order, so that what they hold sets the bar for the others, which follow as they lie.
     pub fn nearest(&self, products: &[f32], count: usize) -> Vec<u32> {
@@ -510,8 +537,8 @@ impl Lists {
     }
 
     /// The space of the rows.
-    pub fn space(&self) -> Space {
-        Space::new(self.header.distance, self.header.dimension)
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 }
 

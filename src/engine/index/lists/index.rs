@@ -4,14 +4,13 @@
 use bytes::Bytes;
 
 use super::{
-    calibration,
-    file::Lists,
+    calibration::{self, Known},
+    file::{Header, Lists, Written},
     probe::{Breadth, rerank, search},
-    space::Space,
 };
 use crate::{
-    engine::index::{Best, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex},
-    error::Result,
+    engine::index::{Best, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex, VectorSource},
+    error::{Error, Result},
     types::Distance,
 };
 
@@ -19,28 +18,31 @@ use crate::{
 /// all rows looks at.
 const FURTHER: usize = 2;
 
-/// An index of lists.
-pub trait OfLists: std::fmt::Debug + Send + Sync {
+/// An index of lists, opened.
+#[derive(Debug)]
+pub struct ListIndex<K> {
     /// Its lists.
-    fn lists(&self) -> &Lists;
+    pub lists: Lists,
+    /// What is particular to its type.
+    pub kind: K,
+}
 
-    /// The space of their centroids.
-    fn space(&self) -> &Space;
-
-    /// The inner products of a query with all centroids.
-    fn products(&self, request: &Request<'_>) -> Vec<f32> {
-        self.lists().products(&self.space().query(request.query.vector()))
-    }
-
-    /// Its lists, to be told what was measured.
-    fn lists_mut(&mut self) -> &mut Lists;
+/// What is particular to a type of index of lists.
+pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
+    /// Reads it from lists, or says why they are those of another type.
+    fn of(lists: &Lists) -> std::result::Result<Self, String>;
 
     /// The rows whose estimates are best, the best first; none if nothing is estimated.
     ///
     /// # Errors
     /// As [`VectorIndex::search`].
-    fn candidates(&self, request: &Request<'_>, breadth: Breadth, cost: &mut Cost)
-    -> Result<Vec<(f32, u32)>>;
+    fn candidates(
+        &self,
+        lists: &Lists,
+        request: &Request<'_>,
+        breadth: Breadth,
+        cost: &mut Cost,
+    ) -> Result<Vec<(f32, u32)>>;
 
     /// Offers the rows that a search so broad finds.
     ///
@@ -48,74 +50,112 @@ pub trait OfLists: std::fmt::Debug + Send + Sync {
     /// As [`VectorIndex::search`].
     fn look(
         &self,
+        lists: &Lists,
         request: &Request<'_>,
         breadth: Breadth,
         best: &mut Best<'_>,
         cost: &mut Cost,
     ) -> Result<()> {
-        let candidates = self.candidates(request, breadth, cost)?;
-        rerank(request, &candidates, self.lists().header().margin, best, cost)
+        let candidates = self.candidates(lists, request, breadth, cost)?;
+        rerank(request, &candidates, lists.header().margin, best, cost)
     }
 }
 
-impl<T: OfLists> VectorIndex for T {
+impl<K: Kind> ListIndex<K> {
+    /// Opens an index, or says what is wrong with its bytes.
+    pub fn open(bytes: Bytes) -> std::result::Result<Self, String> {
+        Self::over(Lists::open(bytes)?)
+    }
+
+    /// Opens an index of `length` bytes of which only the head is here.
+    pub fn open_head(head: &Bytes, length: u64) -> std::result::Result<Self, String> {
+        Self::over(Lists::open_head(head, length)?)
+    }
+
+    fn over(lists: Lists) -> std::result::Result<Self, String> {
+        Ok(Self { kind: K::of(&lists)?, lists })
+    }
+
+    /// The bytes of an index with what is measured of it; `known` is what is known of it already.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if a row is damaged.
+    pub fn measured(
+        source: &dyn VectorSource,
+        seed: u64,
+        mut header: Header,
+        written: &Written<'_>,
+        known: Option<Known<'_>>,
+    ) -> Result<Vec<u8>> {
+        let mut index = Self::open(written.encode(&header).into()).map_err(Error::internal)?;
+        calibration::measure(&mut index, source, seed, &mut header, known)?;
+        drop(index);
+        Ok(written.encode(&header))
+    }
+}
+
+impl<K: Kind> VectorIndex for ListIndex<K> {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
-        search(self.lists(), request, best, |breadth, best, cost| self.look(request, breadth, best, cost))
+        let look = |breadth, best: &mut Best<'_>, cost: &mut Cost| {
+            self.kind.look(&self.lists, request, breadth, best, cost)
+        };
+        search(&self.lists, request, best, look)
     }
 
     fn effort_for(&self, recall: f32, top_k: usize) -> Effort {
-        calibration::effort_for(self.lists().header(), recall, top_k)
+        calibration::effort_for(self.lists.header(), recall, top_k)
     }
 
     fn distance(&self) -> Distance {
-        self.lists().header().distance
+        self.lists.header().distance
     }
 
     fn shape(&self) -> (usize, usize) {
-        (self.lists().header().rows, self.lists().header().dimension)
+        (self.lists.header().rows, self.lists.header().dimension)
     }
 
     fn resident_bytes(&self) -> u64 {
-        self.lists().resident_bytes()
+        self.lists.resident_bytes()
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        self.lists().check_all()
+        self.lists.check_all()
     }
 }
 
-impl<T: OfLists> InParts for T {
+impl<K: Kind> InParts for ListIndex<K> {
     fn wanted(&self, request: &Request<'_>, limit: usize) -> Option<Vec<Part>> {
-        if request.effort.is_full() || self.lists().len() == 0 {
+        if request.effort.is_full() || self.lists.len() == 0 {
             return None;
         }
-        let breadth = Breadth::new(self.lists(), request, limit);
+        let breadth = Breadth::new(&self.lists, request, limit);
         // How far a mask makes it go is seen in the lists only.
         let times = if breadth.gap.is_some() { FURTHER } else { 1 };
-        let lists = self.lists().nearest(&self.products(request), breadth.lists.saturating_mul(times));
-        let part = |list: u32| Part { number: list, range: self.lists().range(list as usize) };
+        let lists =
+            self.lists.nearest(&self.lists.products_with(request.query), breadth.lists.saturating_mul(times));
+        let part = |list: u32| Part { number: list, range: self.lists.range(list as usize) };
         Some(lists.into_iter().map(part).collect())
     }
 
     fn supply(&mut self, number: u32, bytes: Bytes) -> std::result::Result<(), String> {
-        self.lists_mut().supply(number as usize, bytes)
+        self.lists.supply(number as usize, bytes)
     }
 
     fn shortlist(&self, request: &Request<'_>, limit: usize, spare: usize) -> Result<Option<Shortlisted>> {
         if request.effort.is_full() {
             return Ok(None);
         }
-        let breadth = Breadth::new(self.lists(), request, limit);
+        let breadth = Breadth::new(&self.lists, request, limit);
         let (scored, wanted) = (breadth.scored, breadth.wanted);
         let mut cost = Cost::default();
         // A row that is in two lists takes two places.
-        let spare = spare.saturating_mul(self.lists().copies());
+        let spare = spare.saturating_mul(self.lists.copies());
         let wider = Breadth { scored: scored.saturating_add(spare), ..breadth };
-        let candidates = self.candidates(request, wider, &mut cost)?;
+        let candidates = self.kind.candidates(&self.lists, request, wider, &mut cost)?;
         // Lists are looked at as they rank, and one that is not here looks empty.
-        let ranked = self.lists().further(&self.products(request), 0, f32::NEG_INFINITY);
+        let ranked = self.lists.further(&self.lists.products_with(request.query), 0, f32::NEG_INFINITY);
         let visited = usize::try_from(cost.visited).unwrap_or(usize::MAX);
-        if !ranked.iter().take(visited).all(|list| self.lists().is_here(*list as usize)) {
+        if !ranked.iter().take(visited).all(|list| self.lists.is_here(*list as usize)) {
             return Ok(None);
         }
         Ok(Some(Shortlisted { candidates, scored, wanted, cost }))
@@ -128,6 +168,6 @@ impl<T: OfLists> InParts for T {
         best: &mut Best<'_>,
         cost: &mut Cost,
     ) -> Result<()> {
-        rerank(request, candidates, self.lists().header().margin, best, cost)
+        rerank(request, candidates, self.lists.header().margin, best, cost)
     }
 }

@@ -18,9 +18,9 @@ mod space;
 pub use self::{
     clusters::Clusters,
     extend::extend,
-    file::{Header, List, Lists, Quantized, encode, products, words},
+    file::{Header, List, Lists, Quantized, Written, products, words},
     heritage::Heritage,
-    index::OfLists,
+    index::{Kind, ListIndex},
     partition::{Division, Partition},
     probe::{Breadth, Look, candidates, probe},
     space::Space,

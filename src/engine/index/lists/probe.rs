@@ -64,8 +64,8 @@ impl Breadth {
 
     /// Whether the admitted rows, if it is known how many there are, are less to read than the lists.
     fn is_dearer_than_rows(&self, lists: &Lists, request: &Request<'_>) -> bool {
-        let Some(rows) = request.mask.count() else { return false };
         let header = lists.header();
+        let Some(rows) = request.mask.count(header.rows) else { return false };
         let share = (rows + 1) as f32 / (header.rows + 1) as f32;
         let expected = (self.lists as f32 * share.powf(-SPREAD)).min(lists.len() as f32);
         let rows_of_list = header.entries as f32 / lists.len().max(1) as f32;

@@ -12,7 +12,7 @@ use crate::{
     engine::index::{
         VectorSource,
         codes::{Codes, FACTOR_BYTES, Factors},
-        lists::{Division, Header, Partition, Quantized, Space, calibration, encode},
+        lists::{Division, Header, Partition, Quantized, Space, Written},
         random::Numbers,
     },
     error::{Error, Result},
@@ -27,7 +27,7 @@ const WIDTH: usize = 4;
 /// Builds an index over all rows.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if a row is damaged.
+/// [`crate::error::Error::Corrupt`] if a row is damaged.
 pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, seed: u64) -> Result<Vec<u8>> {
     let space = Space::new(distance, source.dimension());
     let division = Division { list_rows: (params.list_rows as usize).max(1), closure: 0.0, seed };
@@ -45,10 +45,8 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, s
     let mut header = Header::new("pq", source, distance, &division, &partition, entry_bytes);
     header.subquantizers = Some(shape.subspaces);
     header.shared_bytes = shared.len();
-    let draft = encode(&header, &partition, &centroids, &shared, &rest);
-    let mut index = Pq::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, source, seed, &mut header, None)?;
-    Ok(encode(&header, &partition, &centroids, &shared, &rest))
+    let written = Written { partition: &partition, centroids: &centroids, shared: &shared, rest: &rest };
+    Pq::measured(source, seed, header, &written, None)
 }
 
 /// Codes the rows of lists.

@@ -14,82 +14,60 @@ mod build;
 mod codebooks;
 mod scan;
 
-use bytes::Bytes;
-
 pub use self::build::build;
-use self::{basis::Written, codebooks::Shape, scan::Tables};
+use self::{basis::Written as WrittenBasis, codebooks::Shape, scan::Tables};
 use super::{
     Cost, Request,
     codes::FACTOR_BYTES,
-    lists::{Breadth, Lists, OfLists, Space, candidates, words},
+    lists::{Breadth, Kind, ListIndex, Lists, candidates, words},
     rotation::rotated_dimension,
 };
 use crate::error::Result;
 
 /// An opened index.
+pub type Pq = ListIndex<ProductCodes>;
+
+/// Lists with product-quantised codes of their rows.
 #[derive(Debug)]
-pub struct Pq {
-    lists: Lists,
-    space: Space,
+pub struct ProductCodes {
     shape: Shape,
 }
 
-impl Pq {
-    /// Opens an index, or says what is wrong with its bytes.
-    pub fn open(bytes: Bytes) -> Result<Self, String> {
-        Self::of(Lists::open(bytes)?)
+impl ProductCodes {
+    fn basis<'a>(&self, lists: &'a Lists) -> WrittenBasis<'a> {
+        WrittenBasis::new(self.shape.values(), &lists.shared()[self.shape.codebook_bytes()..])
     }
+}
 
-    /// Opens an index of which only the head is here.
-    pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
-        Self::of(Lists::open_head(head, length)?)
-    }
-
-    fn of(lists: Lists) -> Result<Self, String> {
+impl Kind for ProductCodes {
+    fn of(lists: &Lists) -> Result<Self, String> {
         let header = lists.header();
         let shape = header
             .subquantizers
             .and_then(|subspaces| Shape::new(rotated_dimension(header.dimension), subspaces))
             .ok_or("it has no codebooks that are known")?;
-        let shared_bytes = shape.codebook_bytes() + Written::bytes(shape.values());
+        let shared_bytes = shape.codebook_bytes() + WrittenBasis::bytes(shape.values());
         let expected = (shape.code_bytes() + FACTOR_BYTES, shared_bytes);
         if header.index != "pq" || (header.entry_bytes, header.shared_bytes) != expected {
             return Err("its lists are of another index".into());
         }
-        let index = Self { space: lists.space(), shape, lists };
-        if !index.basis().is_valid() {
+        let kind = Self { shape };
+        if !kind.basis(lists).is_valid() {
             return Err("its basis has other values than its rows".into());
         }
-        Ok(index)
-    }
-
-    fn basis(&self) -> Written<'_> {
-        Written::new(self.shape.values(), &self.lists.shared()[self.shape.codebook_bytes()..])
-    }
-}
-
-impl OfLists for Pq {
-    fn lists(&self) -> &Lists {
-        &self.lists
-    }
-
-    fn space(&self) -> &Space {
-        &self.space
-    }
-
-    fn lists_mut(&mut self) -> &mut Lists {
-        &mut self.lists
+        Ok(kind)
     }
 
     fn candidates(
         &self,
+        lists: &Lists,
         request: &Request<'_>,
         breadth: Breadth,
         cost: &mut Cost,
     ) -> Result<Vec<(f32, u32)>> {
-        let placed = self.space.query(request.query.vector());
-        let codebooks = words(&self.lists.shared()[..self.shape.codebook_bytes()]);
-        let tables = Tables::new(self.shape, codebooks, &self.basis().turn(&placed));
-        candidates(&self.lists, request, &placed, &tables, breadth, cost)
+        let placed = lists.space().query(request.query.vector());
+        let codebooks = words(&lists.shared()[..self.shape.codebook_bytes()]);
+        let tables = Tables::new(self.shape, codebooks, &self.basis(lists).turn(&placed));
+        candidates(lists, request, &placed, &tables, breadth, cost)
     }
 }

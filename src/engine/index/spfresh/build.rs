@@ -9,13 +9,9 @@ use crate::{
     engine::index::{
         Moved, VectorSource,
         codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack, unpack},
-        lists::{
-            Division, Header, Partition, Quantized, Space,
-            calibration::{self, Known},
-            encode,
-        },
+        lists::{Division, Header, Partition, Quantized, Space, Written, calibration::Known},
     },
-    error::{Error, Result},
+    error::Result,
     types::{Distance, SpfreshParams},
 };
 
@@ -57,10 +53,8 @@ pub(super) fn finish(
     let entry_bytes = code_type.bytes(space.dimension()) + FACTOR_BYTES;
     let mut header = Header::new("spfresh", *source, space.distance(), division, partition, entry_bytes);
     header.code_bits = Some(code_type.bits() as u8);
-    let draft = encode(&header, partition, centroids, &[], &rest);
-    let mut index = Spfresh::open(draft.into()).map_err(Error::internal)?;
-    calibration::measure(&mut index, *source, division.seed, &mut header, known)?;
-    Ok(encode(&header, partition, centroids, &[], &rest))
+    let written = Written { partition, centroids, shared: &[], rest: &rest };
+    Spfresh::measured(*source, division.seed, header, &written, known)
 }
 
 /// Codes the rows of lists.
@@ -110,7 +104,7 @@ impl<'a> Coder<'a> {
 
     /// The codes that rows of a list have had in it already: they are relative to the same centroid.
     fn known(&self, code_type: CodeType, list: usize) -> BTreeMap<u32, Coded> {
-        let Some((index, moved)) = self.kept.filter(|(index, _)| index.code_type == code_type) else {
+        let Some((index, moved)) = self.kept.filter(|(index, _)| index.kind.code_type == code_type) else {
             return BTreeMap::new();
         };
         let Some(origin) = self.partition.origins[list] else { return BTreeMap::new() };

@@ -11,8 +11,6 @@ mod build;
 mod choice;
 mod extend;
 
-use bytes::Bytes;
-
 pub use self::{
     build::build,
     extend::{extend, is_worth_extending},
@@ -20,31 +18,23 @@ pub use self::{
 use super::{
     Cost, Request,
     codes::{CodeQuery, CodeType, FACTOR_BYTES},
-    lists::{Breadth, Lists, OfLists, Space, candidates},
+    lists::{Breadth, Kind, ListIndex, Lists, candidates},
     rotation::rotated_dimension,
 };
 use crate::error::Result;
 
 /// An opened index.
+pub type Spfresh = ListIndex<ShortCodes>;
+
+/// Lists with short codes of their rows.
 #[derive(Debug)]
-pub struct Spfresh {
-    lists: Lists,
-    space: Space,
+pub struct ShortCodes {
+    /// Which codes.
     code_type: CodeType,
 }
 
-impl Spfresh {
-    /// Opens an index, or says what is wrong with its bytes.
-    pub fn open(bytes: Bytes) -> Result<Self, String> {
-        Self::of(Lists::open(bytes)?)
-    }
-
-    /// Opens an index of which only the head is here.
-    pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
-        Self::of(Lists::open_head(head, length)?)
-    }
-
-    fn of(lists: Lists) -> Result<Self, String> {
+impl Kind for ShortCodes {
+    fn of(lists: &Lists) -> Result<Self, String> {
         let header = lists.header();
         let code_type =
             header.code_bits.and_then(CodeType::of_bits).ok_or("it has no codes that are known")?;
@@ -52,31 +42,18 @@ impl Spfresh {
         if header.index != "spfresh" || header.entry_bytes != entry_bytes {
             return Err("its lists are of another index".into());
         }
-        Ok(Self { space: lists.space(), code_type, lists })
-    }
-}
-
-impl OfLists for Spfresh {
-    fn lists(&self) -> &Lists {
-        &self.lists
-    }
-
-    fn space(&self) -> &Space {
-        &self.space
-    }
-
-    fn lists_mut(&mut self) -> &mut Lists {
-        &mut self.lists
+        Ok(Self { code_type })
     }
 
     fn candidates(
         &self,
+        lists: &Lists,
         request: &Request<'_>,
         breadth: Breadth,
         cost: &mut Cost,
     ) -> Result<Vec<(f32, u32)>> {
-        let placed = self.space.query(request.query.vector());
+        let placed = lists.space().query(request.query.vector());
         let query = CodeQuery::new(self.code_type, &placed);
-        candidates(&self.lists, request, &placed, &query, breadth, cost)
+        candidates(lists, request, &placed, &query, breadth, cost)
     }
 }
