@@ -205,12 +205,29 @@ impl<'a> Codes<'a> {
         Self { codes, scales: scales.as_chunks().0, adds: adds.as_chunks().0 }
     }
 
+    /// Writes what [`Codes::of_list`] reads.
+    ///
+    /// # Panics
+    /// If the place is not as long as factors and codes together.
+    pub(super) fn write_list(
+        place: &mut [u8],
+        factors: impl ExactSizeIterator<Item = Factors> + Clone,
+        codes: &[u8],
+    ) {
+        let (scales, rest) = place.split_at_mut(factors.len() * 4);
+        let (adds, place) = rest.split_at_mut(factors.len() * 4);
+        let numbers = scales.as_chunks_mut::<4>().0.iter_mut().zip(adds.as_chunks_mut::<4>().0);
+        for ((scale, add), factors) in numbers.zip(factors) {
+            (*scale, *add) = (factors.scale.to_le_bytes(), factors.add.to_le_bytes());
+        }
+        place.copy_from_slice(codes);
+    }
+
     /// The bytes that [`Codes::of_list`] reads.
-    pub(super) fn list(factors: impl Iterator<Item = Factors> + Clone, codes: Vec<u8>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(codes.len() + factors.size_hint().0 * FACTOR_BYTES);
-        factors.clone().for_each(|row| bytes.extend_from_slice(&row.scale.to_le_bytes()));
-        factors.for_each(|row| bytes.extend_from_slice(&row.add.to_le_bytes()));
-        bytes.extend(codes);
+    #[cfg(test)]
+    pub(super) fn list(factors: impl ExactSizeIterator<Item = Factors> + Clone, codes: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; factors.len() * FACTOR_BYTES + codes.len()];
+        Self::write_list(&mut bytes, factors, codes);
         bytes
     }
 

@@ -39,7 +39,7 @@ proptest! {
             let rows: Vec<Coded> = (0..count as u64)
                 .map(|row| Coded::new(code_type, &placed(dimension, seed ^ (row + 2)), &centroid, 0.25))
                 .collect();
-            let list = Codes::list(rows.iter().map(|row| row.factors), pack(code_type, &rows));
+            let list = Codes::list(rows.iter().map(|row| row.factors), &pack(code_type, &rows));
             let unpacked = unpack(code_type, &Codes::of_list(&list, count), centroid.len());
             prop_assert_eq!(unpacked.len(), count);
             for (left, right) in rows.iter().zip(&unpacked) {

@@ -34,10 +34,9 @@ pub fn build(
     let division = Division { list_rows: list_rows(params, source.rows()), closure: 0.0, seed };
     let partition = Partition::build(source, &space, &division)?;
     let centroids = Quantized::new(&partition.clusters);
-    let rest = vec![Vec::new(); partition.lists.len()];
     let header = Header::new("ivf", source, distance, &division, &partition, 0);
-    let written = Written { partition: &partition, centroids: &centroids, shared: &[], rest: &rest };
-    Ivf::measured(source, seed, header, &written, None)
+    let written = Written { partition: &partition, centroids: &centroids, shared: &[] };
+    Ivf::measured(written.encode(&header, |_, _| Ok(()))?, source, seed, header, None)
 }
 
 /// Rows per list. If none are given, a tenth of the root of the number of rows: a centroid costs a

@@ -1,7 +1,7 @@
 //! Lists as bytes, and the lists of such bytes.
 //!
 //! ```text
-//! "QVLISTS1", length of the header (u32), the header (JSON), zeros up to a multiple of 64
+//! "QVLISTS1", length of the header (u32), the header (JSON, then spaces), zeros up to a multiple of 64
 //! centroids   a byte per value, rotated, 128 is zero; one centroid after the other
 //! scales      f32 per centroid: the value of a step
 //! offsets     f32 per centroid: what is added to its inner product with a query to rank the list
@@ -23,8 +23,9 @@
 use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     clusters::Clusters,
@@ -39,6 +40,7 @@ use crate::{
         rotation::rotated_dimension,
         shortlist::descending,
     },
+    error::Error,
     types::Distance,
 };
 
@@ -46,7 +48,8 @@ const MAGIC: &[u8; 8] = b"QVLISTS1";
 const ALIGNMENT: usize = 64;
 /// Lists that are looked at in the order of their distances.
 const ORDERED: usize = 32;
-/// A header is a few hundred bytes.
+/// Room for the header, which is written last: what is measured of an index is measured in its bytes.
+const HEADER_BYTES: usize = (4 << 10) - 12;
 const MAX_HEADER: usize = 64 << 10;
 /// More than any vector has.
 const MAX_DIMENSION: usize = 1 << 16;
@@ -217,7 +220,7 @@ impl Quantized {
     }
 }
 
-/// What a file is written from, but for its header.
+/// What a file is written from, but for its header and what lists have of their rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'a> {
     /// The rows of each list.
@@ -226,45 +229,79 @@ pub struct Written<'a> {
     pub centroids: &'a Quantized,
     /// What all lists share.
     pub shared: &'a [u8],
-    /// What there is of the rows of each list besides their numbers.
-    pub rest: &'a [Vec<u8>],
 }
 
 impl Written<'_> {
-    /// The bytes of the file.
-    pub fn encode(&self, header: &Header) -> Vec<u8> {
-        let Self { partition, centroids, shared, rest } = *self;
-        let json = serde_json::to_vec(header).unwrap_or_default();
-        let mut file = Vec::new();
-        file.extend_from_slice(MAGIC);
-        file.extend_from_slice(&(json.len() as u32).to_le_bytes());
-        file.extend_from_slice(&json);
-        file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-        file.extend(centroids.bytes());
+    /// The bytes of a file; `code` writes what a list has of its rows besides their numbers. Nothing is in
+    /// memory twice, since this is most of what building an index needs.
+    ///
+    /// # Errors
+    /// Those of `code`, and if the header is too long.
+    pub fn encode(
+        &self,
+        header: &Header,
+        code: impl Fn(usize, &mut [u8]) -> crate::error::Result<()> + Sync,
+    ) -> crate::error::Result<Vec<u8>> {
+        let lists = &self.partition.lists;
+        let (mut file, entry) = (self.head(header), header.entry_bytes + 4);
+        let head = file.len();
+        file.reserve_exact(header.entries * entry);
+        file.resize(head + header.entries * entry, 0);
+        let (head, mut rest) = file.split_at_mut(head);
+        let hashes = head.len() - self.shared.len() - lists.len() * 8;
+        let mut places = Vec::with_capacity(lists.len());
+        for rows in lists {
+            places.push(rest.split_off_mut(..rows.len() * entry).unwrap_or_default());
+        }
+        let hashes = head[hashes..].as_chunks_mut::<8>().0;
+        lists.par_iter().zip(places).zip(hashes).enumerate().try_for_each(|(list, ((rows, place), hash))| {
+            let (numbers, others) = place.split_at_mut(rows.len() * 4);
+            let numbers = numbers.as_chunks_mut::<4>().0;
+            numbers.iter_mut().zip(rows).for_each(|(place, row)| *place = row.to_le_bytes());
+            code(list, others)?;
+            *hash = xxh3_64(place).to_le_bytes();
+            Ok::<_, Error>(())
+        })?;
+        write_header(&mut file, header)?;
+        Ok(file)
+    }
+
+    /// All before the lists, with room for the header and the hashes.
+    fn head(&self, header: &Header) -> Vec<u8> {
+        let Self { partition, centroids, shared } = *self;
+        let mut head = vec![0; (12 + HEADER_BYTES).next_multiple_of(ALIGNMENT)];
+        head.extend(centroids.bytes());
         for centroid in centroids.clusters.values().chunks_exact(centroids.clusters.dimension()) {
             let half_square = centroid.iter().map(|value| value * value).sum::<f32>() / 2.0;
             let offset = if header.distance == Distance::DotProduct { 0.0 } else { -half_square };
-            file.extend_from_slice(&offset.to_le_bytes());
+            head.extend_from_slice(&offset.to_le_bytes());
         }
         let mut start = 0_u32;
-        file.extend_from_slice(&start.to_le_bytes());
+        head.extend_from_slice(&start.to_le_bytes());
         for list in &partition.lists {
             start += list.len() as u32;
-            file.extend_from_slice(&start.to_le_bytes());
+            head.extend_from_slice(&start.to_le_bytes());
         }
-        for (rows, rest) in partition.lists.iter().zip(rest) {
-            let mut hasher = Xxh3::new();
-            rows.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
-            hasher.update(rest);
-            file.extend_from_slice(&hasher.digest().to_le_bytes());
-        }
-        file.extend_from_slice(shared);
-        for (rows, rest) in partition.lists.iter().zip(rest) {
-            rows.iter().for_each(|row| file.extend_from_slice(&row.to_le_bytes()));
-            file.extend_from_slice(rest);
-        }
-        file
+        head.resize(head.len() + partition.lists.len() * 8, 0);
+        head.extend_from_slice(shared);
+        head
     }
+}
+
+/// Writes the header of a file in its place.
+///
+/// # Errors
+/// If it is too long for it.
+pub fn write_header(file: &mut [u8], header: &Header) -> crate::error::Result<()> {
+    let mut json = serde_json::to_vec(header).map_err(Error::internal)?;
+    if json.len() > HEADER_BYTES {
+        return Err(Error::internal("the header of an index is too long"));
+    }
+    json.resize(HEADER_BYTES, b' ');
+    file[..8].copy_from_slice(MAGIC);
+    file[8..12].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
+    file[12..12 + HEADER_BYTES].copy_from_slice(&json);
+    Ok(())
 }
 
 impl Lists {

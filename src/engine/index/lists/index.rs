@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{
     calibration::{self, Known},
-    file::{Header, Lists, Written},
+    file::{Header, Lists, write_header},
     probe::{Breadth, rerank, search},
 };
 use crate::{
@@ -76,21 +76,25 @@ impl<K: Kind> ListIndex<K> {
         Ok(Self { kind: K::of(&lists)?, lists })
     }
 
-    /// The bytes of an index with what is measured of it; `known` is what is known of it already.
+    /// The bytes of an index with what is measured of it, from its bytes without; `known` is what is known
+    /// of it already.
     ///
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if a row is damaged.
     pub fn measured(
+        bytes: Vec<u8>,
         source: &dyn VectorSource,
         seed: u64,
         mut header: Header,
-        written: &Written<'_>,
         known: Option<Known<'_>>,
     ) -> Result<Vec<u8>> {
-        let mut index = Self::open(written.encode(&header).into()).map_err(Error::internal)?;
+        let bytes = Bytes::from(bytes);
+        let mut index = Self::open(bytes.clone()).map_err(Error::internal)?;
         calibration::measure(&mut index, source, seed, &mut header, known)?;
         drop(index);
-        Ok(written.encode(&header))
+        let mut bytes = Vec::from(bytes);
+        write_header(&mut bytes, &header)?;
+        Ok(bytes)
     }
 }
 

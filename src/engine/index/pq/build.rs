@@ -36,17 +36,14 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, s
     let subspaces = params.subquantizers.map_or(space.dimension() / WIDTH, |wanted| wanted as usize);
     let shape = Shape::nearest(space.dimension(), subspaces);
     let coder = Coder::train(source, &space, shape, &centroids, &partition, seed)?;
-    let rest = (0..partition.lists.len())
-        .into_par_iter()
-        .map(|list| coder.list(list))
-        .collect::<Result<Vec<_>>>()?;
     let shared = [coder.codebooks.encode(), coder.basis.encode()].concat();
     let entry_bytes = shape.code_bytes() + FACTOR_BYTES;
     let mut header = Header::new("pq", source, distance, &division, &partition, entry_bytes);
     header.subquantizers = Some(shape.subspaces);
     header.shared_bytes = shared.len();
-    let written = Written { partition: &partition, centroids: &centroids, shared: &shared, rest: &rest };
-    Pq::measured(source, seed, header, &written, None)
+    let written = Written { partition: &partition, centroids: &centroids, shared: &shared };
+    let bytes = written.encode(&header, |list, place| coder.list(list, place))?;
+    Pq::measured(bytes, source, seed, header, None)
 }
 
 /// Codes the rows of lists.
@@ -91,8 +88,8 @@ impl<'a> Coder<'a> {
         Ok(Self { source, space, centroids, partition, basis, codebooks })
     }
 
-    /// Scales, summands and codes of the rows of a list.
-    fn list(&self, list: usize) -> Result<Vec<u8>> {
+    /// Writes scales, summands and codes of the rows of a list.
+    fn list(&self, list: usize, place: &mut [u8]) -> Result<()> {
         let (values, rows) = (self.space.dimension(), &self.partition.lists[list]);
         let centroid = self.centroids.clusters.centroid(list);
         let mut residuals = vec![0.0; rows.len() * values];
@@ -112,7 +109,8 @@ impl<'a> Coder<'a> {
             factors.push(Factors::new(residual, &centroid, self.codebooks.values(&code), offset));
             codes.push(code);
         }
-        Ok(Codes::list(factors.into_iter(), pack(&codes)))
+        Codes::write_list(place, factors.into_iter(), &pack(&codes));
+        Ok(())
     }
 }
 

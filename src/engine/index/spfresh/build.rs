@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
-
 use super::{Spfresh, choice};
 use crate::{
     engine::index::{
@@ -48,13 +46,12 @@ pub(super) fn finish(
         Some(code_type) => code_type,
         None => choice::choose(coder, division.seed)?,
     };
-    let lists = 0..partition.lists.len();
-    let rest = lists.into_par_iter().map(|list| coder.list(code_type, list)).collect::<Result<Vec<_>>>()?;
     let entry_bytes = code_type.bytes(space.dimension()) + FACTOR_BYTES;
     let mut header = Header::new("spfresh", *source, space.distance(), division, partition, entry_bytes);
     header.code_bits = Some(code_type.bits() as u8);
-    let written = Written { partition, centroids, shared: &[], rest: &rest };
-    Spfresh::measured(*source, division.seed, header, &written, known)
+    let written = Written { partition, centroids, shared: &[] };
+    let bytes = written.encode(&header, |list, place| coder.list(code_type, list, place))?;
+    Spfresh::measured(bytes, *source, division.seed, header, known)
 }
 
 /// Codes the rows of lists.
@@ -80,10 +77,11 @@ impl<'a> Coder<'a> {
         Self { source, space, partition, centroids, kept }
     }
 
-    /// Scales, summands and codes of the rows of a list.
-    fn list(&self, code_type: CodeType, list: usize) -> Result<Vec<u8>> {
+    /// Writes scales, summands and codes of the rows of a list.
+    fn list(&self, code_type: CodeType, list: usize, place: &mut [u8]) -> Result<()> {
         let rows = self.rows(code_type, list)?;
-        Ok(Codes::list(rows.iter().map(|row| row.factors), pack(code_type, &rows)))
+        Codes::write_list(place, rows.iter().map(|row| row.factors), &pack(code_type, &rows));
+        Ok(())
     }
 
     /// The codes of the rows of a list.

@@ -73,7 +73,7 @@ impl Case {
 
     /// Every instruction set finds what is expected, to the bit.
     fn check(&self) -> Result<(), TestCaseError> {
-        let list = Codes::list(self.factors.iter().copied(), pack(&self.codes));
+        let list = Codes::list(self.factors.iter().copied(), &pack(&self.codes));
         // At an odd address and not a byte longer, so that a read beyond the end leaves the allocation.
         let mut bytes = vec![0_u8; 1];
         bytes.extend(&list);
@@ -125,7 +125,7 @@ fn six_bits_are_enough() {
     let written = codebooks.encode();
     let tables = Tables::new(shape, written.as_chunks().0, &query);
     let codes: Vec<Vec<u8>> = rows.chunks(128).map(|row| codebooks.code(row)).collect();
-    let list = Codes::list(codes.iter().map(|_| Factors { scale: 1.0, add: 0.0 }), pack(&codes));
+    let list = Codes::list(codes.iter().map(|_| Factors { scale: 1.0, add: 0.0 }), &pack(&codes));
     let mut estimates = vec![0.0; codes.len()];
     tables.estimate(&Codes::of_list(&list, codes.len()), 0.0, &mut estimates);
     let product = |left: &mut dyn Iterator<Item = f64>| {
