@@ -364,6 +364,25 @@ async fn a_merge_outlasts_collections() {
     assert_eq!(world.keys().await, (vec![], vec![]));
 }
 
+/// A lease is renewed before it is as old as garbage.
+#[tokio::test(start_paused = true)]
+async fn a_merge_outlasts_collections_with_little_grace() {
+    let mut world = World::new();
+    world.config.compaction.background = false;
+    world.config.garbage.grace = TERM / 6;
+    let (a, b) = (world.node(1), world.node(2));
+    let (merging, _) = begin_long_merge(&world, &a).await;
+    let mut marked = 0;
+    while !merging.is_finished() {
+        world.litter().await;
+        marked += b.engine.collect_garbage().await.unwrap().marked;
+        sleep(TERM).await;
+    }
+    assert!(marked > 100, "{marked} collections found something");
+    assert_eq!(merging.await.unwrap(), 1, "what it wrote was collected");
+    assert_eq!(content(&world.node(3).engine).await.len(), 45);
+}
+
 /// A merge moves rows; what is known of the log after the fold stays, and is not read again.
 #[tokio::test(start_paused = true)]
 async fn a_merge_makes_nobody_read_the_log_again() {

@@ -1,7 +1,7 @@
 //! Leaving a fold or merge to the node that is at it.
 //!
 //! A node that folds or merges in the background says so in a lease, and renews that while it works,
-//! at most every third of `compaction.lease`. Another one that is about to do the same reads the
+//! at most every third of `compaction.lease` or `garbage.grace`, whichever is shorter. Another one that is about to do the same reads the
 //! lease first, and stays away while it keeps changing: until it has seen the same nonce for
 //! `compaction.lease` by its own monotonic clock. Then it takes the lease over. So no two clocks are
 //! compared, and a node that died delays the work by that time once.
@@ -59,7 +59,7 @@ impl Namespace {
     pub(super) async fn may_begin(&self, kind: CompactionKind, segment: Option<Uuid>) -> bool {
         let fresh = match segment {
             Some(_) => Duration::ZERO,
-            None => self.context.compaction.lease / 3,
+            None => self.renewal(),
         };
         self.claim_or_pass_over(kind, segment, fresh).await
     }
@@ -74,8 +74,8 @@ impl Namespace {
         }
     }
 
-    /// Does work of which the lease tells the others for as long as it takes, in full from a third of the
-    /// term on: short work is not worth a request.
+    /// Does work of which the lease tells the others for as long as it takes, in full from the first
+    /// renewal on: short work is not worth a request.
     pub(super) async fn holding<T>(
         &self,
         kind: CompactionKind,
@@ -92,9 +92,15 @@ impl Namespace {
         }
     }
 
+    /// How often a lease is renewed: other nodes take it over after its term, and for the collection of
+    /// garbage it is void after the grace time.
+    fn renewal(&self) -> Duration {
+        self.context.compaction.lease.min(self.context.garbage.grace) / 3
+    }
+
     async fn keep_renewing(&self, kind: CompactionKind, segment: Option<Uuid>) -> Infallible {
         loop {
-            tokio::time::sleep(self.context.compaction.lease / 3).await;
+            tokio::time::sleep(self.renewal()).await;
             // One that was lost to another meanwhile is that node's; this work goes on.
             self.claim_or_pass_over(kind, segment, Duration::ZERO).await;
         }

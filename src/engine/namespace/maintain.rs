@@ -138,7 +138,10 @@ impl Namespace {
                 tracing::info!(namespace = %self.name, ?kind, rows, bytes, ?elapsed, "compacted");
             }
             Ok(Outcome::Yielded) => metrics.compacted(kind, CompactionOutcome::yielded),
-            Ok(Outcome::Conflict) => metrics.compacted(kind, CompactionOutcome::conflict),
+            Ok(Outcome::Conflict) => {
+                metrics.compacted(kind, CompactionOutcome::conflict);
+                tracing::info!(namespace = %self.name, ?kind, ?elapsed, "compacted in vain: overtaken");
+            }
             Err(_) => metrics.compacted(kind, CompactionOutcome::failed),
         }
         result
