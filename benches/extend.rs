@@ -47,14 +47,14 @@ fn main() {
         let rows = stream.rows(&data);
         let (fresh, fresh_time) =
             timed(|| build(&IndexSpec::AUTO, &rows, Distance::Cosine, step).expect("an index"));
-        let base = Base { bytes: bytes.into(), moved };
+        let base = Base { content: bytes.into(), moved };
         let ((extended, work), time) =
             timed(|| extend(&IndexSpec::AUTO, &rows, Distance::Cosine, step, &base).expect("an index"));
         assert_eq!(work, Work::Extended);
         let exact = exact(&fresh, &rows, &queries);
         for (name, bytes, time) in [("fresh", &fresh, fresh_time), ("continued", &extended, time)] {
             let lists = lists_of(bytes);
-            let index = open(IndexSpec::AUTO.index_type(), bytes.clone().into()).expect("an index");
+            let index = open(IndexSpec::AUTO.index_type(), bytes.clone()).expect("an index");
             print!("{step:>4} {:>7} {name:>9} {time:>6.2} {:>8.1} ", rows.rows(), rows.rows() as f64 / lists);
             for effort in EFFORTS {
                 let (recall, estimated) = recall(&*index, &rows, &queries, &exact, Effort::new(effort));
@@ -130,7 +130,7 @@ fn processor_seconds() -> f64 {
 }
 
 fn exact(bytes: &[u8], rows: &Table, queries: &[Query]) -> Vec<BTreeSet<u64>> {
-    let index = open(IndexSpec::AUTO.index_type(), bytes.to_vec().into()).expect("an index");
+    let index = open(IndexSpec::AUTO.index_type(), bytes.to_vec()).expect("an index");
     let best = |query| best_of(&*index, &request(query, rows, Effort::FULL), TOP_K).expect("rows").0;
     queries.iter().map(|query| best(query).iter().map(|scored| scored.row).collect()).collect()
 }

@@ -81,7 +81,7 @@ fn measure(data: &DataSet, rows: &Table, spec: IndexSpec) {
     let begin = Instant::now();
     let bytes = pool.install(|| build(&spec, rows, Distance::Cosine, 1)).expect("an index");
     let built = begin.elapsed();
-    let index = open(spec.index_type(), bytes.into()).expect("an index");
+    let index = open(spec.index_type(), bytes).expect("an index");
     let name = spec.index_type().as_str();
     let per_row = index.resident_bytes() as f64 / rows.rows() as f64;
     println!(

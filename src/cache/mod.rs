@@ -38,7 +38,7 @@ use self::{
     download::Downloads,
     fetch::{Found, Inner},
     folder::Folder,
-    held::bytes,
+    held::{Held, Mapping, bytes},
     residency::Residency,
 };
 use crate::{
@@ -169,18 +169,44 @@ impl Cache {
         (content, place)
     }
 
-    /// Says that `part`, of what [`Cache::whole`] returned, is about to be read. If it lies in a
-    /// mapped file, it counts against `cache.memory_bytes` from now on, and parts of mapped files
-    /// that were not touched lately are handed back to the system if that is too much: they stay
-    /// readable and are read from their file again. Cheap where everything is resident: no system
-    /// call, no exclusive lock. Call it for each block that is read; what is never touched is never
-    /// counted nor handed back.
-    pub fn touched(&self, part: &[u8]) {
-        self.inner.residency.touched(part, self.inner.in_memory.load(Ordering::Relaxed));
+    /// What is to be told of reads of what [`Cache::whole`] returned; none if it lies in no mapped file.
+    pub fn watch(&self, bytes: &[u8]) -> Option<Watch> {
+        let held = self.inner.residency.find(bytes)?;
+        Some(Watch { inner: self.inner.clone(), held })
     }
 
     /// Bytes of mapped files that count against `cache.memory_bytes`.
     pub fn resident(&self) -> u64 {
         self.inner.residency.resident()
+    }
+}
+
+/// Counts what is read of an object in a mapped file. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    inner: Arc<Inner>,
+    held: Arc<Held>,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Says that a part of the object is about to be read. It counts against `cache.memory_bytes` from now
+    /// on, and parts of mapped files that were not touched lately are handed back to the system if that is
+    /// too much: they stay readable and are read from their file again. A load or two where everything is
+    /// resident. Call it for each block that is read; what is never touched is never counted nor handed
+    /// back.
+    #[inline]
+    pub fn touched(&self, part: &[u8]) {
+        let Held::Mapped(Mapping { regions, .. }) = &*self.held else { return };
+        let touched = regions.of(part);
+        if !regions.are_touched(touched.clone()) {
+            let reserved = self.inner.in_memory.load(Ordering::Relaxed);
+            self.inner.residency.touched(&self.held, touched, reserved);
+        }
     }
 }

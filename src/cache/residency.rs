@@ -1,7 +1,7 @@
 //! Keeps what maps take of this process's memory within a budget.
 //!
 //! A page of a mapped file counts as this process's memory once it was read, and Linux takes it back
-//! only when memory runs out. So readers say what they touch ([`Residency::touched`]), and when that
+//! only when memory runs out. So readers say what they touch ([`super::Watch`]), and when that
 //! is more than the budget, regions that were not touched again lately are handed back. They can
 //! still be read: that costs a page fault, or a read of the file if the system dropped the page.
 //!
@@ -25,8 +25,8 @@ use super::held::{Held, Mapping};
 use crate::telemetry::{CacheTier, Metrics};
 
 /// What is counted and handed back at once, in bytes: the most that Linux maps where a page was touched,
-/// since it may hold so much of a file in one piece and (from 6.18 on) maps such a piece whole. Counting
-/// less would let the rest pile up, which nobody hands back.
+/// since it may hold so much of a file in one piece and (from 6.18 on, whatever it is advised) maps such a
+/// piece whole. Counting less would let the rest pile up, which nobody hands back.
 const REGION: usize = 2 << 20;
 /// Dead entries of the queue that do no harm.
 const SLACK: usize = 1024;
@@ -80,13 +80,21 @@ impl Residency {
         held
     }
 
-    /// Counts `bytes` as resident if they lie in a map, and hands back others if that is too much.
-    /// `reserved` is what else is taken of the budget.
-    pub fn touched(&self, bytes: &[u8], reserved: u64) {
-        let Some(held) = self.find(bytes) else { return };
-        let Held::Mapped(mapping) = &*held else { return };
-        let from = bytes.as_ptr().addr() - mapping.regions.start;
-        let regions = from / REGION..(from + bytes.len()).div_ceil(REGION);
+    /// The map that bytes lie in.
+    pub fn find(&self, bytes: &[u8]) -> Option<Arc<Held>> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let start = bytes.as_ptr().addr();
+        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, (end, held)) = maps.range(..=start).next_back()?;
+        if start + bytes.len() <= *end { held.upgrade() } else { None }
+    }
+
+    /// Counts regions of a map as resident, and hands back others if that is too much. `reserved` is what
+    /// else is taken of the budget.
+    pub fn touched(&self, held: &Arc<Held>, regions: Range<usize>, reserved: u64) {
+        let Held::Mapped(mapping) = &**held else { return };
         let new = mapping.regions.touch(regions);
         if new.is_empty() {
             return;
@@ -94,7 +102,7 @@ impl Residency {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let added = new.iter().map(|region| mapping.regions.bytes(*region)).sum::<u64>();
         let resident = self.resident.fetch_add(added, Ordering::Relaxed) + added;
-        queue.extend(new.into_iter().map(|region| (Arc::downgrade(&held), region)));
+        queue.extend(new.into_iter().map(|region| (Arc::downgrade(held), region)));
         let budget = self.budget.saturating_sub(reserved);
         if resident > budget {
             // A little more than needed, so that the next touches have room.
@@ -111,16 +119,6 @@ impl Residency {
     /// Bytes that count as resident.
     pub fn resident(&self) -> u64 {
         self.resident.load(Ordering::Relaxed)
-    }
-
-    fn find(&self, bytes: &[u8]) -> Option<Arc<Held>> {
-        if bytes.is_empty() {
-            return None;
-        }
-        let start = bytes.as_ptr().addr();
-        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
-        let (_, (end, held)) = maps.range(..=start).next_back()?;
-        if start + bytes.len() <= *end { held.upgrade() } else { None }
     }
 
     fn hand_back(&self, queue: &mut VecDeque<(Weak<Held>, usize)>, until: u64) {
@@ -179,6 +177,22 @@ impl Regions {
     /// What a region counts: the last one is shorter.
     fn bytes(&self, region: usize) -> u64 {
         (self.length - region * REGION).min(REGION) as u64
+    }
+
+    /// The regions that a part of the map lies in; none if it is no part of it.
+    #[inline]
+    pub fn of(&self, part: &[u8]) -> Range<usize> {
+        let from = part.as_ptr().addr().wrapping_sub(self.start);
+        match from.checked_add(part.len()) {
+            Some(end) if end <= self.length && !part.is_empty() => from / REGION..end.div_ceil(REGION),
+            _ => 0..0,
+        }
+    }
+
+    /// Whether all of these have been touched since they were looked at last: then there is nothing to do.
+    #[inline]
+    pub fn are_touched(&self, regions: Range<usize>) -> bool {
+        self.states[regions].iter().all(|state| state.load(Ordering::Relaxed) == TOUCHED)
     }
 
     /// Marks regions as touched; returns those that were not resident.

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything about how they came about (progress, logs, errors) to stderr.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod allocator;
 mod backup;
 mod config;
 mod export;
@@ -74,6 +75,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    allocator::keep_little();
     // Wrong usage is reported, and ends the process with 2, in here.
     let cli = Cli::parse();
     let done = match &cli.command {

@@ -91,12 +91,13 @@ async fn scattered_reads_stay_within_the_memory_budget() {
     let path = bed.store.local_file(&object.key).expect("files are local");
     let length = object.bytes.len();
     let bytes = cache.whole(&bed.store, &object.key, length as u64, object.hash).await.expect("it exists");
+    let watch = cache.watch(&bytes).expect("it is mapped");
     let mut place = 1_usize;
     for _ in 0..40_000 {
         place = (place * 1_103_515_245 + 12_345) % (1 << 31);
         let start = place % (length - ROW);
         let part = &bytes[start..start + ROW];
-        cache.touched(part);
+        watch.touched(part);
         assert!(*part == object.bytes[start..start + ROW], "what was handed back reads the same");
     }
     let resident = resident_of(&path);
@@ -115,9 +116,10 @@ async fn mapped_files_stay_within_the_memory_budget() {
     let path = bed.store.local_file(&object.key).expect("files are local");
     let length = object.bytes.len() as u64;
     let bytes = cache.whole(&bed.store, &object.key, length, object.hash).await.expect("it exists");
+    let watch = cache.watch(&bytes).expect("it is mapped");
     let read = |range: std::ops::Range<usize>| {
         let part = &bytes[range.clone()];
-        cache.touched(part);
+        watch.touched(part);
         assert!(*part == object.bytes[range], "what was handed back reads the same");
     };
     for round in 0..2 {
@@ -135,9 +137,10 @@ async fn mapped_files_stay_within_the_memory_budget() {
     assert_eq!(metric(&metrics, "held_bytes{tier=\"mapped\"}"), cache.resident());
     // Neither other memory nor an empty part is counted.
     let before = cache.resident();
-    cache.touched(&object.bytes);
-    cache.touched(&bytes[5..5]);
+    assert!(cache.watch(&object.bytes).is_none());
+    watch.touched(&object.bytes);
+    watch.touched(&bytes[5..5]);
     assert_eq!(cache.resident(), before);
-    drop(bytes);
+    drop((bytes, watch));
     assert_eq!(cache.resident(), 0, "nothing is mapped any more");
 }

@@ -75,7 +75,7 @@ impl<const TYPE: usize> Target for Indexes<TYPE> {
     fn read(&self, objects: &Input) -> Result<Self::Value, String> {
         let number = objects[1][0];
         let (rows, distance) = (table(number), distance(number));
-        let index = open(spec(TYPE).index_type(), objects[0].clone().into())?;
+        let index = open(spec(TYPE).index_type(), objects[0].clone())?;
         if index.shape() != (rows.rows(), rows.dimension()) || index.distance() != distance {
             return Err("it is not of these rows".into());
         }

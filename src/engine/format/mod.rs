@@ -14,5 +14,5 @@ pub use self::{
     changes::{Change, Changes},
     entry::{Entry, EntryKind, Header, decode, encode},
     ipc::{Unreadable, check_batch, check_stream},
-    trailer::{Hash, Kind, hash, open, seal},
+    trailer::{Hash, Hasher, Kind, hash, open, seal},
 };

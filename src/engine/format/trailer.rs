@@ -40,6 +40,9 @@ impl Kind {
     }
 }
 
+/// [`hash`] of bytes that come in parts.
+pub use xxhash_rust::xxh3::Xxh3 as Hasher;
+
 /// The hash of some bytes.
 pub fn hash(bytes: &[u8]) -> Hash {
     xxhash_rust::xxh3::xxh3_128(bytes)

@@ -14,6 +14,7 @@
 //! out of bounds.
 
 mod codes;
+mod content;
 pub mod flat;
 pub mod hnsw;
 pub mod ivf;
@@ -31,14 +32,13 @@ pub mod spfresh;
 pub mod top;
 mod truth;
 
-use bytes::Bytes;
-
 use crate::{
     error::Result,
     types::{Distance, IndexSpec, IndexType},
 };
 
 pub use self::{
+    content::{Content, Reader},
     moved::Moved,
     parts::{InParts, Part, Shortlisted, has_parts, head_bytes, open_head},
     search::{Best, Cost, Effort, Mask, Query, Request, best_of},
@@ -90,7 +90,7 @@ pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed
 #[derive(Debug, Clone)]
 pub struct Base {
     /// The index.
-    pub bytes: Bytes,
+    pub content: Content,
     /// Where the rows are now.
     pub moved: Moved,
 }
@@ -132,12 +132,13 @@ pub fn extend(
 }
 
 /// Opens an index where its bytes lie, or says what is wrong with them.
-pub fn open(index_type: IndexType, bytes: Bytes) -> Result<Box<dyn VectorIndex>, String> {
+pub fn open(index_type: IndexType, content: impl Into<Content>) -> Result<Box<dyn VectorIndex>, String> {
+    let content = content.into();
     match index_type {
-        IndexType::Ivf => Ok(Box::new(ivf::Ivf::open(bytes)?)),
-        IndexType::Pq => Ok(Box::new(pq::Pq::open(bytes)?)),
-        IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(bytes)?)),
-        IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(bytes)?)),
+        IndexType::Ivf => Ok(Box::new(ivf::Ivf::open(content)?)),
+        IndexType::Pq => Ok(Box::new(pq::Pq::open(content)?)),
+        IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(content)?)),
+        IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(content)?)),
         other => Err(format!("an index of type {} cannot be searched", other.as_str())),
     }
 }

@@ -168,8 +168,8 @@ impl Namespace {
             return None;
         }
         // One that cannot be read is told of where it is read; all is built then.
-        let (_, bytes) = read_index(&self.context, &self.home(), &ancestor.segment, index).await.ok()?;
-        Some(Base { bytes, moved: ancestor.moved.clone() })
+        let (_, content) = read_index(&self.context, &self.home(), &ancestor.segment, index).await.ok()?;
+        Some(Base { content, moved: ancestor.moved.clone() })
     }
 
     async fn build_index(

@@ -26,6 +26,7 @@ use crate::{
     clock::Instant,
     engine::{
         context::Context,
+        index::{Content, Reader},
         manifest::{Manifest, State as Life},
         segment::{Blob, IndexRef, Owner, Segment, SegmentIndex, SegmentRef, SegmentView, decode_deletes},
     },
@@ -218,7 +219,7 @@ pub(in crate::engine) async fn open_view(
 /// An index over a segment: open already, or its bytes.
 enum Found {
     Open(SegmentIndex),
-    Bytes(IndexRef, Key, Bytes),
+    Content(IndexRef, Key, Content),
 }
 
 async fn read_indexes(
@@ -231,29 +232,33 @@ async fn read_indexes(
         if let Some(open) = opened.iter().find(|open| open.reference.id == index.id) {
             return Ok(Found::Open(open.clone()));
         }
-        let (key, bytes) = read_index(context, home, reference, index).await?;
-        Ok(Found::Bytes(index.clone(), key, bytes))
+        let (key, content) = read_index(context, home, reference, index).await?;
+        Ok(Found::Content(index.clone(), key, content))
     });
     futures::future::try_join_all(indexes).await
 }
 
-/// The object of an index of a segment.
+/// The object of an index of a segment, and its content.
 pub(super) async fn read_index(
     context: &Context,
     home: &Owner,
     segment: &SegmentRef,
     index: &IndexRef,
-) -> Result<(Key, Bytes)> {
+) -> Result<(Key, Content)> {
     let key = index.owner.as_ref().unwrap_or(home).index_key(segment.id, index);
     let bytes = read_blob(context, &key, &index.blob).await?;
-    Ok((key, bytes))
+    let watch = context.cache.watch(&bytes);
+    let reader = watch.map(|watch| -> Reader { Arc::new(move |part| watch.touched(part)) });
+    Ok((key, Content::new(bytes, reader)))
 }
 
 fn open_indexes(context: &Context, segment: &Segment, found: Vec<Found>) -> Result<Vec<SegmentIndex>> {
     let open = |found| match found {
         Found::Open(index) => Ok(index),
-        Found::Bytes(reference, key, bytes) => SegmentIndex::open(reference, segment, key.as_str(), bytes)
-            .map_err(|error| judged(context, &key, error)),
+        Found::Content(reference, key, content) => {
+            SegmentIndex::open(reference, segment, key.as_str(), content)
+                .map_err(|error| judged(context, &key, error))
+        }
     };
     found.into_iter().map(open).collect()
 }
@@ -267,7 +272,7 @@ pub(super) async fn open_segment(context: &Context, home: &Owner, reference: &Se
         read_blob(context, &lookup, &reference.lookup),
     )
     .await?;
-    let cache = Some(context.cache.clone());
+    let cache = Some(&context.cache);
     Segment::open(reference.clone(), cache, (data.as_str(), rows), (lookup.as_str(), &index))
 }
 

@@ -37,8 +37,14 @@ pub use self::{
     view::SegmentView,
     writer::{RowRef, SegmentWriter, Written},
 };
-use super::format::{Hash, hash};
+use super::{
+    format::{Hash, Hasher, hash},
+    index::Content,
+};
 use crate::types::{IndexSpec, NamespaceName};
+
+/// Bytes of an index that are compared with its hash at a time.
+const CHECKED_BYTES: usize = 1 << 20;
 
 /// A segment as the manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,12 +148,25 @@ impl Blob {
         Self { bytes: bytes.len() as u64, xxh3_128: hash(bytes) }
     }
 
+    /// What is wrong with the content of an index that should be this object. It is not in memory whole.
+    pub fn check_in_parts(&self, content: &Content) -> Result<(), String> {
+        let mut hasher = Hasher::new();
+        for start in (0..content.len()).step_by(CHECKED_BYTES) {
+            hasher.update(content.read(start..content.len().min(start + CHECKED_BYTES)));
+        }
+        self.compare(content.len(), hasher.digest128())
+    }
+
     /// What is wrong with bytes that should be this object.
     pub fn check(&self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.len() as u64 != self.bytes {
-            return Err(format!("it has {} bytes, the manifest says {}", bytes.len(), self.bytes));
+        self.compare(bytes.len(), hash(bytes))
+    }
+
+    fn compare(&self, length: usize, hash: Hash) -> Result<(), String> {
+        if length as u64 != self.bytes {
+            return Err(format!("it has {length} bytes, the manifest says {}", self.bytes));
         }
-        if hash(bytes) != self.xxh3_128 {
+        if hash != self.xxh3_128 {
             return Err("its content does not match the hash in the manifest".into());
         }
         Ok(())

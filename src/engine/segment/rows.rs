@@ -9,7 +9,7 @@ use arrow_array::{
     cast::AsArray,
     types::{Float32Type, TimestampMillisecondType},
 };
-use arrow_buffer::Buffer;
+use arrow_buffer::{Buffer, ToByteSlice};
 use arrow_ipc::{Block, MetadataVersion, reader::FileDecoder};
 use bytes::Bytes;
 
@@ -20,7 +20,7 @@ use super::{
     writer::{first_bytes, schema},
 };
 use crate::{
-    cache::Cache,
+    cache::{Cache, Watch},
     clock::Timestamp,
     engine::format::{check_batch, hash},
     error::{Error, Result},
@@ -32,7 +32,7 @@ use crate::{
 pub struct Segment {
     reference: SegmentRef,
     /// Hears which parts are used, if the data is mapped.
-    cache: Option<Cache>,
+    watch: Option<Watch>,
     /// What to call it in errors.
     object: Arc<str>,
     data: Buffer,
@@ -60,7 +60,7 @@ impl Segment {
     /// [`Error::Corrupt`] if the lookup is damaged or does not fit the data.
     pub fn open(
         reference: SegmentRef,
-        cache: Option<Cache>,
+        cache: Option<&Cache>,
         data: (&str, Bytes),
         lookup: (&str, &Bytes),
     ) -> Result<Self> {
@@ -77,7 +77,8 @@ impl Segment {
             return Err(corrupt(object, reason));
         }
         let batches = lookup.head.batches.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { reference, cache, object: object.into(), data: data.into(), lookup, batches })
+        let watch = cache.and_then(|cache| cache.watch(&data));
+        Ok(Self { reference, watch, object: object.into(), data: data.into(), lookup, batches })
     }
 
     /// As the manifest names it.
@@ -120,8 +121,8 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`]
     pub fn batch(&self, index: usize) -> Result<&Batch> {
-        if let Some(cache) = &self.cache {
-            cache.touched(self.bytes_of(&self.lookup.head.batches[index]));
+        if let Some(watch) = &self.watch {
+            watch.touched(self.bytes_of(&self.lookup.head.batches[index]));
         }
         self.checked(index)
     }
@@ -137,10 +138,12 @@ impl Segment {
             None => self.batch(index)?,
         };
         let vector = &batch.vectors()[place * self.dimension()..(place + 1) * self.dimension()];
-        if let Some(cache) = &self.cache {
-            cache.touched(arrow_buffer::ToByteSlice::to_byte_slice(vector));
+        let inverse_norm = &batch.inverse_norms()[place..=place];
+        if let Some(watch) = &self.watch {
+            watch.touched(vector.to_byte_slice());
+            watch.touched(inverse_norm.to_byte_slice());
         }
-        Ok((vector, batch.inverse_norms()[place]))
+        Ok((vector, inverse_norm[0]))
     }
 
     fn checked(&self, index: usize) -> Result<&Batch> {

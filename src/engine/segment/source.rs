@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{IndexRef, Segment};
 use crate::{
-    engine::index::{Run, VectorIndex, VectorSource, open},
+    engine::index::{Content, Run, VectorIndex, VectorSource, open},
     error::{Error, Result},
 };
 
@@ -20,14 +18,14 @@ pub struct SegmentIndex {
 }
 
 impl SegmentIndex {
-    /// Opens an index over a segment from the bytes of its object; `object` is what to call it.
+    /// Opens an index over a segment from the content of its object; `object` is what to call it.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes are damaged or of another segment.
-    pub fn open(reference: IndexRef, segment: &Segment, object: &str, bytes: Bytes) -> Result<Self> {
+    pub fn open(reference: IndexRef, segment: &Segment, object: &str, content: Content) -> Result<Self> {
         let corrupt = |reason| Error::Corrupt { object: object.to_owned(), reason };
-        reference.blob.check(&bytes).map_err(corrupt)?;
-        let index = open(reference.spec.index_type(), bytes).map_err(corrupt)?;
+        reference.blob.check_in_parts(&content).map_err(corrupt)?;
+        let index = open(reference.spec.index_type(), content).map_err(corrupt)?;
         if index.shape() != (segment.rows(), segment.dimension()) {
             return Err(corrupt("it is not of this segment".into()));
         }

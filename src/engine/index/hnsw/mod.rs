@@ -21,7 +21,7 @@ mod walk;
 use bytes::Bytes;
 
 use self::layout::{Graph, Layout};
-use super::VectorSource;
+use super::{Content, VectorSource};
 use crate::{
     error::Result,
     types::{Distance, HnswParams},
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Hnsw {
     layout: Layout,
-    bytes: Bytes,
+    content: Content,
     frame: codes::Frame,
 }
 
@@ -42,10 +42,10 @@ pub struct Hnsw {
 pub fn build(rows: &dyn VectorSource, distance: Distance, params: &HnswParams, seed: u64) -> Result<Vec<u8>> {
     let (layout, mut bytes) = build::build(rows, distance, params, seed)?;
     layout.write_header(&mut bytes);
-    let index = Hnsw::of(layout, bytes.into());
+    let index = Hnsw::of(layout, Bytes::from(bytes).into());
     let ladder = calibrate::measure(&index, rows, seed)?;
-    let Hnsw { mut layout, bytes, .. } = index;
-    let mut bytes = Vec::from(bytes);
+    let Hnsw { mut layout, content, .. } = index;
+    let mut bytes = Vec::from(content.into_bytes());
     layout.ladder = ladder;
     layout.write_header(&mut bytes);
     Ok(bytes)
@@ -56,16 +56,19 @@ impl Hnsw {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn open(bytes: Bytes) -> Result<Self, String> {
-        Ok(Self::of(Layout::parse(&bytes)?, bytes))
+    pub fn open(content: impl Into<Content>) -> Result<Self, String> {
+        let content = content.into();
+        Ok(Self::of(Layout::parse(content.all())?, content))
     }
 
-    fn of(layout: Layout, bytes: Bytes) -> Self {
-        let frame = codes::Frame::new(layout.distance, layout.unit, Graph::new(&layout, &bytes).mean());
-        Self { layout, bytes, frame }
+    fn of(layout: Layout, content: Content) -> Self {
+        let mean = Graph::new(&layout, content.all()).mean();
+        let frame = codes::Frame::new(layout.distance, layout.unit, mean);
+        Self { layout, content, frame }
     }
 
+    /// To be walked: a walk may lead anywhere.
     fn graph(&self) -> Graph<'_> {
-        Graph::new(&self.layout, &self.bytes)
+        Graph::new(&self.layout, self.content.read(0..self.content.len()))
     }
 }

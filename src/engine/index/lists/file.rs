@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     engine::index::{
-        Query, VectorSource,
+        Content, Query, VectorSource,
         codes::{CodeQuery, CodeType, Codes, Estimate},
         kernel::prefetch,
         rotation::rotated_dimension,
@@ -143,7 +143,7 @@ impl Header {
 pub struct Lists {
     header: Header,
     space: Space,
-    head: Bytes,
+    head: Content,
     centroids: Range<usize>,
     scales: Range<usize>,
     offsets: Range<usize>,
@@ -158,7 +158,7 @@ pub struct Lists {
 #[derive(Debug, Clone)]
 enum Entries {
     /// Of all, one after the other.
-    All(Bytes),
+    All(Content),
     /// Of those that were supplied.
     Supplied(HashMap<usize, Bytes>),
 }
@@ -254,14 +254,16 @@ impl Written<'_> {
             places.push(rest.split_off_mut(..rows.len() * entry).unwrap_or_default());
         }
         let hashes = head[hashes..].as_chunks_mut::<8>().0;
-        lists.par_iter().zip(places).zip(hashes).enumerate().try_for_each(|(list, ((rows, place), hash))| {
-            let (numbers, others) = place.split_at_mut(rows.len() * 4);
-            let numbers = numbers.as_chunks_mut::<4>().0;
-            numbers.iter_mut().zip(rows).for_each(|(place, row)| *place = row.to_le_bytes());
-            code(list, others)?;
-            *hash = xxh3_64(place).to_le_bytes();
-            Ok::<_, Error>(())
-        })?;
+        lists.par_iter().zip(places).zip(hashes).enumerate().try_for_each(
+            |(list, ((rows, place), hash))| {
+                let (numbers, others) = place.split_at_mut(rows.len() * 4);
+                let numbers = numbers.as_chunks_mut::<4>().0;
+                numbers.iter_mut().zip(rows).for_each(|(place, row)| *place = row.to_le_bytes());
+                code(list, others)?;
+                *hash = xxh3_64(place).to_le_bytes();
+                Ok::<_, Error>(())
+            },
+        )?;
         write_header(&mut file, header)?;
         Ok(file)
     }
@@ -306,18 +308,19 @@ pub fn write_header(file: &mut [u8], header: &Header) -> crate::error::Result<()
 
 impl Lists {
     /// Opens a file, or says what is wrong with it.
-    pub fn open(bytes: Bytes) -> Result<Self, String> {
-        let (mut lists, end) = Self::parse(&bytes)?;
-        if end != bytes.len() {
-            return Err(format!("it has {} bytes, its header says {end}", bytes.len()));
+    pub fn open(content: impl Into<Content>) -> Result<Self, String> {
+        let content = content.into();
+        let (mut lists, end) = Self::parse(&content)?;
+        if end != content.len() {
+            return Err(format!("it has {} bytes, its header says {end}", content.len()));
         }
-        lists.entries = Entries::All(bytes.slice(lists.head.len()..));
+        lists.entries = Entries::All(content.slice(lists.head.len()..end));
         Ok(lists)
     }
 
     /// Opens a file of `length` bytes of which only the head is here: no list is, until it is supplied.
     pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
-        let (lists, end) = Self::parse(head)?;
+        let (lists, end) = Self::parse(&head.clone().into())?;
         if end as u64 != length || lists.head.len() != head.len() {
             return Err(format!("it has {length} bytes, its header says {end}"));
         }
@@ -325,7 +328,8 @@ impl Lists {
     }
 
     /// Reads the head, and how long the file has to be.
-    fn parse(bytes: &Bytes) -> Result<(Self, usize), String> {
+    fn parse(content: &Content) -> Result<(Self, usize), String> {
+        let bytes = content.all();
         let fixed =
             bytes.get(..12).filter(|start| start.starts_with(MAGIC)).ok_or("it is no file of lists")?;
         let length = u32::from_le_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]) as usize;
@@ -356,7 +360,7 @@ impl Lists {
         let entries = header.entry_bytes.checked_add(4).and_then(|bytes| header.entries.checked_mul(bytes));
         let file = entries.and_then(|size| end.checked_add(size)).ok_or("its header is beyond all bounds")?;
         let [centroids, scales, offsets, starts, hashes, shared] = sections;
-        let (head, entries) = (bytes.slice(..end), Entries::Supplied(HashMap::new()));
+        let (head, entries) = (content.slice(0..end), Entries::Supplied(HashMap::new()));
         let space = Space::new(header.distance, header.dimension);
         let mut lists = Self {
             header,
@@ -371,7 +375,7 @@ impl Lists {
             entries,
             longest: 0,
         };
-        let starts = words(&lists.head[lists.starts.clone()]);
+        let starts = words(lists.part(&lists.starts));
         let ends = [starts.first(), starts.last()]
             .map(|start| start.map(|start| u32::from_le_bytes(*start) as usize));
         let ascend = starts.is_sorted_by_key(|start| u32::from_le_bytes(*start));
@@ -381,6 +385,11 @@ impl Lists {
         let length = |pair: &[[u8; 4]]| u32::from_le_bytes(pair[1]) - u32::from_le_bytes(pair[0]);
         lists.longest = starts.windows(2).map(length).max().unwrap_or(0) as usize;
         Ok((lists, file))
+    }
+
+    /// A section of the head.
+    fn part(&self, section: &Range<usize>) -> &[u8] {
+        self.head.read(section.clone())
     }
 
     /// Bytes of the head.
@@ -415,7 +424,7 @@ impl Lists {
         let (first, end) = self.bounds(list);
         let entry = self.header.entry_bytes + 4;
         let bytes = match &self.entries {
-            Entries::All(bytes) => &bytes[first * entry..end * entry],
+            Entries::All(content) => content.read(first * entry..end * entry),
             Entries::Supplied(lists) => match lists.get(&list) {
                 Some(bytes) => &bytes[..],
                 None => return List { rows: &[], rest: &[] },
@@ -451,15 +460,15 @@ impl Lists {
     /// Compares all lists that are here with their hashes.
     pub fn check_all(&self) -> Result<(), String> {
         match &self.entries {
-            Entries::All(bytes) => {
-                (0..self.len()).try_for_each(|list| self.check(list, &bytes[self.place(list)]))
+            Entries::All(content) => {
+                (0..self.len()).try_for_each(|list| self.check(list, content.read(self.place(list))))
             }
             Entries::Supplied(lists) => lists.iter().try_for_each(|(list, bytes)| self.check(*list, bytes)),
         }
     }
 
     fn check(&self, list: usize, bytes: &[u8]) -> Result<(), String> {
-        let hashes = self.head[self.hashes.clone()].as_chunks::<8>().0;
+        let hashes = self.part(&self.hashes).as_chunks::<8>().0;
         let expected = hashes.get(list).map(|hash| u64::from_le_bytes(*hash));
         if expected != Some(xxh3_64(bytes)) || bytes.len() != self.place(list).len() {
             return Err(format!("its list {list} does not match its hash"));
@@ -476,7 +485,7 @@ impl Lists {
 
     /// The first entry of a list among all, and the one after its last.
     fn bounds(&self, list: usize) -> (usize, usize) {
-        let starts = words(&self.head[self.starts.clone()]);
+        let starts = words(self.part(&self.starts));
         let entry = |start: [u8; 4]| u32::from_le_bytes(start) as usize;
         (entry(starts[list]), entry(starts[list + 1]))
     }
@@ -484,8 +493,8 @@ impl Lists {
     /// The bytes of a centroid, and the value of a step.
     fn centroid(&self, list: usize) -> (&[u8], f32) {
         let values = rotated_dimension(self.header.dimension);
-        let codes = &self.head[self.centroids.clone()][list * values..(list + 1) * values];
-        (codes, f32::from_le_bytes(words(&self.head[self.scales.clone()])[list]))
+        let codes = &self.part(&self.centroids)[list * values..(list + 1) * values];
+        (codes, f32::from_le_bytes(words(self.part(&self.scales))[list]))
     }
 
     /// The centroids, as they were when the file was written.
@@ -505,7 +514,7 @@ impl Lists {
 
     /// What all lists share.
     pub fn shared(&self) -> &[u8] {
-        &self.head[self.shared.clone()]
+        self.part(&self.shared)
     }
 
     /// Replaces [`Header::margin`], of an index that is being measured.
@@ -515,7 +524,7 @@ impl Lists {
 
     /// The inner products of a placed query with all centroids.
     pub fn products(&self, placed: &[f32]) -> Vec<f32> {
-        products(&self.head[self.centroids.clone()], words(&self.head[self.scales.clone()]), placed)
+        products(self.part(&self.centroids), words(self.part(&self.scales)), placed)
     }
 
     /// The inner products of a query with all centroids.
@@ -551,13 +560,13 @@ impl Lists {
     /// By which lists are ranked: an estimate of the best of their rows, so to say, where a list is one
     /// row, its centroid.
     pub fn ranks(&self, products: &[f32]) -> Vec<f32> {
-        let offsets = words(&self.head[self.offsets.clone()]);
+        let offsets = words(self.part(&self.offsets));
         products.iter().zip(offsets).map(|(product, offset)| product + f32::from_le_bytes(*offset)).collect()
     }
 
     /// For each list a number, smaller the higher it ranks, the lower half of which is the list.
     fn keys(&self, products: &[f32]) -> Vec<u64> {
-        let offsets = words(&self.head[self.offsets.clone()]);
+        let offsets = words(self.part(&self.offsets));
         let key = |(list, (product, offset)): (usize, (&f32, &[u8; 4]))| {
             u64::from(descending(product + f32::from_le_bytes(*offset))) << 32 | list as u64
         };
@@ -567,7 +576,7 @@ impl Lists {
     /// Bytes that every search reads.
     pub fn resident_bytes(&self) -> u64 {
         let entries = match &self.entries {
-            Entries::All(bytes) => bytes.len(),
+            Entries::All(content) => content.len(),
             Entries::Supplied(lists) => lists.values().map(Bytes::len).sum(),
         };
         (self.head.len() + entries) as u64

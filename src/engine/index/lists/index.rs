@@ -9,7 +9,9 @@ use super::{
     probe::{Breadth, rerank, search},
 };
 use crate::{
-    engine::index::{Best, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex, VectorSource},
+    engine::index::{
+        Best, Content, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex, VectorSource,
+    },
     error::{Error, Result},
     types::Distance,
 };
@@ -63,8 +65,8 @@ pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
 
 impl<K: Kind> ListIndex<K> {
     /// Opens an index, or says what is wrong with its bytes.
-    pub fn open(bytes: Bytes) -> std::result::Result<Self, String> {
-        Self::over(Lists::open(bytes)?)
+    pub fn open(content: impl Into<Content>) -> std::result::Result<Self, String> {
+        Self::over(Lists::open(content)?)
     }
 
     /// Opens an index of `length` bytes of which only the head is here.

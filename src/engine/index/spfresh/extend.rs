@@ -50,7 +50,7 @@ pub fn extend(
 
 /// The older index, if it is one that can be continued.
 fn open(source: &dyn VectorSource, distance: Distance, division: &Division, base: &Base) -> Option<Spfresh> {
-    let index = Spfresh::open(base.bytes.clone()).ok()?;
+    let index = Spfresh::open(base.content.clone()).ok()?;
     let header = index.lists.header();
     let fits = (header.distance, header.dimension) == (distance, source.dimension())
         && (header.list_rows, header.closure) == (division.list_rows, division.closure)

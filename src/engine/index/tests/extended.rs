@@ -51,7 +51,7 @@ fn by_topic(rows: &Table) -> Vec<u32> {
 
 /// The share of the best ten that is found over some efforts, and the rows that were estimated.
 fn judge(bytes: Vec<u8>, rows: &Table, queries: &[u32], all: &Table) -> (f32, f32) {
-    let index = open(SPEC.index_type(), bytes.into()).unwrap();
+    let index = open(SPEC.index_type(), bytes).unwrap();
     let (mut hits, mut estimated, mut wanted) = (0, 0, 0);
     for query in queries {
         let query = Query::new(Distance::Cosine, all.row(*query).unwrap().0);
@@ -117,7 +117,7 @@ fn a_long_chain_is_as_good_as_a_fresh_build() {
         live = kept.into_iter().chain(some).collect();
         // What is gone comes again in the end.
         coming.extend(gone);
-        let base = Base { bytes: bytes.into(), moved };
+        let base = Base { content: bytes.into(), moved };
         let rows = part(&all, &live);
         let (extended, work) = extend(&SPEC, &rows, Distance::Cosine, step, &base).unwrap();
         assert_eq!(work, Work::Extended);
@@ -153,7 +153,7 @@ fn lists_without_a_change_stay_to_the_byte() {
         let older = Bytes::from(build(&SPEC, &rows, distance, 3).unwrap());
         let mut moved = Moved::to(0);
         (0..rows.rows()).for_each(|_| moved.push(true));
-        let base = Base { bytes: older.clone(), moved };
+        let base = Base { content: older.clone().into(), moved };
         let (newer, _) = extend(&SPEC, &rows, distance, 4, &base).unwrap();
         let [older, newer] = [older, newer.into()].map(|bytes| Lists::open(bytes).unwrap());
         assert_eq!(older.len(), newer.len(), "{distance:?}");
@@ -214,9 +214,9 @@ fn whatever_the_older_index_says_no_row_is_missing() {
         (0..count).for_each(|_| moved.push(round % 4 > 0 || next() > 0.05));
         let new = part(&rows, &(0..moved.len() as u32).collect::<Vec<u32>>());
         let distance = if round % 11 == 10 { Distance::Cosine } else { Distance::Euclidean };
-        let (extended, _) = extend(&SPEC, &new, distance, 5, &Base { bytes: bytes.into(), moved }).unwrap();
+        let (extended, _) = extend(&SPEC, &new, distance, 5, &Base { content: bytes.into(), moved }).unwrap();
         checked_lists(&extended, new.rows());
-        let index = open(SPEC.index_type(), extended.into()).unwrap();
+        let index = open(SPEC.index_type(), extended).unwrap();
         assert_eq!((index.shape(), index.distance()), ((new.rows(), 10), distance));
     }
 }
@@ -229,7 +229,7 @@ fn lists_grow_with_the_rows_that_are_left() {
     let mut moved = Moved::to(0);
     (0..rows.rows()).for_each(|row| moved.push(row % 3 == 0));
     let left: Vec<u32> = (0..3000).step_by(3).collect();
-    let base = Base { bytes: older.into(), moved };
+    let base = Base { content: older.into(), moved };
     let (newer, work) = extend(&SPEC, &part(&rows, &left), Distance::Cosine, 4, &base).unwrap();
     assert_eq!(work, Work::Extended);
     let lists = checked_lists(&newer, left.len());

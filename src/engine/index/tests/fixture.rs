@@ -42,8 +42,9 @@ pub fn build_bytes(kind: &Kind, rows: &Table, distance: Distance, seed: u64) -> 
         return build(&kind.spec, rows, distance, seed).unwrap();
     }
     let (older, moved) = older(rows);
-    let bytes = build(&kind.spec, &older, distance, seed ^ 1).unwrap().into();
-    let (bytes, work) = extend(&kind.spec, rows, distance, seed, &Base { bytes, moved }).unwrap();
+    let bytes = build(&kind.spec, &older, distance, seed ^ 1).unwrap();
+    let (bytes, work) =
+        extend(&kind.spec, rows, distance, seed, &Base { content: bytes.into(), moved }).unwrap();
     assert_eq!(work == Work::Extended, rows.rows() > 0);
     bytes
 }
