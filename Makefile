@@ -48,7 +48,7 @@ bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS=
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
 
-scale: deps ## Send a million rows through the whole life of a namespace, on files and S3
+scale: bench-data ## Send a million rows through the whole life of a namespace, on files and S3
 	QUIVER_SCALE_ROWS=1000000 cargo test --release --locked --test at_scale -- --nocapture --test-threads 1
 	QUIVER_SCALE_ROWS=200000 QUIVER_SCALE_DIMENSION=1024 \
 		cargo test --release --locked --test at_scale on_ -- --nocapture --test-threads 1

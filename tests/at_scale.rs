@@ -2,8 +2,7 @@
 //! random, a restart, a copy, deletes, garbage collection. Exact answers are the same at every stop.
 //!
 //! `make test` sends 20,000 rows through it; `make scale` a million, and prints the figures that
-//! docs/benchmarks.md shows. Rows are real embeddings, each moved a little, so that none is there
-//! twice and clusters stay clusters.
+//! docs/benchmarks.md shows. Rows are real embeddings, and real ones moved (`at_scale/rows.rs`).
 
 #[path = "at_scale/memory.rs"]
 mod memory;

@@ -164,6 +164,18 @@ impl Request<'_> {
             prefetch(vector);
         }
     }
+
+    /// The score of a row, to the bit as an exact search has it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
+    pub fn score(&self, row: u32) -> Result<f32> {
+        if row as usize >= self.rows.rows() {
+            return Err(no_such_row(row));
+        }
+        let (vector, inverse_norm) = self.rows.row(row)?;
+        Ok(flat::score(self.query, vector, inverse_norm))
+    }
 }
 
 /// Collects the best rows of one or more searches, with their exact scores.
@@ -237,16 +249,12 @@ impl<'a> Best<'a> {
         Ok(cost)
     }
 
-    /// Scores a row exactly, to the bit as an exact search does, and adds it.
+    /// Scores a row exactly, and adds it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
+    /// As [`Request::score`].
     pub fn score(&mut self, request: &Request<'_>, row: u32) -> Result<f32> {
-        if row as usize >= request.rows.rows() {
-            return Err(no_such_row(row));
-        }
-        let (vector, inverse_norm) = request.rows.row(row)?;
-        let score = flat::score(request.query, vector, inverse_norm);
+        let score = request.score(row)?;
         self.push(row, score);
         Ok(score)
     }

@@ -36,7 +36,7 @@ pub fn build(
     let centroids = Quantized::new(&partition.clusters);
     let header = Header::new("ivf", source, distance, &division, &partition, 0);
     let written = Written { partition: &partition, centroids: &centroids, shared: &[] };
-    Ivf::measured(written.encode(&header, |_, _| Ok(()))?, source, seed, header, None)
+    Ivf::measured(written.encode(&header, |_| Ok(()), |(), _, _| ())?, source, seed, header, None)
 }
 
 /// Rows per list. If none are given, a tenth of the root of the number of rows: a centroid costs a
@@ -54,6 +54,8 @@ pub type Ivf = ListIndex<FullRows>;
 pub struct FullRows;
 
 impl Kind for FullRows {
+    const ESTIMATES: bool = false;
+
     fn of(lists: &Lists) -> Result<Self, String> {
         if lists.header().index != "ivf" || lists.header().entry_bytes != 0 {
             return Err("its lists are of another index".into());

@@ -161,9 +161,11 @@ impl Balanced {
         source: &dyn VectorSource,
         space: &Space,
         groups: &Groups,
-        rows: Vec<u32>,
+        mut rows: Vec<u32>,
         nearest: &mut [u32],
     ) -> Result<()> {
+        // As they lie, which is the least to read.
+        rows.sort_unstable();
         for rows in rows.chunks(16 << 10) {
             let found = groups.nearest::<1>(&space.rows(source, rows)?);
             for (row, [(_, list)]) in rows.iter().zip(found) {

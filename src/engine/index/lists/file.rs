@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     clusters::Clusters,
-    partition::{Division, Partition},
+    partition::{Division, PIECE_BYTES, Partition},
     space::Space,
 };
 use crate::{
@@ -232,15 +232,17 @@ pub struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// The bytes of a file; `code` writes what a list has of its rows besides their numbers. Nothing is in
-    /// memory twice, since this is most of what building an index needs.
+    /// The bytes of a file. `read` gets what it takes to code a run of lists, and `code` writes what one of
+    /// them has of its rows besides their numbers. The file is in memory once, since it is most of what
+    /// building an index needs.
     ///
     /// # Errors
-    /// Those of `code`, and if the header is too long.
-    pub fn encode(
+    /// Those of `read`, and if the header is too long.
+    pub fn encode<P: Sync>(
         &self,
         header: &Header,
-        code: impl Fn(usize, &mut [u8]) -> crate::error::Result<()> + Sync,
+        read: impl Fn(Range<usize>) -> crate::error::Result<P>,
+        code: impl Fn(&P, usize, &mut [u8]) + Sync,
     ) -> crate::error::Result<Vec<u8>> {
         let lists = &self.partition.lists;
         let (mut file, entry) = (self.head(header), header.entry_bytes + 4);
@@ -254,18 +256,34 @@ impl Written<'_> {
             places.push(rest.split_off_mut(..rows.len() * entry).unwrap_or_default());
         }
         let hashes = head[hashes..].as_chunks_mut::<8>().0;
-        lists.par_iter().zip(places).zip(hashes).enumerate().try_for_each(
-            |(list, ((rows, place), hash))| {
+        for run in self.runs(PIECE_BYTES / (self.centroids.clusters.dimension() * size_of::<f32>())) {
+            let piece = read(run.clone())?;
+            let places = places[run.clone()].par_iter_mut().zip(&mut hashes[run.clone()]);
+            run.into_par_iter().zip(places).for_each(|(list, (place, hash))| {
+                let rows = &lists[list];
                 let (numbers, others) = place.split_at_mut(rows.len() * 4);
                 let numbers = numbers.as_chunks_mut::<4>().0;
                 numbers.iter_mut().zip(rows).for_each(|(place, row)| *place = row.to_le_bytes());
-                code(list, others)?;
+                code(&piece, list, others);
                 *hash = xxh3_64(place).to_le_bytes();
-                Ok::<_, Error>(())
-            },
-        )?;
+            });
+        }
         write_header(&mut file, header)?;
         Ok(file)
+    }
+
+    /// Runs of lists that have so many rows together, or a little more.
+    fn runs(&self, rows: usize) -> Vec<Range<usize>> {
+        let (mut runs, mut start, mut count) = (Vec::new(), 0, 0);
+        for (list, members) in self.partition.lists.iter().enumerate() {
+            count += members.len();
+            if count >= rows {
+                runs.push(start..list + 1);
+                (start, count) = (list + 1, 0);
+            }
+        }
+        runs.push(start..self.partition.lists.len());
+        runs
     }
 
     /// All before the lists, with room for the header and the hashes.
@@ -438,6 +456,16 @@ impl Lists {
     pub fn range(&self, list: usize) -> Range<u64> {
         let (head, place) = (self.head.len(), self.place(list));
         (head + place.start) as u64..(head + place.end) as u64
+    }
+
+    /// The same file, of which only these lists are here.
+    pub fn only(&self, lists: impl Iterator<Item = u32>) -> Self {
+        let bytes = |list: usize| match &self.entries {
+            Entries::All(content) => Some(content.slice(self.place(list)).into_bytes()),
+            Entries::Supplied(lists) => lists.get(&list).cloned(),
+        };
+        let lists = lists.filter_map(|list| Some((list as usize, bytes(list as usize)?)));
+        Self { entries: Entries::Supplied(lists.collect()), ..self.clone() }
     }
 
     /// Takes the bytes of a list, or says what is wrong with them.

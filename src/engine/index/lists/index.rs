@@ -31,6 +31,9 @@ pub struct ListIndex<K> {
 
 /// What is particular to a type of index of lists.
 pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
+    /// Whether it estimates scores; if not, all rows of a list are scored.
+    const ESTIMATES: bool = true;
+
     /// Reads it from lists, or says why they are those of another type.
     fn of(lists: &Lists) -> std::result::Result<Self, String>;
 

@@ -23,5 +23,5 @@ pub use self::{
     index::{Kind, ListIndex},
     partition::{Division, Partition},
     probe::{Breadth, Look, candidates, probe},
-    space::Space,
+    space::{Placed, Space},
 };

@@ -20,8 +20,6 @@ use crate::{
 const SPREAD: f32 = 0.4;
 /// Further lists from one look at what was found to the next.
 const LISTS_PER_BAR: usize = 8;
-/// Rows whose estimates are compared with their scores when an index is measured.
-const MEASURED: usize = 4096;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,9 +71,9 @@ impl Breadth {
         (rows * row_bytes) as f32 <= expected * rows_of_list * (header.entry_bytes + 4) as f32
     }
 
-    /// All lists, and as many rows as it takes to see how good estimates are.
-    pub fn to_measure(lists: &Lists) -> Self {
-        Self { lists: lists.len(), scored: MEASURED, wanted: 0, last: 0, gap: None }
+    /// All lists, and all of their rows.
+    pub fn of_all(lists: &Lists) -> Self {
+        Self { lists: lists.len(), scored: lists.header().entries, wanted: 0, last: 0, gap: None }
     }
 }
 

@@ -61,6 +61,18 @@ impl Space {
         Ok(placed)
     }
 
+    /// Rows that are wanted by their numbers, in any order and any number of times. They are read in theirs:
+    /// where they lie in a file, that is many times less to bring to memory than to go back and forth.
+    ///
+    /// # Errors
+    /// As [`VectorSource::row`].
+    pub fn placed(&self, source: &dyn VectorSource, mut rows: Vec<u32>) -> Result<Placed> {
+        rows.sort_unstable();
+        rows.dedup();
+        let values = self.rows(source, &rows)?;
+        Ok(Placed { dimension: self.dimension(), rows, values })
+    }
+
     /// What the score of a row has beyond its inner product with the query: the term that makes the
     /// order by inner products that by distance.
     pub fn offset(&self, placed: &[f32]) -> f32 {
@@ -68,5 +80,25 @@ impl Space {
             Distance::Cosine | Distance::DotProduct => 0.0,
             Distance::Euclidean => -placed.iter().map(|value| value * value).sum::<f32>() / 2.0,
         }
+    }
+}
+
+/// Rows in their space, by their numbers.
+#[derive(Debug)]
+pub struct Placed {
+    dimension: usize,
+    /// Ascending.
+    rows: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Placed {
+    /// One of the rows.
+    ///
+    /// # Panics
+    /// If it is none of them.
+    pub fn row(&self, row: u32) -> &[f32] {
+        let place = self.rows.binary_search(&row).expect("a row that was placed");
+        &self.values[place * self.dimension..(place + 1) * self.dimension]
     }
 }

@@ -1,5 +1,7 @@
 //! Building the index of a segment.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
     engine::index::{
         VectorSource,
         codes::{Codes, FACTOR_BYTES, Factors},
-        lists::{Division, Header, Partition, Quantized, Space, Written},
+        lists::{Division, Header, Partition, Placed, Quantized, Space, Written},
         random::Numbers,
     },
     error::{Error, Result},
@@ -42,13 +44,14 @@ pub fn build(source: &dyn VectorSource, distance: Distance, params: &PqParams, s
     header.subquantizers = Some(shape.subspaces);
     header.shared_bytes = shared.len();
     let written = Written { partition: &partition, centroids: &centroids, shared: &shared };
-    let bytes = written.encode(&header, |list, place| coder.list(list, place))?;
+    let rows = |lists: Range<usize>| partition.lists[lists].concat();
+    let read = |lists| space.placed(source, rows(lists));
+    let bytes = written.encode(&header, read, |placed, list, place| coder.list(placed, list, place))?;
     Pq::measured(bytes, source, seed, header, None)
 }
 
 /// Codes the rows of lists.
 struct Coder<'a> {
-    source: &'a dyn VectorSource,
     space: &'a Space,
     centroids: &'a Quantized,
     partition: &'a Partition,
@@ -85,18 +88,17 @@ impl<'a> Coder<'a> {
         })?;
         let basis = Basis::train(shape, &residuals);
         let codebooks = Codebooks::train(shape, &basis.turn(&residuals));
-        Ok(Self { source, space, centroids, partition, basis, codebooks })
+        Ok(Self { space, centroids, partition, basis, codebooks })
     }
 
     /// Writes scales, summands and codes of the rows of a list.
-    fn list(&self, list: usize, place: &mut [u8]) -> Result<()> {
+    fn list(&self, placed: &Placed, list: usize, place: &mut [u8]) {
         let (values, rows) = (self.space.dimension(), &self.partition.lists[list]);
         let centroid = self.centroids.clusters.centroid(list);
         let mut residuals = vec![0.0; rows.len() * values];
         let mut offsets = Vec::with_capacity(rows.len());
         for (residual, row) in residuals.chunks_exact_mut(values).zip(rows) {
-            let (vector, inverse_norm) = self.source.row(*row)?;
-            self.space.place(vector, inverse_norm, residual);
+            residual.copy_from_slice(placed.row(*row));
             offsets.push(self.space.offset(residual));
             subtract(residual, centroid);
         }
@@ -110,7 +112,6 @@ impl<'a> Coder<'a> {
             codes.push(code);
         }
         Codes::write_list(place, factors.into_iter(), &pack(&codes));
-        Ok(())
     }
 }
 

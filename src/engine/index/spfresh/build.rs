@@ -1,13 +1,15 @@
 //! Building the index of a segment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+use rayon::prelude::*;
 
 use super::{Spfresh, choice};
 use crate::{
     engine::index::{
         Moved, VectorSource,
         codes::{CodeType, Coded, Codes, FACTOR_BYTES, pack, unpack},
-        lists::{Division, Header, Partition, Quantized, Space, Written, calibration::Known},
+        lists::{Division, Header, Partition, Placed, Quantized, Space, Written, calibration::Known},
     },
     error::Result,
     types::{Distance, SpfreshParams},
@@ -50,7 +52,8 @@ pub(super) fn finish(
     let mut header = Header::new("spfresh", *source, space.distance(), division, partition, entry_bytes);
     header.code_bits = Some(code_type.bits() as u8);
     let written = Written { partition, centroids, shared: &[] };
-    let bytes = written.encode(&header, |list, place| coder.list(code_type, list, place))?;
+    let read = |lists| coder.read(code_type, lists);
+    let bytes = written.encode(&header, read, |piece, list, place| coder.list(piece, list, place))?;
     Spfresh::measured(bytes, *source, division.seed, header, known)
 }
 
@@ -62,6 +65,17 @@ pub(super) struct Coder<'a> {
     pub centroids: Quantized,
     /// The index whose lists some of these are, with the same centroids.
     kept: Option<(&'a Spfresh, &'a Moved)>,
+}
+
+/// What codes of a run of lists are made of.
+pub(super) struct Piece {
+    code_type: CodeType,
+    /// The first of the lists.
+    first: usize,
+    /// For each list the codes that are known.
+    known: Vec<BTreeMap<u32, Coded>>,
+    /// All other rows.
+    placed: Placed,
 }
 
 impl<'a> Coder<'a> {
@@ -77,25 +91,35 @@ impl<'a> Coder<'a> {
         Self { source, space, partition, centroids, kept }
     }
 
+    /// Reads what codes of these lists are made of.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if a row is damaged.
+    pub(super) fn read(&self, code_type: CodeType, lists: Range<usize>) -> Result<Piece> {
+        let known: Vec<_> = lists.clone().into_par_iter().map(|list| self.known(code_type, list)).collect();
+        let unknown = lists.clone().zip(&known).flat_map(|(list, known)| {
+            self.partition.lists[list].iter().copied().filter(|row| !known.contains_key(row))
+        });
+        let placed = self.space.placed(self.source, unknown.collect())?;
+        Ok(Piece { code_type, first: lists.start, known, placed })
+    }
+
     /// Writes scales, summands and codes of the rows of a list.
-    fn list(&self, code_type: CodeType, list: usize, place: &mut [u8]) -> Result<()> {
-        let rows = self.rows(code_type, list)?;
-        Codes::write_list(place, rows.iter().map(|row| row.factors), &pack(code_type, &rows));
-        Ok(())
+    fn list(&self, piece: &Piece, list: usize, place: &mut [u8]) {
+        let rows = self.rows(piece, list);
+        Codes::write_list(place, rows.iter().map(|row| row.factors), &pack(piece.code_type, &rows));
     }
 
     /// The codes of the rows of a list.
-    pub(super) fn rows(&self, code_type: CodeType, list: usize) -> Result<Vec<Coded>> {
-        let mut known = self.known(code_type, list);
+    pub(super) fn rows(&self, piece: &Piece, list: usize) -> Vec<Coded> {
+        let known = &piece.known[list - piece.first];
         let centroid = self.centroids.clusters.centroid(list);
-        let mut placed = vec![0.0; self.space.dimension()];
-        let coded = self.partition.lists[list].iter().map(|row| {
-            if let Some(coded) = known.remove(row) {
-                return Ok(coded);
+        let coded = self.partition.lists[list].iter().map(|row| match known.get(row) {
+            Some(coded) => coded.clone(),
+            None => {
+                let placed = piece.placed.row(*row);
+                Coded::new(piece.code_type, placed, centroid, self.space.offset(placed))
             }
-            let (vector, inverse_norm) = self.source.row(*row)?;
-            self.space.place(vector, inverse_norm, &mut placed);
-            Ok(Coded::new(code_type, &placed, centroid, self.space.offset(&placed)))
         });
         coded.collect()
     }

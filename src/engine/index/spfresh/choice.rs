@@ -48,7 +48,7 @@ fn shortlisted(coder: &Coder<'_>, code_type: CodeType, seed: u64) -> Result<f32>
         let (mut estimated, mut exact) = (Vec::new(), Vec::new());
         for (_, list) in near[0].iter().filter(|near| near.0.is_finite()) {
             let list = *list as usize;
-            let rows = coder.rows(code_type, list)?;
+            let rows = coder.rows(&coder.read(code_type, list..list + 1)?, list);
             let bytes = |number: fn(&_) -> f32| -> Vec<[u8; 4]> {
                 rows.iter().map(|row| number(row).to_le_bytes()).collect()
             };
