@@ -22,6 +22,7 @@ use std::{
 use data::DataSet;
 use memory::Watch;
 use serde_json::{Value, json};
+use shared::mapped::resident_of;
 use shared::program::{Server, Workdir, until, until_within};
 use shared::servers::Seaweed;
 
@@ -58,6 +59,11 @@ impl Scale {
     /// folds and merges read and write, and what the allocator keeps.
     fn budget(&self) -> u64 {
         4 * self.cache + self.constant
+    }
+
+    /// What may be mapped of segments and indexes, and of the lookups, which are not counted.
+    fn mapped(&self) -> u64 {
+        self.cache + 24 * self.rows as u64 + 4 * MIB
     }
 
     fn settings(&self) -> String {
@@ -113,6 +119,9 @@ fn life(workdir: &Workdir, scale: &Scale, store: &str) {
     random_reads(&server, scale, &queries);
     let peak = watch.peak();
     figures.add("peak RSS, ingest and random queries, MiB", peak / MIB);
+    let mapped = resident_of(server.id(), &workdir.path(""));
+    figures.add("mapped of segments, indexes and lookups, MiB", mapped / MIB);
+    assert!(mapped < scale.mapped(), "{} MiB are mapped, of {} MiB", mapped / MIB, scale.mapped() / MIB);
     assert!(peak < scale.budget(), "{} MiB, budget {} MiB", peak / MIB, scale.budget() / MIB);
     drop(watch);
 
@@ -214,6 +223,9 @@ fn random_reads(server: &Server, scale: &Scale, queries: &[Vec<f32>]) {
         let found = server.post("/v1/namespaces/scale/fetch", &json!({ "ids": ids }));
         assert_eq!(found["vectors"].as_array().map(Vec::len), Some(50), "{found}");
         query(server, "scale", &queries[round % queries.len()]);
+        for vector in queries.iter().skip(round % 4).step_by(4) {
+            server.post("/v1/namespaces/scale/query", &json!({ "vector": vector, "top_k": 100 }));
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "../benches/support/data.rs"]
 mod data;
+#[path = "support/mod.rs"]
+mod shared;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -260,4 +262,45 @@ async fn each_metric_has_its_index() {
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap();
         assert_eq!(found[0].work.indexed_segments, 0);
     }
+}
+
+/// Rows and index lie in mapped files: what a search reads of them counts, and what the system maps around it.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_stays_within_the_memory_budget() {
+    const MIB: u64 = 1 << 20;
+    const BUDGET: u64 = 8 * MIB;
+    const DIMENSION: usize = 4096;
+    const ROWS: usize = 3000;
+    let (data, folder) = (DataSet::load(), tempfile::TempDir::new().unwrap());
+    let mut config = config();
+    config.storage.backend = BackendConfig::Fs { root: folder.path().to_owned() };
+    config.cache.memory_bytes = bytesize::ByteSize::b(BUDGET);
+    let engine = node(&Store::open(&config.storage, Arc::default()).unwrap(), &config, 1);
+    let vector = |row: usize| data.values(row * 389, DIMENSION);
+    for first in (0..ROWS).step_by(500) {
+        let rows = Rows {
+            dimension: DIMENSION,
+            vectors: (first..first + 500).flat_map(vector).collect(),
+            metadata: vec![None; 500],
+            ttl: vec![None; 500],
+            ids: (first..first + 500).map(|row| VectorId::trusted(&format!("r{row}"))).collect(),
+        };
+        engine.upsert(&name(), rows).await.unwrap();
+    }
+    engine.compact(&name()).await.unwrap();
+    for number in 0..40 {
+        let query = Query {
+            vector: vector(number * 71 + 1),
+            top_k: 2,
+            distance: None,
+            accuracy: Some(Accuracy::Effort(0.97)),
+            index: None,
+            projection: Projection { vectors: false, metadata: false },
+        };
+        let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0);
+        assert_eq!((found.hits.len(), found.work.indexed_segments), (2, 1));
+    }
+    let resident = shared::mapped::resident_of(std::process::id(), folder.path());
+    assert!(resident > BUDGET / 2 && resident <= BUDGET + MIB, "{resident} bytes are resident");
 }

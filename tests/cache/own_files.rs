@@ -6,6 +6,8 @@ use quiver::{cache::CacheError, storage::StoreErrorKind};
 use tempfile::TempDir;
 
 use crate::bed::{Bed, MIB, in_memory, metric, on_disk};
+#[cfg(target_os = "linux")]
+use crate::support::mapped::resident_of;
 
 #[tokio::test]
 async fn files_of_the_store_are_mapped_and_not_copied() {
@@ -59,25 +61,6 @@ async fn a_file_of_another_length_is_refused_by_name() {
     bed.check(&cache, &object).await;
 }
 
-/// Kilobytes of mapped files in this process's memory, as Linux counts them.
-#[cfg(target_os = "linux")]
-fn resident_of(path: &std::path::Path) -> usize {
-    let name = path.to_str().expect("a plain name");
-    let maps = fs::read_to_string("/proc/self/smaps").expect("Linux tells");
-    let mut sum = 0;
-    let mut inside = false;
-    for line in maps.lines() {
-        if line.contains('-') && line.contains(" r") && !line.starts_with("Vm") {
-            inside = line.ends_with(name);
-        } else if let Some(resident) = line.strip_prefix("Rss:")
-            && inside
-        {
-            sum += resident.trim().trim_end_matches(" kB").parse::<usize>().expect("a number");
-        }
-    }
-    sum << 10
-}
-
 /// Rows here and there, as an index reads them: what the system maps around each is counted, too.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -100,7 +83,7 @@ async fn scattered_reads_stay_within_the_memory_budget() {
         watch.touched(part);
         assert!(*part == object.bytes[start..start + ROW], "what was handed back reads the same");
     }
-    let resident = resident_of(&path);
+    let resident = resident_of(std::process::id(), &path) as usize;
     // Near the border of two regions both may have been mapped, but one was counted.
     assert!(resident <= 2 * BUDGET, "{resident} bytes are resident");
 }
@@ -129,7 +112,7 @@ async fn mapped_files_stay_within_the_memory_budget() {
             read(start..start + (256 << 10));
             assert!(cache.resident() <= BUDGET as u64, "round {round} at {start}");
         }
-        let resident = resident_of(&path);
+        let resident = resident_of(std::process::id(), &path) as usize;
         assert!(resident <= BUDGET + MIB, "{resident} bytes are resident");
         assert!(resident > BUDGET / 2, "only {resident} bytes are resident: too much was handed back");
     }

@@ -4,6 +4,7 @@
 pub mod balancer;
 pub mod faults;
 pub mod gcs_server;
+pub mod mapped;
 pub mod node;
 pub mod ports;
 pub mod process;

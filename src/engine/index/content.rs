@@ -24,7 +24,7 @@ impl Content {
     }
 
     /// In bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 
@@ -71,6 +71,6 @@ impl From<Vec<u8>> for Content {
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Content").field("len", &self.size()).finish_non_exhaustive()
     }
 }

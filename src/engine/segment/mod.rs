@@ -151,10 +151,10 @@ impl Blob {
     /// What is wrong with the content of an index that should be this object. It is not in memory whole.
     pub fn check_in_parts(&self, content: &Content) -> Result<(), String> {
         let mut hasher = Hasher::new();
-        for start in (0..content.len()).step_by(CHECKED_BYTES) {
-            hasher.update(content.read(start..content.len().min(start + CHECKED_BYTES)));
+        for start in (0..content.size()).step_by(CHECKED_BYTES) {
+            hasher.update(content.read(start..content.size().min(start + CHECKED_BYTES)));
         }
-        self.compare(content.len(), hasher.digest128())
+        self.compare(content.size(), hasher.digest128())
     }
 
     /// What is wrong with bytes that should be this object.

@@ -69,6 +69,6 @@ impl Hnsw {
 
     /// To be walked: a walk may lead anywhere.
     fn graph(&self) -> Graph<'_> {
-        Graph::new(&self.layout, self.content.read(0..self.content.len()))
+        Graph::new(&self.layout, self.content.read(0..self.content.size()))
     }
 }

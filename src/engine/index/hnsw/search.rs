@@ -74,7 +74,7 @@ impl VectorIndex for Hnsw {
     }
 
     fn resident_bytes(&self) -> u64 {
-        self.content.len() as u64
+        self.content.size() as u64
     }
 }
 

@@ -329,17 +329,17 @@ impl Lists {
     pub fn open(content: impl Into<Content>) -> Result<Self, String> {
         let content = content.into();
         let (mut lists, end) = Self::parse(&content)?;
-        if end != content.len() {
-            return Err(format!("it has {} bytes, its header says {end}", content.len()));
+        if end != content.size() {
+            return Err(format!("it has {} bytes, its header says {end}", content.size()));
         }
-        lists.entries = Entries::All(content.slice(lists.head.len()..end));
+        lists.entries = Entries::All(content.slice(lists.head.size()..end));
         Ok(lists)
     }
 
     /// Opens a file of `length` bytes of which only the head is here: no list is, until it is supplied.
     pub fn open_head(head: &Bytes, length: u64) -> Result<Self, String> {
         let (lists, end) = Self::parse(&head.clone().into())?;
-        if end as u64 != length || lists.head.len() != head.len() {
+        if end as u64 != length || lists.head.size() != head.len() {
             return Err(format!("it has {length} bytes, its header says {end}"));
         }
         Ok(lists)
@@ -412,7 +412,7 @@ impl Lists {
 
     /// Bytes of the head.
     pub fn head_bytes(&self) -> usize {
-        self.head.len()
+        self.head.size()
     }
 
     /// What the file says of itself.
@@ -454,7 +454,7 @@ impl Lists {
 
     /// Where a list lies in the file.
     pub fn range(&self, list: usize) -> Range<u64> {
-        let (head, place) = (self.head.len(), self.place(list));
+        let (head, place) = (self.head.size(), self.place(list));
         (head + place.start) as u64..(head + place.end) as u64
     }
 
@@ -604,10 +604,10 @@ impl Lists {
     /// Bytes that every search reads.
     pub fn resident_bytes(&self) -> u64 {
         let entries = match &self.entries {
-            Entries::All(content) => content.len(),
+            Entries::All(content) => content.size(),
             Entries::Supplied(lists) => lists.values().map(Bytes::len).sum(),
         };
-        (self.head.len() + entries) as u64
+        (self.head.size() + entries) as u64
     }
 
     /// The space of the rows.
