@@ -26,6 +26,21 @@ pub enum CacheTier {
     mapped,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ColdLabels {
+    read: ColdRead,
+}
+
+/// How a query on a namespace was answered whose objects are not on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+pub enum ColdRead {
+    /// From ranges of its objects.
+    ranges,
+    /// After the whole was brought here, since ranges would not do.
+    whole,
+}
+
 /// Copies of objects on this machine.
 #[derive(Debug)]
 pub struct CacheMetrics {
@@ -35,6 +50,7 @@ pub struct CacheMetrics {
     damaged: Counter,
     evicted: Family<TierLabels, Counter<u64, AtomicU64>>,
     held: Family<TierLabels, Gauge>,
+    cold: Family<ColdLabels, Counter>,
 }
 
 impl CacheMetrics {
@@ -46,11 +62,17 @@ impl CacheMetrics {
             damaged: Counter::default(),
             evicted: Family::default(),
             held: Family::default(),
+            cold: Family::default(),
         };
         registry.register(
             "cache_hits",
             "Objects that were asked for and found, by where",
             metrics.hits.clone(),
+        );
+        registry.register(
+            "cold_queries",
+            "Queries on large segments that were not on this machine, by how they were answered",
+            metrics.cold.clone(),
         );
         registry.register("cache_misses", "Objects that had to be downloaded", metrics.misses.clone());
         registry.register(
@@ -71,6 +93,11 @@ impl CacheMetrics {
         );
         registry.register_with_unit("cache_held", "Bytes of objects held", Unit::Bytes, metrics.held.clone());
         metrics
+    }
+
+    /// Counts queries that found large segments elsewhere.
+    pub fn answered_cold(&self, read: ColdRead, queries: usize) {
+        self.cold.get_or_create(&ColdLabels { read }).inc_by(queries as u64);
     }
 
     /// Counts an object that was found.

@@ -13,7 +13,7 @@ mod usage;
 use prometheus_client::registry::Registry;
 
 pub use self::{
-    cache::{CacheMetrics, CacheTier},
+    cache::{CacheMetrics, CacheTier, ColdRead},
     http::HttpMetrics,
     log::{BuildWork, CommitOutcome, CompactionKind, CompactionOutcome, LogMetrics},
     store::StoreMetrics,

@@ -56,6 +56,7 @@ async fn four_round_trips_and_a_small_share_of_the_bytes() {
             let node = bed.cold();
             let answered = ask(&node, bed.query(number, accuracy), consistency).await;
             assert_eq!(answered.usage.requests, requests(&node), "all that the answer took is reported");
+            assert!(node.metrics.encode().contains("quiver_cold_queries_total{read=\"ranges\"} 1\n"));
             let (result, warm) = (answered.result.unwrap(), bed.warm(number, accuracy).await);
             assert_eq!((answered.trips, ids(&result.hits)), (4, ids(&warm.hits)), "query {number}");
             assert!(result.hits == warm.hits, "query {number}");

@@ -44,6 +44,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    telemetry::ColdRead,
     types::NamespaceName,
 };
 
@@ -90,9 +91,13 @@ impl Engine {
             return Ok(Cold::Whole(Some(base)));
         };
         let pull = self.pull_when_done(name);
+        let count = |read| self.context.metrics.cache.answered_cold(read, queries.len());
         // In a box: queries on loaded namespaces need not make room for it.
         match Box::pin(self.answer_cold(&home, &base, plan, queries)).await {
-            Ok(Some(results)) => return Ok(Cold::Answered(results)),
+            Ok(Some(results)) => {
+                count(ColdRead::ranges);
+                return Ok(Cold::Answered(results));
+            }
             Ok(None) => {}
             // Rule 10: what a manifest refers to is only collected long after a newer one stands.
             Err(Error::Corrupt { .. }) if moved(&self.context, name, &base.manifest).await? => {}
@@ -100,6 +105,7 @@ impl Engine {
             Err(Error::StoreRefused { .. }) => {}
             Err(error) => return Err(error),
         }
+        count(ColdRead::whole);
         pull.cancel();
         Ok(Cold::Whole(None))
     }
