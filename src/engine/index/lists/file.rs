@@ -50,6 +50,7 @@ const ALIGNMENT: usize = 64;
 const ORDERED: usize = 32;
 /// Room for the header, which is written last: what is measured of an index is measured in its bytes.
 const HEADER_BYTES: usize = (4 << 10) - 12;
+/// Whatever a header says of its length, no more of it is read.
 const MAX_HEADER: usize = 64 << 10;
 /// More than any vector has.
 const MAX_DIMENSION: usize = 1 << 16;
