@@ -8,14 +8,22 @@
 /// From this size on, in bytes, a buffer goes back to the system when it is freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const RETURNED: usize = 8 << 20;
+/// So much that is free at the end of an arena stays. Said here, since glibc would go down to 128 KiB once it
+/// is told the size above, and return and fetch memory with each query.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const SPARE: usize = 2 * RETURNED;
+/// Arenas per core: with one, threads wait for each other.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const ARENAS: usize = 2;
 
 /// To be called before there are threads.
 pub(super) fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2);
-        set(libc::M_ARENA_MAX, cores);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        set(libc::M_ARENA_MAX, ARENAS * cores);
         set(libc::M_MMAP_THRESHOLD, RETURNED);
+        set(libc::M_TRIM_THRESHOLD, SPARE);
     }
 }
 
