@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 1024;
 /// Bytes of a compiled pattern. Room for some tens of Unicode classes such as `\w`.
 const COMPILED_BYTES: usize = 1 << 20;
 /// Bytes of states that one thread keeps of a pattern.
-const CACHE_BYTES: usize = 1 << 20;
+const CACHE_BYTES: usize = 1 << 18;
 /// Groups inside each other.
 const MAX_DEPTH: u32 = 64;
 

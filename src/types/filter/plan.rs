@@ -8,7 +8,7 @@ use super::{
     condition::Test,
     node::Node,
     path::index,
-    reader::{Items, Read, Unreadable, Value, first_value},
+    reader::{Items, Read, Value},
 };
 
 /// A filter made ready for rows.
@@ -61,10 +61,7 @@ impl Plan {
             heap.resize(words, 0);
             &mut heap
         });
-        let Value::Object(members) = Value::of(object)? else {
-            return Err(Unreadable("metadata is an object"));
-        };
-        self.root.visit_members(members, bits)?;
+        self.root.visit_members(Items::of_object(object)?, bits)?.end()?;
         Ok(self.logic.holds(bits))
     }
 }
@@ -125,21 +122,22 @@ impl Branch {
             }
         }
         match value {
-            Value::Object(text) if !self.children.is_empty() => self.visit_members(text, bits),
+            Value::Object(text) if !self.children.is_empty() => {
+                self.visit_members(Items::of(text), bits).map(|_| ())
+            }
             Value::Array(text) if !self.children.is_empty() => self.visit_elements(text, bits),
             _ => Ok(()),
         }
     }
 
     /// Goes on in the members of an object. Of members with the same key the last one counts, so that
-    /// values are looked at when all keys are known.
-    fn visit_members(&self, object: &str, bits: &mut [u64]) -> Read<()> {
+    /// values are looked at when all keys are known. Returns what follows the members.
+    fn visit_members<'a>(&self, mut items: Items<'a>, bits: &mut [u64]) -> Read<Items<'a>> {
         let (mut inline, mut heap) = ([None; INLINE_CHILDREN], Vec::new());
         let found = inline.get_mut(..self.children.len()).unwrap_or_else(|| {
             heap.resize(self.children.len(), None);
             &mut heap
         });
-        let mut items = Items::of(object);
         while let Some(key) = items.key()? {
             let value = items.skip()?;
             if let Ok(child) = self.find(&key) {
@@ -147,11 +145,11 @@ impl Branch {
             }
         }
         for (child, value) in found.iter().enumerate() {
-            if let Some(text) = value {
-                self.children[child].1.visit(&first_value(text)?, bits)?;
+            if let Some(value) = value {
+                self.children[child].1.visit(&value.read()?, bits)?;
             }
         }
-        Ok(())
+        Ok(items)
     }
 
     /// Goes on in the elements of an array: in the one whose place is the next part of the path, and in
@@ -164,7 +162,7 @@ impl Branch {
                 self.children[*child].1.visit(&element, bits)?;
             }
             if let Value::Object(text) = element {
-                self.visit_members(text, bits)?;
+                self.visit_members(Items::of(text), bits)?;
             }
             place += 1;
         }

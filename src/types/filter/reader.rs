@@ -38,8 +38,28 @@ impl<'a> Value<'a> {
     pub fn of(text: &'a str) -> Read<Self> {
         let mut reader = Reader { text, at: 0 };
         let value = reader.value()?;
-        reader.skip_space();
-        if reader.at < text.len() { Err(Unreadable("something follows the value")) } else { Ok(value) }
+        reader.end()?;
+        Ok(value)
+    }
+
+    /// The value that `text` is, if it ends where the value ends: arrays and objects are not read.
+    fn of_exactly(text: &'a str) -> Read<Self> {
+        match text.as_bytes().first() {
+            Some(b'[') => Ok(Self::Array(text)),
+            Some(b'{') => Ok(Self::Object(text)),
+            _ => Reader { text, at: 0 }.value(),
+        }
+    }
+}
+
+/// A value that was passed over.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// The value.
+    pub fn read(self) -> Read<Value<'a>> {
+        Value::of_exactly(self.0)
     }
 }
 
@@ -54,6 +74,16 @@ impl<'a> Items<'a> {
     /// Those of `text`, which begins with the opening bracket.
     pub fn of(text: &'a str) -> Self {
         Self { reader: Reader { text, at: 1 }, is_first: true }
+    }
+
+    /// The members of an object of which neither the beginning nor the end is known.
+    pub fn of_object(text: &'a str) -> Read<Self> {
+        let mut reader = Reader { text, at: 0 };
+        if reader.take(b'{') {
+            Ok(Self { reader, is_first: true })
+        } else {
+            Err(Unreadable("an object is missing"))
+        }
     }
 
     /// The key of the next member; its value must be taken before the next key.
@@ -73,16 +103,22 @@ impl<'a> Items<'a> {
         self.reader.value()
     }
 
-    /// Passes over that value; the text from its beginning on.
-    pub fn skip(&mut self) -> Read<&'a str> {
+    /// Passes over that value.
+    pub fn skip(&mut self) -> Read<Raw<'a>> {
+        self.reader.skip_space();
         let start = self.reader.at;
         self.reader.skip()?;
-        Ok(self.reader.text.get(start..).unwrap_or_default())
+        Ok(Raw(self.reader.since(start)))
     }
 
     /// The next element.
     pub fn element(&mut self) -> Read<Option<Value<'a>>> {
         if self.advance(b']')? { self.value().map(Some) } else { Ok(None) }
+    }
+
+    /// Checks, after the last of them, that nothing follows.
+    pub fn end(mut self) -> Read<()> {
+        self.reader.end()
     }
 
     fn advance(&mut self, close: u8) -> Read<bool> {
@@ -94,11 +130,6 @@ impl<'a> Items<'a> {
         }
         Ok(true)
     }
-}
-
-/// The value that `text` begins with; something else may follow.
-pub fn first_value(text: &str) -> Read<Value<'_>> {
-    Reader { text, at: 0 }.value()
 }
 
 #[derive(Debug)]
@@ -116,6 +147,12 @@ impl<'a> Reader<'a> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
         }
+    }
+
+    /// Checks that nothing follows.
+    fn end(&mut self) -> Read<()> {
+        self.skip_space();
+        if self.at < self.text.len() { Err(Unreadable("something follows the value")) } else { Ok(()) }
     }
 
     /// Passes over `byte`, if it is next.
@@ -312,7 +349,7 @@ mod tests {
         assert_eq!(items.key(), Ok(Some("b😀".into())));
         assert_eq!(items.value(), Ok(Value::Null));
         assert_eq!(items.key(), Ok(Some("c".into())));
-        assert_eq!(items.skip().map(|text| text.trim_end()), Ok("true }"));
+        assert_eq!(items.skip().and_then(Raw::read), Ok(Value::Bool(true)));
         assert_eq!(items.key(), Ok(None));
         let mut elements = Items::of(array);
         assert_eq!(elements.element(), Ok(Some(Value::Number(Number::Int(1)))));
