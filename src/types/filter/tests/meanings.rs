@@ -12,6 +12,57 @@ fn check(text: &str, yes: &[&str], no: &[&str]) {
     }
 }
 
+/// The table of types: each operand against a value of each type that matches it, if one of that type can.
+#[test]
+fn types() {
+    let columns = [
+        "{}",
+        r#"{"a":null}"#,
+        r#"{"a":true}"#,
+        r#"{"a":5}"#,
+        r#"{"a":"b"}"#,
+        r#"{"a":"2024-05-01T12:00:00Z"}"#,
+        r#"{"a":[null,true,5,"b","2024-05-01T12:00:00Z",[7],{"k":1}]}"#,
+        r#"{"a":[]}"#,
+        r#"{"a":{"k":1}}"#,
+    ];
+    for (condition, row) in [
+        (r#"{"$eq":null}"#, "yy....y.."),
+        (r#"{"$in":[0,null]}"#, "yy....y.."),
+        (r#"{"$eq":true}"#, "..y...y.."),
+        (r#"{"$eq":5}"#, "...y..y.."),
+        (r#"{"$eq":"b"}"#, "....y.y.."),
+        (r#"{"$eq":"2024-05-01T12:00:00Z"}"#, ".....yy.."),
+        (r#"{"$eq":[7]}"#, "......y.."),
+        (r#"{"$eq":[]}"#, ".......y."),
+        (r#"{"$eq":{"k":1}}"#, "......y.y"),
+        (r#"{"$gte":5}"#, "...y..y.."),
+        (r#"{"$lte":5}"#, "...y..y.."),
+        (r#"{"$gte":""}"#, "....yyy.."),
+        (r#"{"$lte":"c"}"#, "....yyy.."),
+        (r#"{"$gte":"2024-05-01T14:00:00+02:00"}"#, ".....yy.."),
+        (r#"{"$lte":"2024-05-01T14:00:00+02:00"}"#, ".....yy.."),
+        (r#"{"$contains":""}"#, "....yyy.."),
+        (r#"{"$icontains":""}"#, "....yyy.."),
+        (r#"{"$startsWith":""}"#, "....yyy.."),
+        (r#"{"$endsWith":""}"#, "....yyy.."),
+        (r#"{"$glob":"*"}"#, "....yyy.."),
+        (r#"{"$regex":""}"#, "....yyy.."),
+        (r#"{"$arrayContains":5}"#, "......y.."),
+        (r#"{"$arrayContainsAny":[5,9]}"#, "......y.."),
+        (r#"{"$arrayContainsAll":[5,"b"]}"#, "......y.."),
+        (r#"{"$exists":true}"#, ".yyyyyyyy"),
+        (r#"{"$exists":false}"#, "y........"),
+    ] {
+        let opposite = filter(&format!(r#"{{"a":{{"$not":{condition}}}}}"#));
+        let filter = filter(&format!(r#"{{"a":{condition}}}"#));
+        for (document, cell) in columns.into_iter().zip(row.chars()) {
+            assert_eq!(filter.matches(Some(document)), cell == 'y', "{filter} on {document}");
+            assert_eq!(opposite.matches(Some(document)), cell != 'y', "{opposite} on {document}");
+        }
+    }
+}
+
 #[test]
 fn equality() {
     check(
