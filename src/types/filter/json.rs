@@ -69,21 +69,17 @@ impl Json {
         })
     }
 
-    /// How this value and `value` are ordered; none if `value` is an array or object, of which only
-    /// the text is known.
-    fn compare(&self, value: &Value<'_>) -> Option<Ordering> {
-        Some(match (self, value) {
-            (_, Value::Array(_) | Value::Object(_)) => return None,
+    /// How this value and `value`, which is neither array nor object, are ordered.
+    fn compare(&self, value: &Value<'_>) -> Ordering {
+        match (self, value) {
             (Self::Bool(left), Value::Bool(right)) => left.cmp(right),
             (Self::Number(left), Value::Number(right)) => left.cmp(right),
             (Self::String(left), Value::String(right)) => (**left).cmp(right),
-            (left, Value::Null) => left.cmp(&Self::Null),
-            (left, Value::Bool(_)) => left.rank().cmp(&1),
-            (left, Value::Number(_)) => left.rank().cmp(&2),
-            (left, Value::String(_)) => left.rank().cmp(&3),
-        })
+            _ => self.rank().cmp(&rank(value)),
+        }
     }
 
+    /// The place of its variant.
     fn rank(&self) -> u8 {
         match self {
             Self::Null => 0,
@@ -94,6 +90,22 @@ impl Json {
             Self::Object(_) => 5,
         }
     }
+
+    fn is_nested(&self) -> bool {
+        matches!(self, Self::Array(_) | Self::Object(_))
+    }
+}
+
+/// [`Json::rank`] of what `value` would be.
+fn rank(value: &Value<'_>) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Number(_) => 2,
+        Value::String(_) => 3,
+        Value::Array(_) => 4,
+        Value::Object(_) => 5,
+    }
 }
 
 impl fmt::Display for Json {
@@ -102,14 +114,13 @@ impl fmt::Display for Json {
             Self::Null => f.write_str("null"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(number) => write!(f, "{number}"),
-            Self::String(text) => quoted(f, text),
+            Self::String(string) => f.write_str(&text(string)),
             Self::Array(elements) => list(f, elements),
             Self::Object(members) => {
                 f.write_str("{")?;
                 for (place, (key, value)) in members.iter().enumerate() {
                     f.write_str(if place == 0 { "" } else { "," })?;
-                    quoted(f, key)?;
-                    write!(f, ":{value}")?;
+                    write!(f, "{}:{value}", text(key))?;
                 }
                 f.write_str("}")
             }
@@ -117,10 +128,9 @@ impl fmt::Display for Json {
     }
 }
 
-/// Writes `text` as a JSON string.
-pub fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    // Text has no way to fail.
-    f.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
+/// `text` as a JSON string.
+pub fn text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Writes `items` as a JSON array.
@@ -158,19 +168,24 @@ impl Set {
     /// The place of `value` among its values.
     pub fn find(&self, value: &Value<'_>) -> Read<Option<usize>> {
         if let Value::Array(_) | Value::Object(_) = value {
-            if self.0.last().is_none_or(|last| last.rank() < 4) {
+            if !self.0.last().is_some_and(Json::is_nested) {
                 return Ok(None);
             }
             let value = Json::of(value.clone(), &mut || Ok::<_, Unreadable>(()))?;
             return Ok(self.0.binary_search(&value).ok());
         }
-        let order = |item: &Json| item.compare(value).unwrap_or(Ordering::Greater);
-        Ok(self.0.binary_search_by(order).ok())
+        Ok(self.0.binary_search_by(|item| item.compare(value)).ok())
     }
 
     /// Whether `value` is in it.
     pub fn has(&self, value: &Value<'_>) -> Read<bool> {
         self.find(value).map(|place| place.is_some())
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        list(f, &self.0)
     }
 }
 

@@ -12,6 +12,7 @@
 //! it starts from.
 
 mod condition;
+mod escapes;
 mod json;
 mod node;
 mod number;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use super::{
     condition::{Bound, Condition, Side, Test},
-    json::{Json, Set, list, quoted},
+    json::{Set, list, text},
     pattern::Syntax,
 };
 
@@ -40,14 +40,7 @@ impl Node {
 
 /// The node, if it is only one.
 fn alone(mut nodes: Vec<Node>) -> Result<Node, Vec<Node>> {
-    match nodes.pop() {
-        Some(node) if nodes.is_empty() => Ok(node),
-        Some(node) => {
-            nodes.push(node);
-            Err(nodes)
-        }
-        None => Err(nodes),
-    }
+    if nodes.len() > 1 { Err(nodes) } else { nodes.pop().ok_or(nodes) }
 }
 
 impl Display for Node {
@@ -72,81 +65,61 @@ fn group(f: &mut fmt::Formatter<'_>, name: &str, nodes: &[Node]) -> fmt::Result 
     f.write_str("}")
 }
 
-/// An operator and its operand.
-type Written<'a> = (&'static str, Operand<'a>);
+/// An operator and the JSON of its operand.
+type Written = (&'static str, String);
 
-enum Operand<'a> {
-    Bool(bool),
-    Number(&'a dyn Display),
-    Text(&'a str),
-    Value(&'a Json),
-    Values(&'a [Json]),
-}
-
-fn field(f: &mut fmt::Formatter<'_>, condition: &Condition, (name, operand): Written<'_>) -> fmt::Result {
-    f.write_str("{")?;
-    quoted(f, &condition.path.to_string())?;
-    write!(f, r#":{{"{name}":"#)?;
-    match operand {
-        Operand::Bool(value) => write!(f, "{value}")?,
-        Operand::Number(number) => number.fmt(f)?,
-        Operand::Text(text) => quoted(f, text)?,
-        Operand::Value(value) => value.fmt(f)?,
-        Operand::Values(values) => list(f, values)?,
-    }
-    f.write_str("}}")
+fn field(f: &mut fmt::Formatter<'_>, condition: &Condition, (name, operand): Written) -> fmt::Result {
+    let path = text(&condition.path.to_string());
+    write!(f, r#"{{{path}:{{"{name}":{operand}}}}}"#)
 }
 
 fn negated(f: &mut fmt::Formatter<'_>, condition: &Condition) -> fmt::Result {
-    let written = match &condition.test {
-        Test::Exists => ("$exists", Operand::Bool(false)),
-        Test::OneOf(set) => one_or_more(set, "$ne", "$nin"),
+    match &condition.test {
+        Test::Exists => field(f, condition, ("$exists", "false".into())),
+        Test::OneOf(set) => field(f, condition, one_or_more(set, "$ne", "$nin")),
         test => {
-            let (name, operand) = written(test);
-            // The operator's own object stands inside `$not`.
-            write!(f, r#"{{"$not":"#)?;
-            field(f, condition, (name, operand))?;
-            return f.write_str("}");
+            f.write_str(r#"{"$not":"#)?;
+            field(f, condition, written(test))?;
+            f.write_str("}")
         }
-    };
-    field(f, condition, written)
+    }
 }
 
-fn written(test: &Test) -> Written<'_> {
+fn written(test: &Test) -> Written {
     match test {
-        Test::Exists => ("$exists", Operand::Bool(true)),
+        Test::Exists => ("$exists", "true".into()),
         Test::OneOf(set) => one_or_more(set, "$eq", "$in"),
-        Test::Compare(side, bound) => {
-            let name = match side {
+        Test::Compare(side, bound) => (
+            match side {
                 Side::Above => "$gt",
                 Side::From => "$gte",
                 Side::Below => "$lt",
                 Side::UpTo => "$lte",
-            };
+            },
             match bound {
-                Bound::Number(number) => (name, Operand::Number(number)),
-                Bound::Time(_, text) | Bound::Text(text) => (name, Operand::Text(text)),
-            }
-        }
-        Test::Contains(text) => ("$contains", Operand::Text(text)),
-        Test::StartsWith(text) => ("$startsWith", Operand::Text(text)),
-        Test::EndsWith(text) => ("$endsWith", Operand::Text(text)),
-        Test::Matches(pattern) => {
-            let name = match pattern.syntax() {
+                Bound::Number(number) => number.to_string(),
+                Bound::Time(_, written) | Bound::Text(written) => text(written),
+            },
+        ),
+        Test::Contains(part) => ("$contains", text(part)),
+        Test::StartsWith(part) => ("$startsWith", text(part)),
+        Test::EndsWith(part) => ("$endsWith", text(part)),
+        Test::Matches(pattern) => (
+            match pattern.syntax() {
                 Syntax::Regex => "$regex",
                 Syntax::Glob => "$glob",
                 Syntax::IgnoreCase => "$icontains",
-            };
-            (name, Operand::Text(pattern.source()))
-        }
+            },
+            text(pattern.source()),
+        ),
         Test::ArrayAny(set) => one_or_more(set, "$arrayContains", "$arrayContainsAny"),
-        Test::ArrayAll(set) => ("$arrayContainsAll", Operand::Values(set.values())),
+        Test::ArrayAll(set) => ("$arrayContainsAll", set.to_string()),
     }
 }
 
-fn one_or_more<'a>(set: &'a Set, one: &'static str, more: &'static str) -> Written<'a> {
+fn one_or_more(set: &Set, one: &'static str, more: &'static str) -> Written {
     match set.values() {
-        [value] => (one, Operand::Value(value)),
-        values => (more, Operand::Values(values)),
+        [value] => (one, value.to_string()),
+        _ => (more, set.to_string()),
     }
 }
