@@ -89,9 +89,10 @@ fn compile(source: &str, ignore_case: bool) -> Result<Regex, String> {
     })
 }
 
-/// The regular expression of a glob.
+/// The regular expression of a glob. A star at an end leaves that end open, which is faster than to
+/// match what stands there.
 fn glob(source: &str) -> Result<String, String> {
-    let mut out = String::from(r"(?s)\A");
+    let mut out = String::new();
     let mut letters = source.chars();
     while let Some(letter) = letters.next() {
         match letter {
@@ -104,8 +105,9 @@ fn glob(source: &str) -> Result<String, String> {
             letter => literal(&mut out, letter),
         }
     }
-    out.push_str(r"\z");
-    Ok(out)
+    let (begin, rest) = out.strip_prefix(".*").map_or((r"\A", &*out), |rest| ("", rest));
+    let (rest, end) = rest.strip_suffix(".*").map_or((rest, r"\z"), |rest| (rest, ""));
+    Ok(format!("(?s){begin}{rest}{end}"))
 }
 
 fn literal(out: &mut String, letter: char) {
@@ -130,14 +132,25 @@ mod tests {
             ("a*c", "a/b\nc"),
             ("?é", "żé"),
             (r"\*\?\\", r"*?\"),
+            (r"*.*", "a.b"),
+            (r".\*", ".*"),
             ("a.[b]{2}", "a.[b]{2}"),
             ("", ""),
         ] {
             assert!(matches(Syntax::Glob, glob, text), "{glob} and {text}");
         }
-        for (glob, text) in
-            [("a", "ab"), ("b", "ab"), ("?", ""), ("?", "ab"), ("a.c", "abc"), ("", "a"), ("A", "a")]
-        {
+        for (glob, text) in [
+            ("a", "ab"),
+            ("b", "ab"),
+            ("?", ""),
+            ("?", "ab"),
+            ("a.c", "abc"),
+            ("", "a"),
+            ("A", "a"),
+            ("*.*", "ab"),
+            (r".\*", ".."),
+            ("*b", "ba"),
+        ] {
             assert!(!matches(Syntax::Glob, glob, text), "{glob} and {text}");
         }
         assert!(Pattern::new(Syntax::Glob, "a\\").is_err());
