@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`error`], [`clock`], [`random`], [`telemetry`] | the error enum, time and chance as values passed in, logs and metrics |
 //! | [`planted`] | bugs that a test plants; none in a release |
-//! | [`types`] | namespace names, vector ids, rows, distances: validated on construction |
+//! | [`types`] | namespace names, vector ids, rows, distances, filters: validated on construction |
 //! | [`config`] | every setting, its default, and where it may come from |
 //! | [`storage`] | one `Store` over five object stores, with conditional writes that hold |
 //! | [`cache`] | immutable objects as local bytes: mapped, on disk, in memory |

@@ -20,6 +20,8 @@ mod cache;
 mod deletes;
 #[path = "fuzz/entry.rs"]
 mod entry;
+#[path = "fuzz/filters.rs"]
+mod filters;
 #[path = "fuzz/index.rs"]
 mod index;
 #[path = "fuzz/manifest.rs"]
@@ -74,6 +76,11 @@ fn arrow_bodies() {
 #[test]
 fn json_bodies() {
     run(&bodies::JsonBodies(bodies::Server::new()));
+}
+
+#[test]
+fn filters() {
+    run(&filters::Filters);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! types and never checks again.
 
 mod distance;
+pub mod filter;
 mod index_spec;
 mod index_type;
 mod namespace;
@@ -12,6 +13,7 @@ mod row;
 mod vector_id;
 
 pub use distance::Distance;
+pub use filter::Filter;
 pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};
 pub use index_type::IndexType;
 pub use namespace::NamespaceName;
