@@ -71,6 +71,6 @@ impl From<Vec<u8>> for Content {
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("len", &self.size()).finish_non_exhaustive()
+        f.debug_struct("Content").field("size", &self.size()).finish_non_exhaustive()
     }
 }

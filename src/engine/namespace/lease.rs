@@ -1,10 +1,10 @@
 //! Leaving a fold or merge to the node that is at it.
 //!
 //! A node that folds or merges in the background says so in a lease, and renews that while it works,
-//! at most every third of `compaction.lease` or `garbage.grace`, whichever is shorter. Another one that is about to do the same reads the
-//! lease first, and stays away while it keeps changing: until it has seen the same nonce for
-//! `compaction.lease` by its own monotonic clock. Then it takes the lease over. So no two clocks are
-//! compared, and a node that died delays the work by that time once.
+//! at most every third of `compaction.lease` or of `garbage.grace`, whichever is shorter. Another one that is
+//! about to do the same reads the lease first, and stays away while it keeps changing: until it has
+//! seen the same nonce for `compaction.lease` by its own monotonic clock. Then it takes the lease over.
+//! So no two clocks are compared, and a node that died delays the work by that time once.
 //!
 //! Invariant: a lease is advice. Two nodes may work at once, since the swap of the manifest decides,
 //! and a lease that cannot be read or written stops nobody.

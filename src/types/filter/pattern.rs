@@ -119,6 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::filter::tests::reference::tried;
 
     fn matches(syntax: Syntax, pattern: &str, text: &str) -> bool {
         Pattern::new(syntax, pattern).unwrap().matches(text)
@@ -202,16 +203,6 @@ mod tests {
     proptest! {
         #[test]
         fn globs_equal_a_search_by_trying(glob in "[ab*?]{0,6}", text in "[ab]{0,6}") {
-            fn tried(glob: &[u8], text: &[u8]) -> bool {
-                match (glob, text) {
-                    ([], _) => text.is_empty(),
-                    ([b'*', rest @ ..], _) => (0..=text.len()).any(|at| tried(rest, &text[at..])),
-                    ([letter, rest @ ..], [first, others @ ..]) => {
-                        (*letter == b'?' || letter == first) && tried(rest, others)
-                    }
-                    _ => false,
-                }
-            }
             prop_assert_eq!(matches(Syntax::Glob, &glob, &text), tried(glob.as_bytes(), text.as_bytes()));
         }
 

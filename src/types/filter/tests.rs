@@ -7,7 +7,7 @@ mod meanings;
 #[path = "tests/parsing.rs"]
 mod parsing;
 #[path = "tests/reference.rs"]
-mod reference;
+pub(super) mod reference;
 
 use super::*;
 

@@ -125,7 +125,8 @@ fn order(value: &Value, bound: &Value) -> Option<Ordering> {
     }
 }
 
-fn tried(glob: &[u8], text: &[u8]) -> bool {
+/// Whether a glob fits a text, by trying all that its stars may stand for.
+pub(in crate::types::filter) fn tried(glob: &[u8], text: &[u8]) -> bool {
     match (glob, text) {
         ([], _) => text.is_empty(),
         ([b'*', rest @ ..], _) => (0..=text.len()).any(|at| tried(rest, &text[at..])),
