@@ -16,6 +16,7 @@
 mod codes;
 mod content;
 pub mod flat;
+pub mod fulltext;
 pub mod hnsw;
 pub mod ivf;
 pub mod kernel;

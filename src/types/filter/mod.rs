@@ -34,9 +34,9 @@ pub use self::{
     json::{Json, Set},
     node::Node,
     number::Number,
-    path::Path,
+    path::{Path, index as array_index},
     pattern::{Pattern, Syntax},
-    reader::{Read, Unreadable, Value},
+    reader::{Items, Raw, Read, Unreadable, Value},
     time::Time,
 };
 use crate::error::Result;
