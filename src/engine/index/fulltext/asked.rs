@@ -51,7 +51,7 @@ impl<'a> Asked<'a> {
     pub fn statistics(&self, live: &Live<'_>) -> Result<Statistics> {
         let fields = (0..self.file.fields()).map(|field| Ok(live.texts(&self.file.field(field)?)));
         let leaves = self.leaves.iter().zip(&self.plan.leaves).map(|(terms, leaf)| match leaf.find {
-            Find::Terms(ref several) if several.len() > 1 => Ok(vec![terms.live_rows_of_any(live)?]),
+            Find::Terms(ref several) if several.len() != 1 => Ok(vec![terms.live_rows_of_any(live)?]),
             _ => terms.live_rows(live),
         });
         let (fields, leaves) =

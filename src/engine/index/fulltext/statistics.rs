@@ -35,8 +35,8 @@ impl AddAssign<&Self> for Statistics {
         for (sum, number) in self.fields.iter_mut().zip(&other.fields) {
             *sum = (sum.0 + number.0, sum.1 + number.1);
         }
-        for (sum, number) in self.leaves.iter_mut().flatten().zip(other.leaves.iter().flatten()) {
-            *sum += number;
+        for (sums, numbers) in self.leaves.iter_mut().zip(&other.leaves) {
+            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
         }
     }
 }

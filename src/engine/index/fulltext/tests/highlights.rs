@@ -23,7 +23,7 @@ fn what_a_query_finds_is_marked_and_nothing_else() {
     for (words, query, expected) in [
         ("Foxes & <dogs>", "fox -dogs", "<em>Foxes</em> &amp; &lt;dogs&gt;"),
         ("the lazy dog, a dog", "\"lazy dog\"", "the <em>lazy</em> <em>dog</em>, a dog"),
-        ("running runs, runes", "run*", "<em>running</em> <em>runs</em>, runes"),
+        ("running runs, ruins", "run*", "<em>running</em> <em>runs</em>, ruins"),
         ("quick", "quikc~", "<em>quick</em>"),
         ("東京都に", "京都", "東<em>京都</em>に"),
         ("東京都に", "東京都", "<em>東京都</em>に"),
