@@ -42,8 +42,8 @@ bench: deps ## Measure, with ratios against baselines from the same run
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 	@scripts/make_dataset.sh
 
-bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again
-	@scripts/bench-peers.sh $(PEERS)
+bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again, ROWS=n enlarged
+	@scripts/bench-peers.sh $(PEERS) $(if $(ROWS),--rows $(ROWS))
 
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture
