@@ -25,6 +25,10 @@ NAMESPACE = "/v1/namespaces/bench"
 BATCH = 5000
 WRITERS = 4
 TARGETS = (0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.997)
+# Of an enlarged set, efforts are varied instead: targets are calibrated on its rows, and rows that were
+# moved are harder to find each other's neighbours of than any query that is asked.
+EFFORTS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+REAL_ROWS = 200_000
 
 
 class Quiver(Peer):
@@ -50,7 +54,7 @@ class Quiver(Peer):
         )
 
     def ingest(self, data: DataSet) -> float | None:
-        self.open()
+        self._start()
         self._ask("PUT", NAMESPACE, {"dimension": data.rows.shape[1], "distance": "cosine"})
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda batch: self._write(data, batch), data.batches(BATCH)))
@@ -74,6 +78,11 @@ class Quiver(Peer):
         self._send("POST", f"{NAMESPACE}/vectors", sink.getvalue(), "application/vnd.apache.arrow.stream")
 
     def open(self) -> None:
+        self._start()
+        if self._rows() > REAL_ROWS:
+            self.efforts = self.filtered_efforts = [{"effort": effort} for effort in EFFORTS]
+
+    def _start(self) -> None:
         # One request builds the index.
         arguments = [str(PROGRAM), "serve", "--data", str(self.folder / "data"), "--set", "server.request_timeout=10m"]
         self.server = Server(
@@ -107,6 +116,13 @@ class Quiver(Peer):
 
     def process_id(self) -> int:
         return self.server.process.pid
+
+    def _rows(self) -> int:
+        connection = HTTPConnection(self.server.address)
+        connection.request("GET", NAMESPACE)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer["vector_count"]
 
     def _ask(self, method: str, path: str, body: dict) -> None:
         self._send(method, path, json.dumps(body).encode(), "application/json")
