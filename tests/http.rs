@@ -10,6 +10,8 @@ mod auth;
 mod bodies;
 #[path = "http/errors.rs"]
 mod errors;
+#[path = "http/filters.rs"]
+mod filters;
 #[path = "http/indexes.rs"]
 mod indexes;
 #[path = "http/limits.rs"]

@@ -61,6 +61,7 @@ async fn query(engine: &Engine, data: &DataSet, number: usize, accuracy: Accurac
         distance: None,
         accuracy: Some(accuracy),
         index: None,
+        filter: None,
         projection: Projection { vectors: false, metadata: false },
     };
     engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0)
@@ -257,6 +258,7 @@ async fn each_metric_has_its_index() {
             distance: Some(if distance == Distance::Cosine { Distance::Euclidean } else { Distance::Cosine }),
             accuracy: None,
             index: None,
+            filter: None,
             projection: Projection { vectors: false, metadata: false },
         };
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap();
@@ -296,6 +298,7 @@ async fn a_search_stays_within_the_memory_budget() {
             distance: None,
             accuracy: Some(Accuracy::Effort(0.97)),
             index: None,
+            filter: None,
             projection: Projection { vectors: false, metadata: false },
         };
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0);

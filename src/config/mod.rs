@@ -20,6 +20,7 @@ pub use self::{
     load::{ConfigError, Inputs, Loaded},
     source::Source,
 };
+use crate::types::filter;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -168,6 +169,27 @@ pub struct LimitsConfig {
     /// Bytes of the rows in an answer, before they become text: a page ends early, a fetch or query
     /// is refused.
     pub answer_bytes: ByteSize,
+    /// `$and`, `$or`, `$not` and objects with several members inside each other in a filter, with the
+    /// condition in them.
+    pub filter_depth: usize,
+    /// Conditions, logical operators and objects with several members in a filter.
+    pub filter_nodes: usize,
+    /// Values that a filter compares with.
+    pub filter_values: usize,
+    /// `$regex`, `$glob` and `$icontains` in the filters of a request together.
+    pub filter_patterns: usize,
+}
+
+impl LimitsConfig {
+    /// Those of filters.
+    pub fn filters(&self) -> filter::Limits {
+        filter::Limits {
+            depth: self.filter_depth,
+            nodes: self.filter_nodes,
+            values: self.filter_values,
+            patterns: self.filter_patterns,
+        }
+    }
 }
 
 impl Default for LimitsConfig {
@@ -183,6 +205,10 @@ impl Default for LimitsConfig {
             metadata_bytes: 64 * 1024,
             index_blob_bytes: ByteSize::gib(1),
             answer_bytes: ByteSize::mib(64),
+            filter_depth: 32,
+            filter_nodes: 1024,
+            filter_values: 10_000,
+            filter_patterns: 32,
         }
     }
 }

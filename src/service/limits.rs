@@ -109,7 +109,7 @@ mod tests {
 
     fn query(vector: Vec<f32>, top_k: usize) -> Query {
         let projection = Projection { vectors: false, metadata: true };
-        Query { vector, top_k, distance: None, accuracy: None, index: None, projection }
+        Query { vector, top_k, distance: None, accuracy: None, index: None, projection, filter: None }
     }
 
     fn limits() -> LimitsConfig {

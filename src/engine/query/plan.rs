@@ -3,7 +3,7 @@
 use super::{Accuracy, Manner, Target};
 use crate::{
     engine::{
-        contents::Snapshot,
+        contents::{Matches, Matching, Snapshot},
         index::{Effort, VectorIndex},
         segment::{SegmentIndex, SegmentView},
     },
@@ -19,6 +19,27 @@ pub struct Step {
     pub rows: u64,
     /// How.
     pub method: Method,
+    /// Which of them may be found, if not all.
+    pub filter: Option<Filtered>,
+}
+
+/// What a filter leaves of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filtered {
+    /// Rows that match.
+    pub matching: u64,
+    /// Rows whose metadata was read for that.
+    pub read: u64,
+}
+
+impl Filtered {
+    fn of<'a>(parts: impl IntoIterator<Item = &'a Matching>) -> Self {
+        let add = |sum: Self, part: &Matching| Self {
+            matching: sum.matching + part.count,
+            read: sum.read + part.read,
+        };
+        parts.into_iter().fold(Self::default(), add)
+    }
 }
 
 /// How a part is searched.
@@ -43,15 +64,18 @@ pub enum Reason {
     Log,
 }
 
-/// The steps of a search, segment after segment and then the log.
-pub fn plan(snapshot: &Snapshot, target: &Target) -> Vec<Step> {
+/// The steps of a search, segment after segment and then the log; `matches` is what the filter leaves of the
+/// snapshot, where that is of interest.
+pub fn plan(snapshot: &Snapshot, target: &Target, matches: Option<&Matches>) -> Vec<Step> {
     let segments = snapshot.segments.iter().enumerate().map(|(segment, view)| Step {
         segment: Some(segment),
         rows: view.live_rows(),
         method: method(view, target),
+        filter: matches.map(|matches| Filtered::of([matches.segment(segment)])),
     });
     let rows = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-    let log = Step { segment: None, rows, method: Method::Scan(Reason::Log) };
+    let filter = matches.map(|matches| Filtered::of(matches.chunks()));
+    let log = Step { segment: None, rows, method: Method::Scan(Reason::Log), filter };
     segments.chain((rows > 0).then_some(log)).collect()
 }
 

@@ -24,7 +24,7 @@ mod reader;
 mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -34,9 +34,9 @@ pub use self::{
     json::{Json, Set},
     node::Node,
     number::Number,
-    path::Path,
+    path::{Path, index as place_in_array},
     pattern::{Pattern, Syntax},
-    reader::{Read, Unreadable, Value},
+    reader::{Items, Read, Unreadable, Value},
     time::Time,
 };
 use crate::error::Result;
@@ -91,6 +91,11 @@ impl Filter {
     /// Whether it is `{}`, which matches every row.
     pub fn is_everything(&self) -> bool {
         matches!(&self.root, Node::All(nodes) if nodes.is_empty())
+    }
+
+    /// How many `$regex`, `$glob` and `$icontains` are in it.
+    pub fn patterns(&self) -> usize {
+        self.root.patterns()
     }
 
     /// Its logic.

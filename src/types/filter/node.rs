@@ -32,6 +32,15 @@ impl Node {
         alone(nodes).unwrap_or_else(Self::Any)
     }
 
+    /// How many patterns are in it.
+    pub(super) fn patterns(&self) -> usize {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().map(Self::patterns).sum(),
+            Self::Not(node) => node.patterns(),
+            Self::Condition(condition) => usize::from(matches!(condition.test, Test::Matches(_))),
+        }
+    }
+
     /// What this does not match.
     pub fn negated(self) -> Self {
         Self::Not(Box::new(self))
