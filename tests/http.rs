@@ -4,6 +4,8 @@
 #[path = "http/support.rs"]
 mod support;
 
+#[path = "http/aggregate.rs"]
+mod aggregate;
 #[path = "http/auth.rs"]
 mod auth;
 #[path = "http/bodies.rs"]

@@ -178,6 +178,8 @@ pub struct LimitsConfig {
     pub filter_values: usize,
     /// `$regex`, `$glob` and `$icontains` in the filters of a request together.
     pub filter_patterns: usize,
+    /// Groups that an aggregation finds.
+    pub groups: usize,
 }
 
 impl LimitsConfig {
@@ -209,6 +211,7 @@ impl Default for LimitsConfig {
             filter_nodes: 1024,
             filter_values: 10_000,
             filter_patterns: 32,
+            groups: 100_000,
         }
     }
 }

@@ -61,6 +61,7 @@ impl Config {
             ("limits.filter_nodes", limits.filter_nodes),
             ("limits.filter_values", limits.filter_values),
             ("limits.filter_patterns", limits.filter_patterns),
+            ("limits.groups", limits.groups),
             ("storage.concurrency", self.storage.concurrency.unwrap_or(1)),
             ("storage.retry.tries", self.storage.retry.tries),
             ("cache.namespaces", self.cache.namespaces),

@@ -5,6 +5,7 @@
 //! namespace, and this file the engine that callers see: it finds the namespace, makes it as fresh
 //! as asked, and hands on.
 
+mod aggregate;
 mod blobs;
 mod cold;
 mod compact;

@@ -3,6 +3,7 @@
 //! Field names follow Dakera's, so that its SDKs work. Requests refuse unknown fields by name.
 //! Bounds in the schemas are those of the default configuration.
 
+mod aggregate;
 mod error;
 mod explain;
 mod filter;
@@ -16,6 +17,7 @@ mod vectors;
 mod whole;
 
 pub(super) use self::{
+    aggregate::{AggregateRequest, AggregateResponse},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,

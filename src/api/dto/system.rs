@@ -93,6 +93,7 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         filter_nodes,
         filter_values,
         filter_patterns,
+        groups,
     } = config;
     BTreeMap::from([
         ("body_bytes", body_bytes.as_u64()),
@@ -109,5 +110,6 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         ("filter_nodes", *filter_nodes as u64),
         ("filter_values", *filter_values as u64),
         ("filter_patterns", *filter_patterns as u64),
+        ("groups", *groups as u64),
     ])
 }

@@ -9,6 +9,7 @@
 //! Invariant: an exact answer does not depend on how rows lie in blocks or how blocks were divided. Any
 //! answer has visible rows that match only, each once, with its exact score.
 
+mod aggregate;
 mod indexed;
 mod plan;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use rayon::prelude::*;
 
+pub use self::aggregate::{Aggregation, Group, Groups, Measure};
 pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
 
 use super::{

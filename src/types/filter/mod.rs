@@ -13,6 +13,7 @@
 
 mod condition;
 mod escapes;
+mod field;
 mod json;
 mod node;
 mod number;
