@@ -18,6 +18,8 @@ mod filters;
 mod indexes;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/multi.rs"]
+mod multi;
 #[path = "http/namespaces.rs"]
 mod namespaces;
 #[path = "http/openapi.rs"]

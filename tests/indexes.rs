@@ -277,7 +277,7 @@ async fn a_search_stays_within_the_memory_budget() {
     let (data, folder) = (DataSet::load(), tempfile::TempDir::new().unwrap());
     let mut config = config();
     config.storage.backend = BackendConfig::Fs { root: folder.path().to_owned() };
-    config.cache.memory_bytes = bytesize::ByteSize::b(BUDGET);
+    config.cache.memory_bytes = Some(bytesize::ByteSize::b(BUDGET));
     let engine = node(&Store::open(&config.storage, Arc::default()).unwrap(), &config, 1);
     let vector = |row: usize| data.values(row * 389, DIMENSION);
     for first in (0..ROWS).step_by(500) {

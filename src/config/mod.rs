@@ -5,6 +5,7 @@
 //! Unknown keys are errors: a typo must not silently mean "the default".
 
 mod load;
+mod machine;
 mod print;
 mod schema;
 mod source;
@@ -372,7 +373,7 @@ impl Default for RetryConfig {
 pub struct CacheConfig {
     /// Bytes of objects in memory: of whole ones where there is no disk cache, and of the parts of
     /// mapped files that were read lately. As many again may hold rows that are not folded yet.
-    pub memory_bytes: ByteSize,
+    pub memory_bytes: Option<ByteSize>,
     /// Bytes of objects in `disk_path`.
     pub disk_bytes: ByteSize,
     /// The folder of the disk cache; created if missing, may be shared by servers on one machine.
@@ -388,10 +389,17 @@ pub struct CacheConfig {
     pub idle_timeout: Duration,
 }
 
+impl CacheConfig {
+    /// The effective `memory_bytes`: if not set, a quarter of the memory that this process may use.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.map_or_else(|| machine::memory() / 4, |size| size.as_u64())
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
-            memory_bytes: ByteSize::mib(512),
+            memory_bytes: None,
             disk_bytes: ByteSize::gib(10),
             disk_path: None,
             whole_bytes: ByteSize::mib(4),

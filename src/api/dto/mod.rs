@@ -8,6 +8,7 @@ mod error;
 mod explain;
 mod filter;
 mod indexes;
+mod multi;
 mod namespaces;
 mod object;
 mod schema;
@@ -22,6 +23,7 @@ pub(super) use self::{
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
+    multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
         CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
         PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,

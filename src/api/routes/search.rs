@@ -8,7 +8,7 @@ use super::State;
 use crate::{
     api::{
         dto::{
-            BatchQueryRequest, BatchQueryResponse, ExplainResponse, QueryRequest, QueryResponse,
+            BatchQueryRequest, BatchQueryResponse, ExplainResponse, MultiVectorRequest, MultiVectorResponse, QueryRequest, QueryResponse,
             RecallRequest, RecallResponse,
         },
         extract::{Json, Namespace, OptionalJson},
@@ -60,6 +60,25 @@ pub(in crate::api) async fn batch_query(
     let start = Instant::now();
     let (results, usage) = metered(state.engine.query(&name, queries, consistency)).await;
     Ok(Json(BatchQueryResponse::new(results?, start.elapsed(), usage)).respond().await)
+}
+
+/// Search near several vectors and away from others
+///
+/// For the cosine and the dot product, a row's score is the weighted mean of its scores to all vectors, those
+/// to negative ones with the opposite sign.
+#[utoipa::path(post, path = "/namespaces/{ns}/multi-vector", operation_id = "multi_vector", tag = "search",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = MultiVectorRequest,
+    responses((status = 200, description = "The rows found.", body = MultiVectorResponse)))]
+pub(in crate::api) async fn multi_vector(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<MultiVectorRequest>,
+) -> Result<Json<MultiVectorResponse>> {
+    let consistency = request.consistency();
+    let search = request.into_search(&state.limits)?;
+    Ok(Json(state.engine.query_by_examples(&name, search, consistency).await?.into()))
 }
 
 /// Explain a query

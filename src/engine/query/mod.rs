@@ -10,6 +10,7 @@
 //! answer has visible rows that match only, each once, with its exact score.
 
 mod aggregate;
+mod diverse;
 mod indexed;
 mod plan;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 use rayon::prelude::*;
 
 pub use self::aggregate::{Aggregation, Group, Groups, Measure};
+pub use self::diverse::{Candidate, diversify};
 pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
 
 use super::{
@@ -183,7 +185,11 @@ impl Searchers {
         self.run(move || Matches::of(&snapshot, &filter, now)).await
     }
 
-    async fn run<T: Send + 'static>(
+    /// Runs something on the threads that search.
+    ///
+    /// # Errors
+    /// Its own, and [`Error::Internal`] if it panicked.
+    pub(in crate::engine) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
