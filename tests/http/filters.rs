@@ -51,11 +51,11 @@ async fn explain_tells_what_a_filter_leaves() {
     let told = |step: &Value| (step["part"].clone(), step["rows"].clone(), step["matching_rows"].clone());
     assert_eq!(told(&steps[0]), (json!("segment"), json!(5), json!(2)), "{answer}");
     assert_eq!(told(&steps[1]), (json!("log"), json!(5), json!(1)), "{answer}");
-    assert_eq!(steps[1]["filtered_by_reading"], 5);
+    assert_eq!(steps[1]["metadata_read"], 5);
     assert_eq!((&answer["result_count"], &answer["candidates"]["scanned"]), (&json!(3), &json!(3)));
     let all = server.post("/v1/namespaces/ns/explain", json!({"vector": [1, 0]})).await.ok();
     assert!(all["index_selection"][0].get("matching_rows").is_none(), "{all}");
-    assert_eq!(all["candidates"]["filtered_by_reading"], 0);
+    assert_eq!(all["candidates"]["metadata_read"], 0);
 }
 
 #[tokio::test]

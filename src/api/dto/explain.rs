@@ -48,10 +48,15 @@ pub(in crate::api) struct PlanStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub matching_rows: Option<u64>,
-    /// How many of these rows had their metadata read for that.
+    /// How that is known: by `attributes`, the index over the metadata, as far as it knows; or by reading the
+    /// `metadata` of all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub filtered_by_reading: Option<u64>,
+    pub filtered_by: Option<&'static str>,
+    /// How many rows had their metadata read for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub metadata_read: Option<u64>,
     /// The index, if one was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -78,7 +83,7 @@ pub(in crate::api) struct Stage {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Candidates {
     /// Rows whose metadata was read to decide the filter.
-    pub filtered_by_reading: u64,
+    pub metadata_read: u64,
     /// Rows that were scored one after the other, without an index.
     pub scanned: u64,
     /// Lists of rows, or hops in a graph, that were visited in indexes.
@@ -99,7 +104,7 @@ impl ExplainResponse {
             index_selection: steps.into_iter().map(Into::into).collect(),
             stages: vec![stage("refresh", refresh), stage("search", search), stage("fetch", fetch)],
             candidates: Candidates {
-                filtered_by_reading: work.read,
+                metadata_read: work.read,
                 scanned: work.scanned,
                 visited: work.indexes.visited,
                 estimated: work.indexes.estimated,
@@ -120,9 +125,17 @@ impl From<query::Step> for PlanStep {
             }
             query::Method::Scan(reason) => (None, None, why(reason)),
         };
-        let (matching_rows, filtered_by_reading) =
-            step.filter.map(|filtered| (filtered.matching, filtered.read)).unzip();
-        Self { part, rows: step.rows, matching_rows, filtered_by_reading, index, effort, reason }
+        let by = |filtered: query::Filtered| if filtered.by_index { "attributes" } else { "metadata" };
+        Self {
+            part,
+            rows: step.rows,
+            matching_rows: step.filter.map(|filtered| filtered.matching),
+            filtered_by: step.filter.map(by),
+            metadata_read: step.filter.map(|filtered| filtered.read),
+            index,
+            effort,
+            reason,
+        }
     }
 }
 

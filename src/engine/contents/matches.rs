@@ -1,5 +1,6 @@
 //! Which rows of a snapshot match a filter: decided once for a query, before anything is ranked, so that an
-//! answer has as many rows as it may.
+//! answer has as many rows as it may. An index over the metadata of a segment says what it knows of a filter;
+//! the metadata of all other rows is read.
 //!
 //! Invariant: these are exactly the visible rows for which [`Filter::matches`] is true.
 
@@ -11,13 +12,21 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    engine::{log::Chunk, segment::Batch},
+    engine::{
+        index::attributes::Decided,
+        log::Chunk,
+        segment::{Batch, SegmentView},
+    },
     error::Result,
     types::{Bits, Filter, set_bits},
 };
 
 /// Rows whose metadata is read on one thread: waking others takes as long.
 const MIN_DIVIDED: u64 = 1024;
+/// So many rows of a segment are looked up in an index for a condition while one is read.
+const LOOKED_UP_PER_READ: u64 = 1024;
+/// So many times as long as a lookup takes a test of each text.
+const TIMES_TESTED: u64 = 128;
 
 /// The visible rows of a snapshot that match a filter.
 #[derive(Debug)]
@@ -49,18 +58,20 @@ impl Matches {
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if a segment is damaged.
     pub fn of(snapshot: &Snapshot, filter: &Filter, now: Timestamp) -> Result<Self> {
-        let segments: Vec<Bits> = snapshot.segments.iter().map(|view| view.visible_rows(now)).collect();
+        let segments = snapshot.segments.iter().map(|view| known(view, filter, now));
+        let (mut segments, open_of_segments): (Vec<_>, Vec<_>) = segments.unzip();
         let chunks = snapshot.chunks.iter();
-        let chunks: Vec<Bits> =
+        let visible: Vec<Bits> =
             chunks.map(|chunk| Bits::of_words(chunk.len(), chunk.visible(now).to_vec())).collect();
-        let visible = |block| match block {
-            Block::Batch(segment, batch) => {
-                let segment_of = snapshot.segments[segment].segment();
-                segments[segment].part(segment_of.row(batch, 0) as usize, segment_of.batch_rows(batch))
-            }
-            Block::Chunk(chunk) => chunks[chunk].words().to_vec(),
-        };
-        let open = snapshot.blocks().into_iter().map(|block| Open { block, rows: visible(block) });
+        let mut chunks: Vec<Matching> =
+            visible.iter().map(|rows| Matching::of(Bits::none(rows.rows()))).collect();
+        let open = snapshot.blocks().into_iter().map(|block| {
+            let rows = match block {
+                Block::Batch(segment, batch) => part(snapshot, segment, batch, &open_of_segments[segment]),
+                Block::Chunk(chunk) => visible[chunk].words().to_vec(),
+            };
+            Open { block, rows }
+        });
         let open: Vec<Open> = open.filter(|open| open.rows.iter().any(|word| *word != 0)).collect();
         let read = |open: &Open| read(snapshot, open, filter);
         let decided: Vec<Vec<u64>> = if open.iter().map(Open::count).sum::<u64>() < MIN_DIVIDED {
@@ -68,24 +79,31 @@ impl Matches {
         } else {
             open.par_iter().map(read).collect::<Result<_>>()?
         };
-        let undecided = |rows: &Bits| Matching { rows: Bits::none(rows.rows()), count: 0, read: 0 };
-        let mut matches = Self {
-            segments: segments.iter().map(undecided).collect(),
-            chunks: chunks.iter().map(undecided).collect(),
-        };
         for (open, rows) in open.iter().zip(&decided) {
             let (matching, first) = match open.block {
                 Block::Batch(segment, batch) => {
-                    let first = snapshot.segments[segment].segment().row(batch, 0);
-                    (&mut matches.segments[segment], first as usize)
+                    (&mut segments[segment], snapshot.segments[segment].segment().row(batch, 0))
                 }
-                Block::Chunk(chunk) => (&mut matches.chunks[chunk], 0),
+                Block::Chunk(chunk) => (&mut chunks[chunk], 0),
             };
-            matching.rows.add_part(first, rows);
+            matching.rows.add_part(first as usize, rows);
             matching.count += count(rows);
             matching.read += open.count();
         }
-        Ok(matches)
+        Ok(Self { segments, chunks })
+    }
+
+    /// About how many rows could be read while a filter is decided.
+    pub fn cost(snapshot: &Snapshot, filter: &Filter) -> u64 {
+        let (conditions, patterns) = (filter.conditions() as u64, filter.scans() as u64);
+        let of_segment = |view: &SegmentView| match view.attributes() {
+            Some(_) => {
+                view.segment().rows() as u64 * (conditions + patterns * TIMES_TESTED) / LOOKED_UP_PER_READ
+            }
+            None => view.live_rows(),
+        };
+        let in_tail: u64 = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        snapshot.segments.iter().map(of_segment).sum::<u64>() + in_tail
     }
 
     /// Those of a segment.
@@ -111,17 +129,20 @@ impl Matches {
     /// Those of a block, one bit each, lowest first.
     pub fn of_block(&self, snapshot: &Snapshot, block: Block) -> Vec<u64> {
         match block {
-            Block::Batch(segment, batch) => {
-                let rows = &self.segments[segment].rows;
-                let segment = snapshot.segments[segment].segment();
-                rows.part(segment.row(batch, 0) as usize, segment.batch_rows(batch))
-            }
+            Block::Batch(segment, batch) => part(snapshot, segment, batch, &self.segments[segment].rows),
             Block::Chunk(chunk) => self.chunks[chunk].rows.words().to_vec(),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Matching> {
         self.segments.iter().chain(&self.chunks)
+    }
+}
+
+impl Matching {
+    /// What is known without reading.
+    fn of(rows: Bits) -> Self {
+        Self { count: rows.count(), rows, read: 0 }
     }
 }
 
@@ -149,6 +170,25 @@ impl Snapshot {
         let segments = segments.map(|(view, matching)| (view, Shown::These(&matching.rows)));
         Following::new(segments, tail.into_iter(), self.dimension, after)
     }
+}
+
+/// The visible rows of a segment of which it is known that they match, and those of which nothing is known.
+fn known(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
+    let visible = view.visible_rows(now);
+    let Some(attributes) = view.attributes() else {
+        return (Matching::of(Bits::none(visible.rows())), visible);
+    };
+    let Decided { mut certain, mut possible } = attributes.decide(filter);
+    certain.keep(&visible);
+    possible.keep(&visible);
+    possible.subtract(&certain);
+    (Matching::of(certain), possible)
+}
+
+/// Those of a segment's rows that are in a record batch of it.
+fn part(snapshot: &Snapshot, segment: usize, batch: usize, rows: &Bits) -> Vec<u64> {
+    let segment = snapshot.segments[segment].segment();
+    rows.part(segment.row(batch, 0) as usize, segment.batch_rows(batch))
 }
 
 /// The rows of a block, of those that are open, whose metadata matches.

@@ -11,7 +11,6 @@ use crate::{
     engine::{
         contents::Matches,
         index::{Best, Cost, Effort, Mask, Query, Request, VectorIndex, top::TopK},
-        segment::SegmentIndex,
     },
     error::Result,
 };
@@ -52,13 +51,7 @@ impl Search<'_> {
             match self.index(batch, segment) {
                 Some(index) => {
                     work.indexed_segments += 1;
-                    work.indexes += self.search_index(
-                        &*index.index,
-                        segment,
-                        &query,
-                        effort(&*index.index, target),
-                        top,
-                    )?;
+                    work.indexes += self.search_index(index, segment, &query, effort(index, target), top)?;
                 }
                 None => work.scanned += matching.unwrap_or(view.live_rows()),
             }
@@ -95,8 +88,7 @@ impl Search<'_> {
         index.search(&request, &mut Best::new(top, &number, &|left, right| self.tie(left, right)))
     }
 
-    fn index(&self, batch: &Batch, segment: usize) -> Option<&SegmentIndex> {
-        let view = &self.snapshot.segments[segment];
-        usable_index(view, batch.manner)
+    fn index(&self, batch: &Batch, segment: usize) -> Option<&dyn VectorIndex> {
+        usable_index(&self.snapshot.segments[segment], batch.manner).map(|(_, index)| index)
     }
 }

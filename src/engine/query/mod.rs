@@ -179,7 +179,7 @@ impl Searchers {
         filter: Arc<Filter>,
         now: Timestamp,
     ) -> Result<Matches> {
-        if cost_of_filter(&snapshot) <= LIGHT_VALUES {
+        if Matches::cost(&snapshot, &filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES {
             return Matches::of(&snapshot, &filter, now);
         }
         self.run(move || Matches::of(&snapshot, &filter, now)).await
@@ -213,15 +213,9 @@ fn is_light(snapshot: &Snapshot, targets: &[Target]) -> bool {
         Method::Index(_, effort) if effort.value() > LIGHT_EFFORT => u64::MAX,
         Method::Index(..) => LIGHT_VALUES / LIGHT_INDEXES,
     };
-    let filter = target.filter.as_ref().map_or(0, |_| cost_of_filter(snapshot));
+    let filter = target.filter.as_ref().map_or(0, |filter| Matches::cost(snapshot, filter));
+    let filter = filter.saturating_mul(VALUES_PER_READ);
     plan(snapshot, target, None).into_iter().map(values).fold(filter, u64::saturating_add) <= LIGHT_VALUES
-}
-
-/// Scanning so many values takes as long as deciding a filter.
-fn cost_of_filter(snapshot: &Snapshot) -> u64 {
-    let in_segments: u64 = snapshot.segments.iter().map(|view| view.live_rows()).sum();
-    let in_tail: u64 = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-    (in_segments + in_tail).saturating_mul(VALUES_PER_READ)
 }
 
 fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {

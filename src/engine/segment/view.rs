@@ -11,7 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{Segment, SegmentIndex};
-use crate::{clock::Timestamp, error::Result, types::Bits};
+use crate::{clock::Timestamp, engine::index::attributes::Attributes, error::Result, types::Bits};
 
 /// A bit per row of a record batch, lowest first.
 type Words = Arc<[u64]>;
@@ -55,6 +55,11 @@ impl SegmentView {
     /// Indexes over the rows of the segment, dead ones included.
     pub fn indexes(&self) -> &Arc<[SegmentIndex]> {
         &self.indexes
+    }
+
+    /// What is known of the metadata of its rows.
+    pub fn attributes(&self) -> Option<&Attributes> {
+        self.indexes.iter().find_map(|index| index.index.attributes())
     }
 
     /// The segment.

@@ -94,9 +94,19 @@ impl Filter {
         matches!(&self.root, Node::All(nodes) if nodes.is_empty())
     }
 
+    /// How many conditions are in it.
+    pub fn conditions(&self) -> usize {
+        self.root.count(&|_| true)
+    }
+
+    /// How many of them have to look at every text to find those that they accept.
+    pub fn scans(&self) -> usize {
+        self.root.count(&|test| matches!(test, Test::Contains(_) | Test::EndsWith(_) | Test::Matches(_)))
+    }
+
     /// How many `$regex`, `$glob` and `$icontains` are in it.
     pub fn patterns(&self) -> usize {
-        self.root.patterns()
+        self.root.count(&|test| matches!(test, Test::Matches(_)))
     }
 
     /// Its logic.

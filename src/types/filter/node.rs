@@ -32,12 +32,12 @@ impl Node {
         alone(nodes).unwrap_or_else(Self::Any)
     }
 
-    /// How many patterns are in it.
-    pub(super) fn patterns(&self) -> usize {
+    /// How many conditions are in it with such a test.
+    pub(super) fn count(&self, counts: &impl Fn(&Test) -> bool) -> usize {
         match self {
-            Self::All(nodes) | Self::Any(nodes) => nodes.iter().map(Self::patterns).sum(),
-            Self::Not(node) => node.patterns(),
-            Self::Condition(condition) => usize::from(matches!(condition.test, Test::Matches(_))),
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().map(|node| node.count(counts)).sum(),
+            Self::Not(node) => node.count(counts),
+            Self::Condition(condition) => usize::from(counts(&condition.test)),
         }
     }
 
