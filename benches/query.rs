@@ -195,6 +195,7 @@ async fn in_process(data: &DataSet, workdir: &Workdir, queries: usize) {
         distance: None,
         accuracy: Some(quiver::engine::Accuracy::Exact),
         index: None,
+        filter: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let bytes = size_of_val(data.base.as_slice());
