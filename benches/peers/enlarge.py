@@ -24,8 +24,11 @@ def enlarge(real: Path, target: Path, count: int) -> None:
     kept = min(count, len(base))
     rows[:kept] = base[:kept]
     for start in range(kept, count, PIECE):
-        picked = chance.integers(len(base), size=(3, min(PIECE, count - start)))
-        row, one, other = (base[numbers].astype(np.float32) for numbers in picked)
+        size = min(PIECE, count - start)
+        first, second = chance.integers(len(base), size=(2, size))
+        # Never the second one itself, which would not move the row.
+        third = (second + chance.integers(1, len(base), size=size)) % len(base)
+        row, one, other = (base[numbers].astype(np.float32) for numbers in (first, second, third))
         rows[start : start + len(row)] = row + MOVED * (one - other)
     rows.flush()
     # Last, since it says that the rows are whole.

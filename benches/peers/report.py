@@ -11,6 +11,7 @@ from frontier import enough, rate_at
 
 RECALLS = (0.95, 0.98, 0.99)
 FILTERED_RECALL = 0.99
+# Those that the others are compared with; whatever begins with "quiver" is no peer.
 OURS = {"quiver": "over HTTP", "quiver-in-process": "in process"}
 NONE = "–"
 # A load average above this is somebody else at work.
@@ -63,7 +64,7 @@ and engine kept busy at recall {load_recall}: of an engine in process both toget
 def write(results: Path, docs: Path, suffix: str) -> None:
     """Writes the page and the plot from every result that there is. Of an enlarged set, the suffix has its rows."""
     found = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    found.sort(key=lambda one: one["name"] not in OURS)
+    found.sort(key=lambda one: not _is_ours(one))
     if not found:
         return
     ours = {one["name"]: one for one in found if one["name"] in OURS}
@@ -88,6 +89,10 @@ def write(results: Path, docs: Path, suffix: str) -> None:
     )
     (docs / f"benchmarks-peers{suffix}.md").write_text(page)
     (docs / f"recall-qps{suffix}.svg").write_text(plot.svg(found))
+
+
+def _is_ours(one: dict) -> bool:
+    return one["name"].startswith("quiver")
 
 
 def _speed(found: list[dict], ours: dict[str, dict]) -> str:
@@ -149,7 +154,7 @@ def _better(found: list[dict], ours: dict | None) -> str:
         return "Quiver was not measured."
     lines = []
     for one in found:
-        if one["name"] in OURS:
+        if _is_ours(one):
             continue
         figures = [(what, figure(one), figure(ours)) for what, figure in FIGURES.items()]
         better = [f"{what} ({_factor(theirs, mine)})" for what, theirs, mine in figures if _beats(theirs, mine)]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -34,6 +35,10 @@ REAL_ROWS = 200_000
 class Quiver(Peer):
     """The default index, with the recall that a query asks for."""
 
+    more_indexes: tuple[str, ...] = ()
+    # What every query has besides.
+    asked: dict = {}
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.server: Server | None = None
@@ -58,8 +63,10 @@ class Quiver(Peer):
         self._ask("PUT", NAMESPACE, {"dimension": data.rows.shape[1], "distance": "cosine"})
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda batch: self._write(data, batch), data.batches(BATCH)))
-        # Folds the log, merges segments, and builds their indexes.
-        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {}))
+        for index in self.more_indexes:
+            self._ask("PUT", f"{NAMESPACE}/indexes/{index}", {})
+        # Folds the log, merges all segments, and builds their indexes.
+        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {"full": True}))
         self.close()
         return seconds
 
@@ -99,7 +106,7 @@ class Quiver(Peer):
         return self._bodies(queries, conditions)
 
     def _bodies(self, queries: np.ndarray, settings: Iterator[dict]) -> Bodies:
-        fixed = {"top_k": TOP_K, "include_metadata": False}
+        fixed = {"top_k": TOP_K, "include_metadata": False, **self.asked}
         bodies = [
             f'{{"vector":{numbers(vector)},{json.dumps({**fixed, **own})[1:]}'
             for vector, own in zip(queries, settings, strict=True)
@@ -135,3 +142,13 @@ class Quiver(Peer):
         connection.close()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
+
+
+class QuiverHnsw(Quiver):
+    """The graph beside the default index, and asked for by name."""
+
+    more_indexes = ("hnsw",)
+    asked = {"index": "hnsw"}
+
+    def describe(self) -> Description:
+        return replace(super().describe(), index="hnsw, defaults, beside spfresh")

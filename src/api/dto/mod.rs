@@ -25,7 +25,7 @@ pub(super) use self::{
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
     multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
-        CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
+        CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
         PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
     },
     object::Object,
