@@ -45,8 +45,8 @@ bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 bench-text: bench-data ## Measure full text beside tantivy
 	cargo run --release --locked --manifest-path benches/text/Cargo.toml --target-dir target/text
 
-bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again
-	@scripts/bench-peers.sh $(PEERS)
+bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again, ROWS=n enlarged
+	@scripts/bench-peers.sh $(PEERS) $(if $(ROWS),--rows $(ROWS))
 
 crash: deps ## Kill the server with -9 at 200 random moments during ingest
 	QUIVER_CRASH_ROUNDS=200 cargo test --locked --test crash -- --nocapture

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use quiver::{
     clock::SystemClock,
     config::{BackendConfig, Config, StorageConfig},
@@ -62,6 +63,7 @@ async fn main() {
     );
     let memory = read_memory(&data);
     over_http(&data, &workdir, queries).await;
+    vectors_as_text(&data, &workdir, queries).await;
     in_process(&data, &workdir, queries).await;
     println!("a plain read of the vectors on both cores: {:.1} GB/s", memory / 1e9);
 }
@@ -127,6 +129,35 @@ async fn over_http(data: &DataSet, workdir: &Workdir, queries: usize) {
     );
 }
 
+/// What it costs to read a query's vector: a namespace of one row is asked, so that little else is done.
+async fn vectors_as_text(data: &DataSet, workdir: &Workdir, queries: usize) {
+    let server = Arc::new(workdir.serve(&[]));
+    let client = support::client::new_client();
+    for dimension in [data.dimension, 1536] {
+        let vector = |query: usize| -> Vec<f32> {
+            data.query(query).iter().copied().cycle().take(dimension).collect()
+        };
+        let path = format!("/v1/namespaces/of-{dimension}");
+        let row = json!({ "vectors": [{ "id": "a", "values": vector(0) }] });
+        Prepared::post_json(format!("{path}/vectors"), &row).send(&client, &server).await;
+        let numbers = |query: usize| json!(vector(query));
+        let base64 = |query: usize| {
+            let bytes: Vec<u8> = vector(query).into_iter().flat_map(f32::to_le_bytes).collect();
+            json!(BASE64_STANDARD.encode(bytes))
+        };
+        let request = |vector: Value| {
+            let body = json!({ "vector": vector, "consistency": "eventual", "include_metadata": false });
+            Prepared::post_json(format!("{path}/query"), &body)
+        };
+        let numbers: Vec<_> = (0..queries).map(|query| request(numbers(query))).collect();
+        let base64: Vec<_> = (0..queries).map(|query| request(base64(query))).collect();
+        for (name, requests) in [("JSON numbers", numbers), ("base64", base64)] {
+            let (total, times) = send_all(&server, Arc::new(requests), 1).await;
+            report(&format!("one row, {dimension} dimensions as {name}"), total, times, 1, 0, None);
+        }
+    }
+}
+
 async fn recall_over_http(
     data: &DataSet,
     server: &Server,
@@ -164,6 +195,7 @@ async fn in_process(data: &DataSet, workdir: &Workdir, queries: usize) {
         distance: None,
         accuracy: Some(quiver::engine::Accuracy::Exact),
         index: None,
+        filter: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let bytes = size_of_val(data.base.as_slice());

@@ -87,6 +87,7 @@ async fn query(node: &Node, namespace: &str, consistency: Consistency) -> (usize
         distance: None,
         accuracy: None,
         index: None,
+        filter: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let began = tokio::time::Instant::now();

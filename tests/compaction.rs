@@ -94,6 +94,7 @@ async fn answers(engine: &Engine, data: &DataSet) -> Result<Vec<Vec<(String, f32
         distance: None,
         accuracy: None,
         index: None,
+        filter: None,
         projection: Projection { vectors: false, metadata: false },
     };
     let found = engine.query(&name(), (0..20).map(query).collect(), Consistency::Strong).await?;
@@ -337,6 +338,7 @@ async fn no_damage_gives_a_wrong_answer() {
         ("ann.ivf-", 2),
         ("ann.pq-", 2),
         ("ann.spfresh-", 2),
+        ("ann.attributes-", 2),
         ("/log/", 5),
         ("manifest", 1),
         ("catalog", 1),

@@ -12,6 +12,8 @@
 
 #[path = "fuzz/allocations.rs"]
 mod allocations;
+#[path = "fuzz/attributes.rs"]
+mod attributes;
 #[path = "fuzz/bodies.rs"]
 mod bodies;
 #[path = "fuzz/cache.rs"]
@@ -81,6 +83,11 @@ fn json_bodies() {
 #[test]
 fn filters() {
     run(&filters::Filters);
+}
+
+#[test]
+fn attribute_indexes() {
+    run(&attributes::AttributeIndexes);
 }
 
 #[test]

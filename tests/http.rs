@@ -4,16 +4,22 @@
 #[path = "http/support.rs"]
 mod support;
 
+#[path = "http/aggregate.rs"]
+mod aggregate;
 #[path = "http/auth.rs"]
 mod auth;
 #[path = "http/bodies.rs"]
 mod bodies;
 #[path = "http/errors.rs"]
 mod errors;
+#[path = "http/filters.rs"]
+mod filters;
 #[path = "http/indexes.rs"]
 mod indexes;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/multi.rs"]
+mod multi;
 #[path = "http/namespaces.rs"]
 mod namespaces;
 #[path = "http/openapi.rs"]

@@ -1,4 +1,4 @@
-"""The results as tables and a plot: docs/benchmarks-peers.md and docs/recall-qps.svg."""
+"""The results as tables and a plot: docs/benchmarks-peers.md and docs/recall-qps.svg, or such with a suffix."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from frontier import enough, rate_at
 
 RECALLS = (0.95, 0.98, 0.99)
 FILTERED_RECALL = 0.99
+# Those that the others are compared with; whatever begins with "quiver" is no peer.
 OURS = {"quiver": "over HTTP", "quiver-in-process": "in process"}
 NONE = "–"
 # A load average above this is somebody else at work.
@@ -18,12 +19,12 @@ QUIET = 1.0
 BUSY = "\n\n**The machine was busy with other work: these figures are rough and understate all engines.**"
 PAGE = """# Beside other engines
 
-Written by `make bench-peers`; do not edit. {rows:,} real embeddings × {dimension}, cosine, the ten nearest \
+Written by `make bench-peers{option}`; do not edit. {rows:,} {kind} × {dimension}, cosine, the ten nearest \
 rows, {cores} cores of {cpu}, {first} to {last}. Engines ran one at a time, each in a process of its own, with \
 the same rows, queries and exact answers; what each promises and how it was asked stands in the last table. \
 The load of the machine by others (`load`) belongs beside every figure.{warning}
 
-![Recall against queries per second](recall-qps.svg)
+![Recall against queries per second](recall-qps{suffix}.svg)
 
 ## Queries per second at equal recall
 
@@ -60,14 +61,17 @@ and engine kept busy at recall {load_recall}: of an engine in process both toget
 """
 
 
-def write(results: Path, docs: Path) -> None:
-    """Writes the page and the plot from every result that there is."""
+def write(results: Path, docs: Path, suffix: str) -> None:
+    """Writes the page and the plot from every result that there is. Of an enlarged set, the suffix has its rows."""
     found = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    found.sort(key=lambda one: one["name"] not in OURS)
+    found.sort(key=lambda one: not _is_ours(one))
     if not found:
         return
     ours = {one["name"]: one for one in found if one["name"] in OURS}
     page = PAGE.format(
+        suffix=suffix,
+        option=f" ROWS={suffix[1:]}" if suffix else "",
+        kind="embeddings, real ones and real ones moved (benches/peers/enlarge.py)," if suffix else "real embeddings",
         rows=found[0]["rows"],
         dimension=found[0]["dimension"],
         cores=os.cpu_count(),
@@ -83,8 +87,12 @@ def write(results: Path, docs: Path) -> None:
         settings=_settings(found),
         load_recall=RECALLS[1],
     )
-    (docs / "benchmarks-peers.md").write_text(page)
-    (docs / "recall-qps.svg").write_text(plot.svg(found))
+    (docs / f"benchmarks-peers{suffix}.md").write_text(page)
+    (docs / f"recall-qps{suffix}.svg").write_text(plot.svg(found))
+
+
+def _is_ours(one: dict) -> bool:
+    return one["name"].startswith("quiver")
 
 
 def _speed(found: list[dict], ours: dict[str, dict]) -> str:
@@ -146,7 +154,7 @@ def _better(found: list[dict], ours: dict | None) -> str:
         return "Quiver was not measured."
     lines = []
     for one in found:
-        if one["name"] in OURS:
+        if _is_ours(one):
             continue
         figures = [(what, figure(one), figure(ours)) for what, figure in FIGURES.items()]
         better = [f"{what} ({_factor(theirs, mine)})" for what, theirs, mine in figures if _beats(theirs, mine)]

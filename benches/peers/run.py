@@ -2,8 +2,10 @@
 
     make bench-peers                      what has no figures yet
     make bench-peers PEERS="quiver zvec"  these, whether they have figures or not
+    make bench-peers ROWS=1000000         the set enlarged to so many rows (enlarge.py)
 
-Results lie in `results/<name>.json` in the folder given; a peer's data is deleted when it is done.
+Results lie in `results/<name>.json` in the folder given (`results-<rows>` of an enlarged set); a peer's
+data is deleted when it is done.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 import adapters
 import report
 from dataset import DataSet
+from enlarge import enlarge
 
 MEASURE = Path(__file__).with_name("measure.py")
 # Made of count_syncs.c, in the folder of the results.
@@ -31,26 +34,32 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that `make bench-data` made")
     parser.add_argument("--folder", type=Path, required=True, help="for results and the engines' data")
     parser.add_argument("--docs", type=Path, required=True, help="folder of the table and the plot")
+    parser.add_argument("--rows", type=int, help="to which the set is enlarged")
     parser.add_argument("--seconds", type=float, default=4.0, help="of load for each figure")
     parser.add_argument("--bound", type=float, default=900.0, help="seconds that a step of a peer may take")
     options = parser.parse_args()
     if unknown := set(options.peers) - set(adapters.PEERS):
         sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(adapters.PEERS)}")
-    results = options.folder / "results"
+    suffix = f"-{options.rows}" if options.rows else ""
+    if options.rows:
+        enlarged = options.folder / f"rows{suffix}"
+        enlarge(options.data, enlarged, options.rows)
+        options.data = enlarged
+    results = options.folder / f"results{suffix}"
     results.mkdir(parents=True, exist_ok=True)
     names = options.peers or [name for name in adapters.PEERS if not (results / f"{name}.json").exists()]
-    truth = options.folder / "truth.npz"
+    truth = options.folder / f"truth{suffix}.npz"
     if names:
         print("exact answers", flush=True)
         _ = DataSet(options.data, truth).truth
     # Now and after each, so that an interrupted run leaves a table too.
-    report.write(results, options.docs)
+    report.write(results, options.docs, suffix)
     failed = []
     for name in names:
         if not measure(name, options, truth, results):
             failed.append(name)
-        report.write(results, options.docs)
-    print(f"see {options.docs / 'benchmarks-peers.md'}")
+        report.write(results, options.docs, suffix)
+    print(f"see {options.docs / f'benchmarks-peers{suffix}.md'}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

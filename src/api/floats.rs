@@ -7,7 +7,7 @@ use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{
-    Deserializer,
+    Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor},
 };
 
@@ -30,6 +30,19 @@ pub(super) fn decode(text: &str) -> Result<Vec<f32>, String> {
 /// A vector in either form.
 pub(super) fn vector<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
     deserializer.deserialize_any(Values)
+}
+
+/// Vectors, each in either form.
+pub(super) fn vectors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f32>>, D::Error> {
+    Ok(Vec::<Vector>::deserialize(deserializer)?.into_iter().map(|Vector(values)| values).collect())
+}
+
+struct Vector(Vec<f32>);
+
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        vector(deserializer).map(Self)
+    }
 }
 
 struct Values;

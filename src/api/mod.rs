@@ -26,7 +26,7 @@ use utoipa_axum::{
     routes,
 };
 
-use self::routes::{health, index_blobs, indexes, namespaces, search, system, vectors};
+use self::routes::{aggregate, health, index_blobs, indexes, namespaces, search, system, vectors};
 pub use self::state::AppState;
 use crate::error::Error;
 
@@ -62,7 +62,9 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(vectors::export))
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
+        .routes(routes!(search::multi_vector))
         .routes(routes!(search::explain))
+        .routes(routes!(aggregate::aggregate))
         .routes(routes!(search::recall))
         .routes(routes!(indexes::list))
         .routes(routes!(indexes::put, indexes::get, indexes::head, indexes::delete))

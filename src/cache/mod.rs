@@ -93,7 +93,7 @@ impl Cache {
                 .map_err(|error| CacheError::Folder { path: path.clone(), reason: error.to_string().into() })
         };
         let folder = config.disk_path.as_ref().map(open).transpose()?;
-        let memory_budget = config.memory_bytes.as_u64();
+        let memory_budget = config.memory_bytes();
         let residency = Arc::new(Residency::new(memory_budget, metrics.clone()));
         let inner = Inner {
             memory_budget,

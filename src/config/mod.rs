@@ -5,6 +5,7 @@
 //! Unknown keys are errors: a typo must not silently mean "the default".
 
 mod load;
+mod machine;
 mod print;
 mod schema;
 mod source;
@@ -20,6 +21,7 @@ pub use self::{
     load::{ConfigError, Inputs, Loaded},
     source::Source,
 };
+use crate::types::filter;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -168,6 +170,29 @@ pub struct LimitsConfig {
     /// Bytes of the rows in an answer, before they become text: a page ends early, a fetch or query
     /// is refused.
     pub answer_bytes: ByteSize,
+    /// `$and`, `$or`, `$not` and objects with several members inside each other in a filter, with the
+    /// condition in them.
+    pub filter_depth: usize,
+    /// Conditions, logical operators and objects with several members in a filter.
+    pub filter_nodes: usize,
+    /// Values that a filter compares with.
+    pub filter_values: usize,
+    /// `$regex`, `$glob` and `$icontains` in the filters of a request together.
+    pub filter_patterns: usize,
+    /// Groups that an aggregation finds.
+    pub groups: usize,
+}
+
+impl LimitsConfig {
+    /// Those of filters.
+    pub fn filters(&self) -> filter::Limits {
+        filter::Limits {
+            depth: self.filter_depth,
+            nodes: self.filter_nodes,
+            values: self.filter_values,
+            patterns: self.filter_patterns,
+        }
+    }
 }
 
 impl Default for LimitsConfig {
@@ -183,6 +208,11 @@ impl Default for LimitsConfig {
             metadata_bytes: 64 * 1024,
             index_blob_bytes: ByteSize::gib(1),
             answer_bytes: ByteSize::mib(64),
+            filter_depth: 32,
+            filter_nodes: 1024,
+            filter_values: 10_000,
+            filter_patterns: 32,
+            groups: 100_000,
         }
     }
 }
@@ -343,7 +373,7 @@ impl Default for RetryConfig {
 pub struct CacheConfig {
     /// Bytes of objects in memory: of whole ones where there is no disk cache, and of the parts of
     /// mapped files that were read lately. As many again may hold rows that are not folded yet.
-    pub memory_bytes: ByteSize,
+    pub memory_bytes: Option<ByteSize>,
     /// Bytes of objects in `disk_path`.
     pub disk_bytes: ByteSize,
     /// The folder of the disk cache; created if missing, may be shared by servers on one machine.
@@ -359,10 +389,17 @@ pub struct CacheConfig {
     pub idle_timeout: Duration,
 }
 
+impl CacheConfig {
+    /// The effective `memory_bytes`: if not set, a quarter of the memory that this process may use.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.map_or_else(|| machine::memory() / 4, |size| size.as_u64())
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
-            memory_bytes: ByteSize::mib(512),
+            memory_bytes: None,
             disk_bytes: ByteSize::gib(10),
             disk_path: None,
             whole_bytes: ByteSize::mib(4),

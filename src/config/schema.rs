@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bytesize::ByteSize;
 use figment::value::Value;
 use secrecy::SecretString;
 
@@ -129,7 +130,7 @@ fn sample(backend: BackendConfig) -> Config {
     };
     Config {
         auth: AuthConfig { keys: vec![key] },
-        cache: CacheConfig { disk_path: Some("sample".into()), ..CacheConfig::default() },
+        cache: CacheConfig { disk_path: Some("sample".into()), memory_bytes: Some(ByteSize::mib(1)), ..CacheConfig::default() },
         storage: StorageConfig {
             backend,
             retry: RetryConfig::default(),

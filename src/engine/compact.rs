@@ -31,25 +31,34 @@ impl Engine {
     ///
     /// What was begun goes on if the caller loses interest: large segments take longer than a request may.
     pub async fn compact(&self, name: &NamespaceName) -> Result<Compaction> {
+        self.compact_beside(name, Motive::Demand).await
+    }
+
+    /// [`Engine::compact`], and merges all segments into as few as fit: a search then asks few indexes.
+    pub async fn compact_fully(&self, name: &NamespaceName) -> Result<Compaction> {
+        self.compact_beside(name, Motive::Full).await
+    }
+
+    async fn compact_beside(&self, name: &NamespaceName, motive: Motive) -> Result<Compaction> {
         let (engine, name) = (self.clone(), name.clone());
-        let work = inherited(async move { engine.compact_now(&name).await });
+        let work = inherited(async move { engine.compact_now(&name, motive).await });
         tokio::spawn(work).await.map_err(Error::internal)?
     }
 
-    async fn compact_now(&self, name: &NamespaceName) -> Result<Compaction> {
+    async fn compact_now(&self, name: &NamespaceName, motive: Motive) -> Result<Compaction> {
         let namespace = self.read(name, Consistency::Strong).await?;
         let mut report = Compaction::default();
-        if let Outcome::Done(done) = namespace.compact(CompactionKind::fold, Motive::Demand).await? {
+        if let Outcome::Done(done) = namespace.compact(CompactionKind::fold, motive).await? {
             report.folds += 1;
             report.rows += done.rows;
             report.bytes += done.bytes;
         }
-        while let Outcome::Done(done) = namespace.compact(CompactionKind::merge, Motive::Demand).await? {
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::merge, motive).await? {
             report.merges += 1;
             report.rows += done.rows;
             report.bytes += done.bytes;
         }
-        while let Outcome::Done(done) = namespace.compact(CompactionKind::index, Motive::Demand).await? {
+        while let Outcome::Done(done) = namespace.compact(CompactionKind::index, motive).await? {
             report.indexes += 1;
             report.bytes += done.bytes;
         }

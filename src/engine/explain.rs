@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     Accuracy, Consistency, Engine, Projection, Query,
-    query::{Step, Target, Work, plan},
+    query::{Step, Work, plan},
 };
 use crate::{
     clock::Instant,
@@ -25,7 +25,7 @@ pub struct Explanation {
     pub refresh: Duration,
     /// Finding the rows.
     pub search: Duration,
-    /// Planning, and reading the rows that were found.
+    /// Reading the rows that were found.
     pub fetch: Duration,
 }
 
@@ -58,14 +58,18 @@ impl Engine {
         let began = self.context.clock.now();
         let namespace = self.read(name, consistency).await?;
         let read = self.context.clock.now();
-        let distance = query.distance.unwrap_or(namespace.state().manifest.config.distance);
-        let accuracy = query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target));
-        let Query { top_k, index, .. } = query;
-        let target = Target { vector: query.vector.clone(), distance, top_k, accuracy, index };
-        let steps = plan(&namespace.snapshot(), &target);
+        let distance = namespace.state().manifest.config.distance;
+        let target = self.target(query.clone(), distance);
+        let snapshot = namespace.snapshot();
+        let matches = match target.filter.clone() {
+            Some(filter) => Some(self.searchers.matches(snapshot.clone(), filter, read.wall).await?),
+            None => None,
+        };
+        let steps = plan(&snapshot, &target, matches.as_ref());
+        let planned = self.context.clock.now();
         let mut results = self.query(name, vec![query], Consistency::Eventual).await?;
         let result = results.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
-        let rest = self.elapsed(read);
+        let rest = self.elapsed(planned);
         Ok(Explanation {
             steps,
             work: result.work,

@@ -5,6 +5,7 @@
 //! namespace, and this file the engine that callers see: it finds the namespace, makes it as fresh
 //! as asked, and hands on.
 
+mod aggregate;
 mod blobs;
 mod cold;
 mod compact;
@@ -23,6 +24,7 @@ mod lifecycle;
 pub mod log;
 pub mod manifest;
 mod model;
+mod multi;
 mod namespace;
 pub mod query;
 mod registry;
@@ -43,6 +45,7 @@ pub use self::model::{
     Accuracy, Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult,
     Upserted,
 };
+pub use self::multi::{ByExamples, Diversity, Example, Ranked};
 pub use self::transfer::Transferred;
 pub use self::verify::{Problem, VerifyReport};
 pub use self::warm::Warmed;

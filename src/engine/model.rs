@@ -1,10 +1,12 @@
 //! What callers of the engine say and hear.
 
+use std::sync::Arc;
+
 pub use super::query::Accuracy;
 use super::query::Work;
 use crate::{
     clock::Timestamp,
-    types::{Distance, IndexType, NamespaceName, Row, VectorId},
+    types::{Distance, Filter, IndexType, NamespaceName, Row, VectorId},
 };
 
 /// How fresh a read must be.
@@ -99,7 +101,7 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The last id of this page if more follow.
     pub next: Option<VectorId>,
-    /// Live rows in the namespace.
+    /// Live rows in the namespace that match.
     pub total: u64,
 }
 
@@ -116,6 +118,8 @@ pub struct Query {
     pub accuracy: Option<Accuracy>,
     /// Which of the namespace's indexes answers; if missing, the fastest that there is.
     pub index: Option<IndexType>,
+    /// Which rows may be found; all if missing. Queries of a batch that share one are answered together.
+    pub filter: Option<Arc<Filter>>,
     /// Columns to return.
     pub projection: Projection,
 }

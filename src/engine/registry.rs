@@ -63,7 +63,7 @@ impl Registry {
         Self {
             slots: Mutex::default(),
             max_namespaces: config.namespaces,
-            max_bytes: config.memory_bytes.as_u64(),
+            max_bytes: config.memory_bytes(),
             idle_timeout: config.idle_timeout,
         }
     }

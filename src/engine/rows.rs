@@ -1,13 +1,16 @@
 //! Writing rows and reading them back by id.
 
+use std::sync::Arc;
+
 use super::{
     Consistency, Engine, IfExists, NamespaceSpec, Page, Projection, Upserted,
-    namespace::{Namespace, Write, Written},
+    contents::Following,
+    namespace::{Write, Written},
     segment::RowRef,
 };
 use crate::{
     error::{Error, Result},
-    types::{NamespaceName, Row, Rows, VectorId},
+    types::{Filter, NamespaceName, Row, Rows, VectorId},
 };
 
 /// How often an upsert creates its namespace anew when others keep deleting it.
@@ -73,39 +76,56 @@ impl Engine {
         limit: usize,
         projection: Projection,
     ) -> Result<Page> {
-        let namespace = self.read(name, Consistency::Strong).await?;
-        self.page_of(&namespace, after, limit, projection)
+        self.page_matching(name, None, after, limit, projection).await
     }
 
-    /// Live rows, exactly.
-    pub async fn count(&self, name: &NamespaceName, consistency: Consistency) -> Result<u64> {
-        let namespace = self.read(name, consistency).await?;
-        let now = self.context.clock.now().wall;
-        Ok(namespace.state().contents.count(now))
-    }
-
-    fn page_of(
+    /// [`Engine::page`] of the rows that match.
+    pub async fn page_matching(
         &self,
-        namespace: &Namespace,
+        name: &NamespaceName,
+        filter: Option<Arc<Filter>>,
         after: Option<&str>,
         limit: usize,
         projection: Projection,
     ) -> Result<Page> {
+        let namespace = self.read(name, Consistency::Strong).await?;
         let now = self.context.clock.now().wall;
-        let state = namespace.state();
-        let mut reader = Reader::new(self);
-        let mut rows: Vec<Row> = Vec::new();
-        let mut more = false;
-        for row in state.contents.after(after, now)? {
-            let row = row?;
-            more = rows.len() == limit || !(reader.fits(&row, projection) || rows.is_empty());
-            if more {
-                break;
+        let reader = Reader::new(self);
+        let (rows, next, total) = match filter.filter(|filter| !filter.is_everything()) {
+            Some(filter) => {
+                let snapshot = namespace.snapshot();
+                let matches = self.searchers.matches(snapshot.clone(), filter, now).await?;
+                let (rows, next) =
+                    reader.page(snapshot.matching_after(&matches, after)?, limit, projection)?;
+                (rows, next, matches.count())
             }
-            rows.push(reader.copy(&row, projection));
+            None => {
+                let state = namespace.state();
+                let (rows, next) = reader.page(state.contents.after(after, now)?, limit, projection)?;
+                (rows, next, state.contents.count(now))
+            }
+        };
+        Ok(Page { rows, next, total })
+    }
+
+    /// Live rows, exactly.
+    pub async fn count(&self, name: &NamespaceName, consistency: Consistency) -> Result<u64> {
+        self.count_matching(name, None, consistency).await
+    }
+
+    /// Live rows that match, exactly.
+    pub async fn count_matching(
+        &self,
+        name: &NamespaceName,
+        filter: Option<Arc<Filter>>,
+        consistency: Consistency,
+    ) -> Result<u64> {
+        let namespace = self.read(name, consistency).await?;
+        let now = self.context.clock.now().wall;
+        match filter.filter(|filter| !filter.is_everything()) {
+            Some(filter) => Ok(self.searchers.matches(namespace.snapshot(), filter, now).await?.count()),
+            None => Ok(namespace.state().contents.count(now)),
         }
-        let next = if more { rows.last().map(|row| row.id.clone()) } else { None };
-        Ok(Page { rows, next, total: state.contents.count(now) })
     }
 }
 
@@ -129,6 +149,28 @@ impl Reader {
             return Ok(self.copy(row, projection));
         }
         Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max })
+    }
+
+    /// The first rows, at most `limit`, and the id of the last of them if more follow.
+    ///
+    /// # Errors
+    /// Those of the rows.
+    fn page(
+        mut self,
+        following: Following<'_>,
+        limit: usize,
+        projection: Projection,
+    ) -> Result<(Vec<Row>, Option<VectorId>)> {
+        let mut rows: Vec<Row> = Vec::new();
+        for row in following {
+            let row = row?;
+            if rows.len() == limit || !(self.fits(&row, projection) || rows.is_empty()) {
+                let last = rows.last().map(|row| row.id.clone());
+                return Ok((rows, last));
+            }
+            rows.push(self.copy(&row, projection));
+        }
+        Ok((rows, None))
     }
 
     fn fits(&self, row: &RowRef<'_>, projection: Projection) -> bool {

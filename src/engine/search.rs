@@ -62,6 +62,8 @@ impl Engine {
             distance: query.distance.unwrap_or(distance),
             top_k: query.top_k,
             vector: query.vector,
+            // What matches everything is no filter.
+            filter: query.filter.filter(|filter| !filter.is_everything()),
         }
     }
 }

@@ -37,14 +37,24 @@ pub fn parse_ids(limits: &LimitsConfig, field: &str, ids: &[String]) -> Result<V
 
 /// Checks one query. `prefix` is where it stands in the request, such as `queries[3].`, or nothing.
 pub fn check_query(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result<()> {
-    let field = || format!("{prefix}vector");
-    if query.vector.is_empty() {
+    check_vector(limits, || format!("{prefix}vector"), &query.vector)?;
+    check_top_k(limits, prefix, query)
+}
+
+/// Checks a vector to search with.
+pub fn check_vector(limits: &LimitsConfig, field: impl Fn() -> String, vector: &[f32]) -> Result<()> {
+    if vector.is_empty() {
         return Err(Error::EmptyVector { field: field() });
     }
-    at_most(field, "limits.dimension", limits.dimension, query.vector.len())?;
-    if let Some(index) = query.vector.iter().position(|value| !value.is_finite()) {
-        return Err(not_finite(format!("{prefix}vector[{index}]")));
+    at_most(&field, "limits.dimension", limits.dimension, vector.len())?;
+    match vector.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(not_finite(format!("{}[{index}]", field()))),
+        None => Ok(()),
     }
+}
+
+/// Checks what a query asks for, but for its vector.
+pub fn check_top_k(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result<()> {
     if query.top_k == 0 {
         return Err(Error::invalid(format!("{prefix}top_k"), "must be at least 1"));
     }
@@ -109,7 +119,7 @@ mod tests {
 
     fn query(vector: Vec<f32>, top_k: usize) -> Query {
         let projection = Projection { vectors: false, metadata: true };
-        Query { vector, top_k, distance: None, accuracy: None, index: None, projection }
+        Query { vector, top_k, distance: None, accuracy: None, index: None, projection, filter: None }
     }
 
     fn limits() -> LimitsConfig {

@@ -16,6 +16,8 @@ pub enum IndexSpec {
     Hnsw(HnswParams),
     /// Balanced lists of quantised rows.
     Spfresh(SpfreshParams),
+    /// Values of the metadata, for filters.
+    Attributes,
 }
 
 /// The parameters of `ivf`.
@@ -87,9 +89,12 @@ impl Default for SpfreshParams {
 }
 
 impl IndexSpec {
-    /// What a namespace has that was not told otherwise.
+    /// The index over vectors of a namespace that was not told otherwise.
     pub const AUTO: Self =
         Self::Spfresh(SpfreshParams { list_rows: 64, closure_percent: 10, code_bits: None });
+
+    /// What a namespace has that was not told otherwise.
+    pub const DEFAULTS: [Self; 2] = [Self::AUTO, Self::Attributes];
 
     /// Its type.
     pub fn index_type(&self) -> IndexType {
@@ -98,6 +103,7 @@ impl IndexSpec {
             Self::Pq(_) => IndexType::Pq,
             Self::Hnsw(_) => IndexType::Hnsw,
             Self::Spfresh(_) => IndexType::Spfresh,
+            Self::Attributes => IndexType::Attributes,
         }
     }
 }

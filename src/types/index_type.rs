@@ -18,11 +18,14 @@ pub enum IndexType {
     Spfresh,
     /// Full text.
     Fulltext,
+    /// Values of the metadata, for filters.
+    Attributes,
 }
 
 impl IndexType {
     /// Every type, in the order in which lists show them.
-    pub const ALL: [Self; 5] = [Self::Hnsw, Self::Pq, Self::Ivf, Self::Spfresh, Self::Fulltext];
+    pub const ALL: [Self; 6] =
+        [Self::Hnsw, Self::Pq, Self::Ivf, Self::Spfresh, Self::Fulltext, Self::Attributes];
 
     /// The name in URLs, JSON and object keys.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +35,7 @@ impl IndexType {
             Self::Ivf => "ivf",
             Self::Spfresh => "spfresh",
             Self::Fulltext => "fulltext",
+            Self::Attributes => "attributes",
         }
     }
 

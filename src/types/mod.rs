@@ -3,6 +3,7 @@
 //! A name, an id or a vector is checked once, where it enters; everything further in takes these
 //! types and never checks again.
 
+mod bits;
 mod distance;
 pub mod filter;
 mod index_spec;
@@ -13,6 +14,7 @@ mod row;
 pub mod text;
 mod vector_id;
 
+pub use bits::{Bits, set_bits};
 pub use distance::Distance;
 pub use filter::Filter;
 pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};

@@ -86,7 +86,7 @@ impl Bed {
 }
 
 pub fn in_memory(memory: usize) -> (Cache, Arc<Metrics>) {
-    open(CacheConfig { memory_bytes: ByteSize::b(memory as u64), ..CacheConfig::default() })
+    open(CacheConfig { memory_bytes: Some(ByteSize::b(memory as u64)), ..CacheConfig::default() })
 }
 
 pub fn on_disk(path: &Path, disk: usize) -> (Cache, Arc<Metrics>) {

@@ -105,6 +105,7 @@ impl Bed {
             distance: None,
             accuracy,
             index: None,
+            filter: None,
             projection: Projection { vectors: true, metadata: true },
         }
     }

@@ -9,7 +9,7 @@ const OCTETS: &[(&str, &str)] = &[("content-type", "application/octet-stream")];
 async fn every_type_round_trips_byte_for_byte() {
     let server = Server::new();
     server.post("/v1/namespaces", json!({"name": "ns"})).await.ok();
-    let types = ["hnsw", "pq", "ivf", "spfresh", "fulltext"];
+    let types = ["hnsw", "pq", "ivf", "spfresh", "fulltext", "attributes"];
     let bytes = |n: usize| (0..=255_u8).cycle().take(100_000 + n).collect::<Vec<u8>>();
     for (n, index) in types.into_iter().enumerate() {
         let path = format!("/v1/namespaces/ns/indexes/{index}/blob");
@@ -31,7 +31,7 @@ async fn every_type_round_trips_byte_for_byte() {
     let list = server.get("/v1/namespaces/ns/indexes").await.ok();
     let listed: Vec<_> = list["blobs"].as_array().unwrap().iter().map(|index| &index["type"]).collect();
     assert_eq!(listed, types);
-    assert_eq!(server.get("/v1/namespaces/ns").await.ok()["index_bytes"], 500_010);
+    assert_eq!(server.get("/v1/namespaces/ns").await.ok()["index_bytes"], 600_015);
 
     let path = "/v1/namespaces/ns/indexes/pq/blob";
     server.call("PUT", path, &b""[..], OCTETS).await.ok();
@@ -50,7 +50,7 @@ async fn an_unknown_type_is_refused_with_the_known_ones() {
             let path = format!("/v1/namespaces/ns/indexes/{bad}/blob");
             let error = server.call(method, &path, "x", OCTETS).await.error(400, "INVALID_REQUEST");
             let message = error["error"].as_str().unwrap();
-            assert!(message.contains("hnsw, pq, ivf, spfresh, fulltext"), "{message}");
+            assert!(message.contains("hnsw, pq, ivf, spfresh, fulltext, attributes"), "{message}");
         }
     }
 }
@@ -101,7 +101,7 @@ async fn an_index_is_there_by_default_and_can_be_changed_and_dropped() {
     let index = server.get(path).await.ok();
     assert_eq!((&index["status"], &index["exact_rows"]), (&json!("ready"), &json!(300)));
     let done = server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
-    assert_eq!((&done["folds"], &done["indexes"]), (&json!(1), &json!(1)));
+    assert_eq!((&done["folds"], &done["indexes"]), (&json!(1), &json!(2)), "vectors and attributes");
     let index = server.get(path).await.ok();
     assert_eq!(index["automatic"], true);
     assert_eq!((&index["indexed_rows"], &index["exact_rows"]), (&json!(300), &json!(0)));
@@ -113,10 +113,11 @@ async fn an_index_is_there_by_default_and_can_be_changed_and_dropped() {
     assert_eq!(put["progress"], 0.0);
     server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
     let list = server.get("/v1/namespaces/ns/indexes").await.ok();
-    assert_eq!(list["indexes"].as_array().unwrap().len(), 1);
-    assert_eq!(list["indexes"][0]["status"], "ready");
+    assert_eq!(list["indexes"].as_array().unwrap().len(), 2);
+    assert_eq!(list["indexes"][0]["type"], "attributes");
+    assert_eq!(list["indexes"][1]["status"], "ready");
     assert_eq!(
-        list["indexes"][0]["parameters"],
+        list["indexes"][1]["parameters"],
         json!({"list_rows": 16, "closure_percent": 10, "code_bits": 8})
     );
     assert_eq!(server.call("HEAD", path, Body::empty(), &[]).await.status, 200);
@@ -125,10 +126,47 @@ async fn an_index_is_there_by_default_and_can_be_changed_and_dropped() {
     server.delete(path).await.error(404, "INDEX_NOT_FOUND");
     server.get(path).await.error(404, "INDEX_NOT_FOUND");
     assert_eq!(server.call("HEAD", path, Body::empty(), &[]).await.status, 404);
-    assert_eq!(server.get("/v1/namespaces/ns/indexes").await.ok(), json!({"indexes": [], "blobs": []}));
+    let list = server.get("/v1/namespaces/ns/indexes").await.ok();
+    assert_eq!((&list["indexes"][0]["type"], &list["indexes"][1]), (&json!("attributes"), &json!(null)));
     let explained = server.post("/v1/namespaces/ns/explain", json!({"vector": [1, 0, 0]})).await.ok();
     assert_eq!(explained["index_selection"][0]["part"], "segment");
     assert!(explained["index_selection"][0].get("index").is_none());
+}
+
+#[tokio::test]
+async fn filters_are_decided_by_an_index_that_can_be_dropped_and_put_again() {
+    let server = Server::with(|config| {
+        config.index.min_rows = 100;
+        config.compaction.background = false;
+    });
+    let row = |n: u32| json!({"id": format!("{n:03}"), "values": [n, 1], "metadata": {"n": n, "text": "x".repeat(100)}});
+    server.upsert("ns", (0..300).map(row).collect()).await;
+    let path = "/v1/namespaces/ns/indexes/attributes";
+    let explained = async |filter: serde_json::Value| {
+        server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
+        let body = json!({"vector": [1, 0], "filter": filter});
+        let explained = server.post("/v1/namespaces/ns/explain", body).await.ok();
+        let step = explained["index_selection"][0].clone();
+        (step["matching_rows"].clone(), step["filtered_by"].clone(), step["metadata_read"].clone())
+    };
+    let (below, long) = (json!({"n": {"$lt": 7}}), json!({"text": "x".repeat(100), "n": {"$gte": 290}}));
+    assert_eq!(explained(below.clone()).await, (json!(7), json!("attributes"), json!(0)));
+    assert_eq!(explained(long.clone()).await, (json!(10), json!("attributes"), json!(10)));
+    let index = server.get(path).await.ok();
+    assert_eq!((&index["status"], &index["automatic"]), (&json!("ready"), &json!(true)));
+    assert_eq!((&index["indexed_rows"], &index["parameters"]), (&json!(300), &json!({})));
+    assert!(index["size_bytes"].as_u64().unwrap() > 1000);
+
+    assert_eq!(server.delete(path).await.status, 204);
+    server.get(path).await.error(404, "INDEX_NOT_FOUND");
+    assert_eq!(explained(below.clone()).await, (json!(7), json!("metadata"), json!(300)));
+    let error = server.put(path, json!({"list_rows": 64})).await.error(400, "INVALID_REQUEST");
+    assert_eq!(error["details"]["field"], "list_rows");
+    server.put(path, json!({})).await.ok();
+    assert_eq!(explained(below).await, (json!(7), json!("attributes"), json!(0)));
+    // It answers no query by itself.
+    let query = json!({"vector": [1, 0], "index": "attributes"});
+    server.post("/v1/namespaces/ns/query", query).await.error(422, "UNPROCESSABLE_CONTENT");
 }
 
 #[tokio::test]

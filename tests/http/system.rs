@@ -115,5 +115,5 @@ async fn capabilities_are_those_of_this_server() {
     let body = server.get("/v1/capabilities").await.ok();
     assert_eq!((&body["backend"], &body["limits"]["top_k"]), (&json!("memory"), &json!(77)));
     assert_eq!(body["distance_metrics"], json!(["cosine", "dot_product", "euclidean"]));
-    assert_eq!(body["index_kinds"], json!(["hnsw", "pq", "ivf", "spfresh", "fulltext"]));
+    assert_eq!(body["index_kinds"], json!(["hnsw", "pq", "ivf", "spfresh", "fulltext", "attributes"]));
 }

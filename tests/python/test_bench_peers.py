@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "benches/peers"))
 import dataset
 import frontier
 import report
+from enlarge import enlarge
 
 
 def point(recall: float, rate: float) -> dict:
@@ -55,6 +56,19 @@ def test_exact_answers_obey_the_filters(tmp_path):
             assert truth[field][number].tolist() == passing[:10]
 
 
+def test_an_enlarged_set_begins_with_the_real_one_and_repeats_nothing(tmp_path):
+    random = np.random.default_rng(1)
+    (tmp_path / "real").mkdir()
+    real = random.standard_normal((50, 8)).astype(np.float16)
+    np.save(tmp_path / "real/base.f16.npy", real)
+    np.save(tmp_path / "real/queries.npy", real[:3].astype(np.float32))
+    enlarge(tmp_path / "real", tmp_path / "large", 200)
+    rows = np.load(tmp_path / "large/base.f16.npy")
+    assert (rows[:50] == real).all()
+    assert len(np.unique(rows, axis=0)) == len(rows) == 200
+    assert len(np.load(tmp_path / "large/queries.npy")) == 3
+
+
 def test_recall_counts_only_answered_queries_and_only_ten_ids():
     truth = np.arange(20).reshape(2, 10)
     assert dataset.recall([list(range(10)), None], truth) == 1
@@ -79,7 +93,7 @@ def test_the_page_says_what_is_better_and_by_how_much(tmp_path):
     (tmp_path / "results").mkdir()
     for result in (ours, other):
         (tmp_path / "results" / f"{result['name']}.json").write_text(json.dumps(result))
-    report.write(tmp_path / "results", tmp_path)
+    report.write(tmp_path / "results", tmp_path, "")
     page = (tmp_path / "benchmarks-peers.md").read_text()
     assert "| peer | 1,000 | – | – |" in page and "| 0.50 / – / – |" in page
     assert "| peer | 8.0 | 4.00 |" in page

@@ -118,3 +118,30 @@ def test_keys(locked, namespace):
     client = dakera.DakeraClient(server.url, api_key=key, max_retries=1)
     assert client.upsert(namespace, ROWS)["upserted_count"] == 3
     assert key not in server.log.read_text()
+
+
+def test_filters(client, filled):
+    found = client.query(filled, [1.0, 0.0, 0.0], filter={"n": {"$gte": 2}}).results
+    assert [hit.id for hit in found] == ["y"]
+    assert client.count_vectors(filled, filter={"n": {"$exists": True}})["count"] == 2
+    page = client.export_vectors(filled, filter={"n": {"$lt": 2}})
+    assert ([row["id"] for row in page["vectors"]], page["total_count"]) == (["x"], 1)
+    with pytest.raises(exceptions.ValidationError):
+        client.count_vectors(filled, filter={"n": {"$what": 1}})
+
+
+def test_multi_vector_search(client, filled):
+    answer = client.multi_vector_search(filled, positive=[[1.0, 0.0, 0.0]], negative=[[0.0, 1.0, 0.0]], top_k=2)
+    assert [hit["id"] for hit in answer["results"]] == ["x", "z"]
+    assert answer["results"][0]["score"] == pytest.approx(0.5)
+    answer = client.multi_vector_search(
+        filled, positive=[[1.0, 0.0, 0.0]], top_k=2, mmr_lambda=0.5, filter={"n": {"$gte": 1}}
+    )
+    assert [(hit["id"], hit["mmr_score"]) for hit in answer["results"]] == [("x", 0.5), ("y", 0.0)]
+
+
+def test_aggregate(client, filled):
+    total = client.aggregate(filled, metrics=["count", "sum:n", "avg:n", "max:n"])
+    assert total["aggregations"] == {"count": 3, "sum_n": 3, "avg_n": 1.5, "max_n": 2}
+    groups = client.aggregate(filled, group_by="n", filter={"n": {"$exists": True}}, limit=1)
+    assert groups["aggregation_groups"] == [{"n": 1, "count": 1}]

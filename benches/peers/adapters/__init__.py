@@ -9,6 +9,7 @@ from peer import Peer
 # Name of the results: module, class, and what the class is told beside its folder.
 PEERS: dict[str, tuple[str, str, dict]] = {
     "quiver": ("quiver", "Quiver", {}),
+    "quiver-hnsw": ("quiver", "QuiverHnsw", {}),
     "qdrant-edge": ("qdrant", "QdrantEdge", {"int8": False}),
     "qdrant-edge-int8": ("qdrant", "QdrantEdge", {"int8": True}),
     "zvec": ("zvec_store", "Zvec", {"int8": False}),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -25,10 +26,18 @@ NAMESPACE = "/v1/namespaces/bench"
 BATCH = 5000
 WRITERS = 4
 TARGETS = (0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.997)
+# Of an enlarged set, efforts are varied instead: targets are calibrated on its rows, and rows that were
+# moved are harder to find each other's neighbours of than any query that is asked.
+EFFORTS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+REAL_ROWS = 200_000
 
 
 class Quiver(Peer):
     """The default index, with the recall that a query asks for."""
+
+    more_indexes: tuple[str, ...] = ()
+    # What every query has besides.
+    asked: dict = {}
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -50,12 +59,14 @@ class Quiver(Peer):
         )
 
     def ingest(self, data: DataSet) -> float | None:
-        self.open()
+        self._start()
         self._ask("PUT", NAMESPACE, {"dimension": data.rows.shape[1], "distance": "cosine"})
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda batch: self._write(data, batch), data.batches(BATCH)))
-        # Folds the log, merges segments, and builds their indexes.
-        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {}))
+        for index in self.more_indexes:
+            self._ask("PUT", f"{NAMESPACE}/indexes/{index}", {})
+        # Folds the log, merges all segments, and builds their indexes.
+        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {"full": True}))
         self.close()
         return seconds
 
@@ -74,6 +85,11 @@ class Quiver(Peer):
         self._send("POST", f"{NAMESPACE}/vectors", sink.getvalue(), "application/vnd.apache.arrow.stream")
 
     def open(self) -> None:
+        self._start()
+        if self._rows() > REAL_ROWS:
+            self.efforts = self.filtered_efforts = [{"effort": effort} for effort in EFFORTS]
+
+    def _start(self) -> None:
         # One request builds the index.
         arguments = [str(PROGRAM), "serve", "--data", str(self.folder / "data"), "--set", "server.request_timeout=10m"]
         self.server = Server(
@@ -90,7 +106,7 @@ class Quiver(Peer):
         return self._bodies(queries, conditions)
 
     def _bodies(self, queries: np.ndarray, settings: Iterator[dict]) -> Bodies:
-        fixed = {"top_k": TOP_K, "include_metadata": False}
+        fixed = {"top_k": TOP_K, "include_metadata": False, **self.asked}
         bodies = [
             f'{{"vector":{numbers(vector)},{json.dumps({**fixed, **own})[1:]}'
             for vector, own in zip(queries, settings, strict=True)
@@ -108,6 +124,13 @@ class Quiver(Peer):
     def process_id(self) -> int:
         return self.server.process.pid
 
+    def _rows(self) -> int:
+        connection = HTTPConnection(self.server.address)
+        connection.request("GET", NAMESPACE)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer["vector_count"]
+
     def _ask(self, method: str, path: str, body: dict) -> None:
         self._send(method, path, json.dumps(body).encode(), "application/json")
 
@@ -119,3 +142,13 @@ class Quiver(Peer):
         connection.close()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
+
+
+class QuiverHnsw(Quiver):
+    """The graph beside the default index, and asked for by name."""
+
+    more_indexes = ("hnsw",)
+    asked = {"index": "hnsw"}
+
+    def describe(self) -> Description:
+        return replace(super().describe(), index="hnsw, defaults, beside spfresh")

@@ -1,9 +1,12 @@
 //! How a query is answered, and how well.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    filter::filter,
+    schema,
     search::{IndexChoice, Manner, Usage, millis},
     whole::whole,
 };
@@ -41,6 +44,19 @@ pub(in crate::api) struct PlanStep {
     pub part: &'static str,
     /// Live rows in it.
     pub rows: u64,
+    /// Those that match the filter, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub matching_rows: Option<u64>,
+    /// How that is known: by `attributes`, the index over the metadata, as far as it knows; or by reading the
+    /// `metadata` of all rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub filtered_by: Option<&'static str>,
+    /// How many rows had their metadata read for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub metadata_read: Option<u64>,
     /// The index, if one was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -66,6 +82,8 @@ pub(in crate::api) struct Stage {
 /// What was looked at.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Candidates {
+    /// Rows whose metadata was read to decide the filter.
+    pub metadata_read: u64,
     /// Rows that were scored one after the other, without an index.
     pub scanned: u64,
     /// Lists of rows, or hops in a graph, that were visited in indexes.
@@ -86,6 +104,7 @@ impl ExplainResponse {
             index_selection: steps.into_iter().map(Into::into).collect(),
             stages: vec![stage("refresh", refresh), stage("search", search), stage("fetch", fetch)],
             candidates: Candidates {
+                metadata_read: work.read,
                 scanned: work.scanned,
                 visited: work.indexes.visited,
                 estimated: work.indexes.estimated,
@@ -106,7 +125,17 @@ impl From<query::Step> for PlanStep {
             }
             query::Method::Scan(reason) => (None, None, why(reason)),
         };
-        Self { part, rows: step.rows, index, effort, reason }
+        let by = |filtered: query::Filtered| if filtered.by_index { "attributes" } else { "metadata" };
+        Self {
+            part,
+            rows: step.rows,
+            matching_rows: step.filter.map(|filtered| filtered.matching),
+            filtered_by: step.filter.map(by),
+            metadata_read: step.filter.map(|filtered| filtered.read),
+            index,
+            effort,
+            reason,
+        }
     }
 }
 
@@ -156,6 +185,9 @@ pub(in crate::api) struct RecallRequest {
     /// As in a query.
     #[serde(default)]
     pub index: Option<IndexChoice>,
+    #[serde(default)]
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
 }
 
 impl Default for RecallRequest {
@@ -167,6 +199,7 @@ impl Default for RecallRequest {
             recall_target: None,
             effort: None,
             index: None,
+            filter: None,
         }
     }
 }
@@ -197,7 +230,16 @@ impl RecallRequest {
         }
         let projection = Projection { vectors: false, metadata: false };
         let top_k = self.top_k;
-        let query = |vector| Query { vector, top_k, distance: None, accuracy, index, projection };
+        let filter = filter(self.filter.as_deref(), "filter", limits)?;
+        let query = |vector| Query {
+            vector,
+            top_k,
+            distance: None,
+            accuracy,
+            index,
+            projection,
+            filter: filter.clone(),
+        };
         for (row, vector) in self.vectors.iter().flatten().enumerate() {
             check_query(limits, &format!("vectors[{row}]."), &query(vector.clone()))?;
         }

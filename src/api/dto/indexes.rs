@@ -83,14 +83,15 @@ impl IndexParameters {
             IndexType::Ivf => &["list_rows"],
             IndexType::Pq => &["list_rows", "subquantizers"],
             IndexType::Hnsw => &["m", "ef_construction"],
+            IndexType::Attributes => &[],
             IndexType::Fulltext => {
-                let message = "fulltext cannot be built by this server; hnsw, pq, ivf and spfresh can";
+                let message =
+                    "fulltext cannot be built by this server; hnsw, pq, ivf, spfresh and attributes can";
                 return Err(Error::invalid("type", message));
             }
         };
         if let Some(other) = self.given().find(|field| !taken.contains(field)) {
-            let message =
-                format!("{} has no such parameter; it has {}", index_type.as_str(), taken.join(", "));
+            let message = format!("{} has no such parameter; it has {}", index_type.as_str(), listed(taken));
             return Err(Error::invalid(other, message));
         }
         let list_rows = self.list_rows.map(|rows| within("list_rows", rows, 8, 4096)).transpose()?;
@@ -98,6 +99,7 @@ impl IndexParameters {
             IndexType::Ivf => IndexSpec::Ivf(IvfParams { list_rows }),
             IndexType::Pq => IndexSpec::Pq(self.pq(list_rows)?),
             IndexType::Hnsw => IndexSpec::Hnsw(self.hnsw()?),
+            IndexType::Attributes => IndexSpec::Attributes,
             IndexType::Spfresh | IndexType::Fulltext => IndexSpec::Spfresh(self.spfresh(list_rows)?),
         })
     }
@@ -139,6 +141,11 @@ impl IndexParameters {
         let ef_construction = within("ef_construction", candidates, 2, 4096)?;
         Ok(HnswParams { m, ef_construction })
     }
+}
+
+/// The names of parameters, for people.
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 fn within<N: PartialOrd + std::fmt::Display>(field: &str, number: N, least: N, most: N) -> Result<N> {
@@ -189,6 +196,7 @@ impl From<IndexInfo> for Index {
             IndexSpec::Ivf(params) => serde_json::to_value(params),
             IndexSpec::Pq(params) => serde_json::to_value(params),
             IndexSpec::Spfresh(params) => serde_json::to_value(params),
+            IndexSpec::Attributes => Ok(serde_json::json!({})),
         };
         Self {
             index_type: info.spec.index_type(),

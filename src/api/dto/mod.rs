@@ -3,9 +3,12 @@
 //! Field names follow Dakera's, so that its SDKs work. Requests refuse unknown fields by name.
 //! Bounds in the schemas are those of the default configuration.
 
+mod aggregate;
 mod error;
 mod explain;
+mod filter;
 mod indexes;
+mod multi;
 mod namespaces;
 mod object;
 mod schema;
@@ -15,11 +18,14 @@ mod vectors;
 mod whole;
 
 pub(super) use self::{
+    aggregate::{AggregateRequest, AggregateResponse},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
+    filter::filter,
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
+    multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
-        CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
+        CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
         PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
     },
     object::Object,
@@ -45,29 +51,6 @@ fn raw_json<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::
     let Some(text) = text else { return serializer.serialize_none() };
     let raw: &RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
     raw.serialize(serializer)
-}
-
-/// A field whose value must be null or left out. Anything else is kept as "present".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Reserved {
-    present: bool,
-}
-
-impl<'de> serde::Deserialize<'de> for Reserved {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let present = Option::<serde::de::IgnoredAny>::deserialize(deserializer)?.is_some();
-        Ok(Self { present })
-    }
-}
-
-impl Reserved {
-    /// An error that names the field, if it has a value. Ignoring it would give a wrong answer.
-    pub fn refuse(self, field: impl Into<String>) -> crate::error::Result<()> {
-        if self.present {
-            return Err(crate::error::Error::invalid(field, "filters are not supported by this version"));
-        }
-        Ok(())
-    }
 }
 
 fn yes() -> bool {

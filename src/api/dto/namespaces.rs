@@ -208,6 +208,18 @@ pub(in crate::api) struct PutNamespaceResponse {
     pub namespace: Namespace,
 }
 
+/// How to compact. Everything may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"full": true})))]
+pub(in crate::api) struct CompactRequest {
+    /// Merge all segments into as few as `compaction.segment_bytes` and `segment_rows` let, not only those of
+    /// like size: each row is written once more, and searches become faster.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub full: bool,
+}
+
 /// What a compaction did.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct CompactResponse {

@@ -1,10 +1,11 @@
 //! Schemas that attributes cannot express.
 
+use serde_json::json;
 use utoipa::{
     ToSchema,
     openapi::{
         Array, KnownFormat, Object, SchemaFormat,
-        schema::{ArrayBuilder, ArrayItems, Type},
+        schema::{ArrayBuilder, ArrayItems, SchemaType, Type},
     },
 };
 
@@ -19,11 +20,18 @@ const ID_BYTES: usize = 512;
 #[allow(dead_code, reason = "only its schema is used")]
 pub(in crate::api) struct Binary(Vec<u8>);
 
-/// A field that must be null or left out: a filter, which this version refuses.
-pub(super) fn only_null() -> Object {
+/// A filter.
+pub(super) fn filter() -> Object {
     Object::builder()
-        .schema_type(Type::Null)
-        .description(Some("Reserved. A filter is refused in this version; leave the field out."))
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .description(Some(
+            "Which rows, by their metadata: an object of fields, each with a value that it equals or with \
+             operators, all of which must hold. At a field: `$eq` `$ne` `$gt` `$gte` `$lt` `$lte` `$in` `$nin` \
+             `$exists` `$contains` `$icontains` `$startsWith` `$endsWith` `$glob` `$regex` `$arrayContains` \
+             `$arrayContainsAll` `$arrayContainsAny` `$not`; beside fields: `$and` `$or` `$not`. A nested field \
+             is written `a.b`. `{}` and null match every row.",
+        ))
+        .examples([json!({"year": {"$gte": 2000}, "tags": {"$arrayContains": "x"}})])
         .build()
 }
 

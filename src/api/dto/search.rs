@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Reserved,
+    filter::{Filters, filter},
     object::{objects, optional_object},
     raw_json, schema,
     whole::whole,
@@ -14,10 +15,11 @@ use super::{
 };
 use crate::{
     api::floats::vector,
+    config::LimitsConfig,
     engine::{self, Accuracy, Hit, Projection, Query, QueryResult},
     error::{Error, Result},
     telemetry,
-    types::{Distance, IndexType},
+    types::{Distance, Filter, IndexType},
 };
 
 /// How fresh a read has to be.
@@ -69,7 +71,7 @@ fn default_top_k() -> usize {
 /// A nearest-neighbour query.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "include_metadata": true})))]
+#[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "filter": {"year": {"$gte": 2000}}})))]
 pub(in crate::api) struct QueryRequest {
     /// The vector to search near. Also taken as a string: base64 of little-endian 32-bit floats.
     #[serde(deserialize_with = "vector")]
@@ -88,8 +90,8 @@ pub(in crate::api) struct QueryRequest {
     #[schema(default = false)]
     pub include_vectors: bool,
     #[serde(default)]
-    #[schema(schema_with = schema::only_null, required = false)]
-    pub filter: Reserved,
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
     /// Another metric than the namespace's.
     #[serde(default)]
     pub distance_metric: Option<Distance>,
@@ -123,14 +125,20 @@ impl QueryRequest {
         consistency(self.consistency, self.staleness_config)
     }
 
-    /// The query; not yet checked against limits. `prefix` is where it stands in the request.
-    pub fn into_query(self, prefix: &str) -> Result<Query> {
-        self.filter.refuse(format!("{prefix}filter"))?;
+    /// The query; nothing but its filter is checked against limits yet.
+    pub fn into_query(self, limits: &LimitsConfig) -> Result<Query> {
+        let filter = filter(self.filter.as_deref(), "filter", limits)?;
+        self.with_filter("", filter)
+    }
+
+    /// The query with its filter. `prefix` is where it stands in the request.
+    fn with_filter(&self, prefix: &str, filter: Option<Arc<Filter>>) -> Result<Query> {
         let manner = Manner { exact: self.exact, recall_target: self.recall_target, effort: self.effort };
         let (accuracy, index) = manner.resolve(prefix, self.index)?;
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let distance = self.distance_metric;
-        Ok(Query { vector: self.vector, top_k: self.top_k, distance, accuracy, index, projection })
+        let (vector, top_k) = (self.vector.clone(), self.top_k);
+        Ok(Query { vector, top_k, distance, accuracy, index, projection, filter })
     }
 }
 
@@ -231,10 +239,14 @@ impl BatchQueryRequest {
         self.queries.iter().map(QueryRequest::consistency).reduce(stricter).unwrap_or_default()
     }
 
-    /// The queries; not yet checked against limits.
-    pub fn into_queries(self) -> Result<Vec<Query>> {
-        let query = |(row, query): (usize, QueryRequest)| query.into_query(&format!("queries[{row}]."));
-        self.queries.into_iter().enumerate().map(query).collect()
+    /// The queries; nothing but their filters is checked against limits yet.
+    pub fn into_queries(self, limits: &LimitsConfig) -> Result<Vec<Query>> {
+        let mut filters = Filters::new(limits);
+        let queries = self.queries.iter().enumerate().map(|(row, query)| {
+            let filter = filters.read(query.filter.as_deref(), &format!("queries[{row}].filter"))?;
+            query.with_filter(&format!("queries[{row}]."), filter)
+        });
+        queries.collect()
     }
 }
 
@@ -352,7 +364,7 @@ mod tests {
     fn defaults_and_aliases_are_dakeras() {
         let query = request(r#"{"vector":[1]}"#).unwrap();
         assert_eq!(query.consistency(), engine::Consistency::Strong);
-        let query = query.into_query("").unwrap();
+        let query = query.into_query(&LimitsConfig::default()).unwrap();
         assert_eq!((query.top_k, query.distance), (10, None));
         assert_eq!(query.projection, Projection { vectors: false, metadata: true });
 
@@ -363,21 +375,48 @@ mod tests {
         .unwrap();
         let five_seconds = engine::Consistency::BoundedStaleness(Duration::from_secs(5));
         assert_eq!(query.consistency(), five_seconds);
-        let query = query.into_query("").unwrap();
+        let query = query.into_query(&LimitsConfig::default()).unwrap();
         assert_eq!(query.projection, Projection { vectors: true, metadata: false });
         assert_eq!(query.distance, Some(Distance::DotProduct));
     }
 
     #[test]
-    fn a_filter_is_refused_and_never_ignored() {
-        for filter in ["{}", "{\"a\":{\"$eq\":1}}", "[]", "0", "false"] {
-            let query = request(&format!(r#"{{"vector":[1],"filter":{filter}}}"#)).unwrap();
-            let error = query.into_query("queries[2].").unwrap_err();
-            assert!(
-                matches!(error, Error::Invalid { field, .. } if field == "queries[2].filter"),
-                "{filter}"
-            );
+    fn a_filter_is_read_or_refused_with_its_place() {
+        let limits = LimitsConfig::default();
+        let filter = |text: &str| {
+            let batch = format!(r#"{{"queries":[{{"vector":[1]}},{{"vector":[1],"filter":{text}}}]}}"#);
+            let batch: BatchQueryRequest = serde_json::from_str(&batch).unwrap();
+            Ok(batch.into_queries(&limits)?.pop().unwrap().filter)
+        };
+        assert_eq!(filter("null").unwrap(), None);
+        assert!(filter("{}").unwrap().unwrap().is_everything());
+        assert_eq!(filter(r#"{"a":1}"#).unwrap().unwrap().to_string(), r#"{"a":{"$eq":1}}"#);
+        for (text, place) in [
+            ("[]", "queries[1].filter"),
+            ("false", "queries[1].filter"),
+            (r#"{"a":{"$gt":null}}"#, "queries[1].filter.a.$gt"),
+        ] {
+            let error: Error = filter(text).unwrap_err();
+            assert!(matches!(&error, Error::Invalid { field, .. } if field == place), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn filters_of_a_batch_share_patterns_and_what_is_the_same() {
+        let limits = LimitsConfig { filter_patterns: 2, ..LimitsConfig::default() };
+        let batch = |patterns: &[&str]| {
+            let query =
+                |pattern: &&str| format!(r#"{{"vector":[1],"filter":{{"a":{{"$regex":"{pattern}"}}}}}}"#);
+            let queries: Vec<_> = patterns.iter().map(query).collect();
+            let text = format!(r#"{{"queries":[{}]}}"#, queries.join(","));
+            serde_json::from_str::<BatchQueryRequest>(&text).unwrap().into_queries(&limits)
+        };
+        let same = batch(&["x", "y", "x", "x"]).unwrap();
+        let filters: Vec<_> = same.iter().map(|query| query.filter.as_ref().unwrap()).collect();
+        assert!(Arc::ptr_eq(filters[0], filters[2]) && !Arc::ptr_eq(filters[0], filters[1]));
+        let error = batch(&["x", "y", "z"]).unwrap_err();
+        let expected = "queries[2].filter: 3 is over the limit limits.filter_patterns = 2";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -89,6 +89,11 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         metadata_bytes,
         index_blob_bytes,
         answer_bytes,
+        filter_depth,
+        filter_nodes,
+        filter_values,
+        filter_patterns,
+        groups,
     } = config;
     BTreeMap::from([
         ("body_bytes", body_bytes.as_u64()),
@@ -101,5 +106,10 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         ("metadata_bytes", *metadata_bytes as u64),
         ("index_blob_bytes", index_blob_bytes.as_u64()),
         ("answer_bytes", answer_bytes.as_u64()),
+        ("filter_depth", *filter_depth as u64),
+        ("filter_nodes", *filter_nodes as u64),
+        ("filter_values", *filter_values as u64),
+        ("filter_patterns", *filter_patterns as u64),
+        ("groups", *groups as u64),
     ])
 }

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Consistency, Reserved, StalenessConfig, namespaces::rfc3339, object::optional_object, optional, raw_json,
-    schema, search, yes,
+    Consistency, StalenessConfig, namespaces::rfc3339, object::optional_object, optional, raw_json, schema,
+    search, yes,
 };
 use crate::{
     clock::Timestamp,
@@ -192,11 +193,11 @@ pub(in crate::api) struct DeleteResponse {
 /// What to count.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({}), json!({"consistency": "eventual"})))]
+#[schema(examples(json!({"filter": {"year": {"$gte": 2000}}}), json!({"consistency": "eventual"})))]
 pub(in crate::api) struct CountRequest {
     #[serde(default)]
-    #[schema(schema_with = schema::only_null, required = false)]
-    pub filter: Reserved,
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
     /// How fresh the answer has to be; `strong` if left out.
     #[serde(default)]
     pub consistency: Option<Consistency>,
@@ -240,7 +241,7 @@ pub(in crate::api) struct PageParams {
 /// Which page of rows to export.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"limit": 1000, "include_vectors": true})))]
+#[schema(examples(json!({"limit": 1000, "include_vectors": true, "filter": {"year": {"$gte": 2000}}})))]
 pub(in crate::api) struct ExportRequest {
     /// `next_cursor` of the page before.
     #[serde(default)]
@@ -257,8 +258,8 @@ pub(in crate::api) struct ExportRequest {
     #[serde(default)]
     pub include_metadata: Option<bool>,
     #[serde(default)]
-    #[schema(schema_with = schema::only_null, required = false)]
-    pub filter: Reserved,
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
 }
 
 impl From<ExportRequest> for PageParams {
@@ -289,7 +290,7 @@ pub(in crate::api) struct RowList {
     pub vectors: Vec<Vector>,
     /// Where the next page begins; null on the last one.
     pub next_cursor: Option<String>,
-    /// Rows in the namespace.
+    /// Rows in the namespace, or those of them that match.
     pub total_count: u64,
     /// Rows in this page.
     pub returned_count: usize,

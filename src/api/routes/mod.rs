@@ -3,6 +3,7 @@
 //! `security` says what an operation needs, and is enforced (see [`super::auth`]). Responses other
 //! than the successful ones are added to every operation in [`super::openapi`].
 
+pub(super) mod aggregate;
 pub(super) mod health;
 pub(super) mod index_blobs;
 pub(super) mod indexes;

@@ -8,7 +8,7 @@ use crate::{
         auth::Caller,
         cursor,
         dto::{
-            CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace as Described,
+            CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace as Described,
             NamespaceList, PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
         },
         extract::{Json, Namespace, OptionalJson, Params, Reply},
@@ -94,17 +94,23 @@ pub(in crate::api) async fn describe(state: State, Namespace(name): Namespace) -
 /// Compact a namespace
 ///
 /// Folds the log into a segment and merges segments until there is nothing to do, which otherwise
-/// happens in the background. Reads and writes go on meanwhile. If the request times out, the work goes
+/// happens in the background; `full` merges all of them into as few as fit. Reads and writes go on meanwhile. If the request times out, the work goes
 /// on: repeat it to wait for the end.
 #[utoipa::path(post, path = "/namespaces/{ns}/compact", operation_id = "compact_namespace", tag = "namespaces",
     security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = CompactRequest,
     responses((status = 200, description = "There is nothing left to do.", body = CompactResponse)))]
 pub(in crate::api) async fn compact(
     state: State,
     Namespace(name): Namespace,
+    OptionalJson(request): OptionalJson<CompactRequest>,
 ) -> Result<Json<CompactResponse>> {
-    Ok(Json(state.engine.compact(&name).await?.into()))
+    let done = match request.full {
+        true => state.engine.compact_fully(&name).await?,
+        false => state.engine.compact(&name).await?,
+    };
+    Ok(Json(done.into()))
 }
 
 /// Warm the cache

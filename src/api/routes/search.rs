@@ -8,7 +8,7 @@ use super::State;
 use crate::{
     api::{
         dto::{
-            BatchQueryRequest, BatchQueryResponse, ExplainResponse, QueryRequest, QueryResponse,
+            BatchQueryRequest, BatchQueryResponse, ExplainResponse, MultiVectorRequest, MultiVectorResponse, QueryRequest, QueryResponse,
             RecallRequest, RecallResponse,
         },
         extract::{Json, Namespace, OptionalJson},
@@ -20,8 +20,9 @@ use crate::{
 
 /// Search near a vector
 ///
-/// The `top_k` rows with the highest scores: at least `recall_target` of them on average, or exactly
-/// those if `exact` is asked for. Scores are exact in any case.
+/// The `top_k` rows with the highest scores among those that match the `filter`, or all of these if there are
+/// fewer: at least `recall_target` of them on average, or exactly those if `exact` is asked for. Scores are
+/// exact in any case.
 #[utoipa::path(post, path = "/namespaces/{ns}/query", operation_id = "query", tag = "search",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
@@ -33,7 +34,7 @@ pub(in crate::api) async fn query(
     Json(request): Json<QueryRequest>,
 ) -> Result<Json<QueryResponse>> {
     let consistency = request.consistency();
-    let query = request.into_query("")?;
+    let query = request.into_query(&state.limits)?;
     check_query(&state.limits, "", &query)?;
     let (results, usage) = metered(state.engine.query(&name, vec![query], consistency)).await;
     let result = results?.pop().ok_or_else(|| Error::internal("one query had no answer"))?;
@@ -54,11 +55,30 @@ pub(in crate::api) async fn batch_query(
     Json(request): Json<BatchQueryRequest>,
 ) -> Result<Response> {
     let consistency = request.consistency();
-    let queries = request.into_queries()?;
+    let queries = request.into_queries(&state.limits)?;
     check_queries(&state.limits, "queries", &queries)?;
     let start = Instant::now();
     let (results, usage) = metered(state.engine.query(&name, queries, consistency)).await;
     Ok(Json(BatchQueryResponse::new(results?, start.elapsed(), usage)).respond().await)
+}
+
+/// Search near several vectors and away from others
+///
+/// For the cosine and the dot product, a row's score is the weighted mean of its scores to all vectors, those
+/// to negative ones with the opposite sign.
+#[utoipa::path(post, path = "/namespaces/{ns}/multi-vector", operation_id = "multi_vector", tag = "search",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = MultiVectorRequest,
+    responses((status = 200, description = "The rows found.", body = MultiVectorResponse)))]
+pub(in crate::api) async fn multi_vector(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<MultiVectorRequest>,
+) -> Result<Json<MultiVectorResponse>> {
+    let consistency = request.consistency();
+    let search = request.into_search(&state.limits)?;
+    Ok(Json(state.engine.query_by_examples(&name, search, consistency).await?.into()))
 }
 
 /// Explain a query
@@ -76,7 +96,7 @@ pub(in crate::api) async fn explain(
     Json(request): Json<QueryRequest>,
 ) -> Result<Json<ExplainResponse>> {
     let consistency = request.consistency();
-    let query = request.into_query("")?;
+    let query = request.into_query(&state.limits)?;
     check_query(&state.limits, "", &query)?;
     let (explanation, usage) = metered(state.engine.explain(&name, query, consistency)).await;
     Ok(Json(ExplainResponse::new(explanation?, usage)))

@@ -13,13 +13,14 @@ use crate::{
         dto::{
             Binary, CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
             FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
+            filter,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
     },
     engine::{Consistency, Projection},
     error::{Error, Result},
     service::{page_rows, parse_ids},
-    types::{NamespaceName, Rows},
+    types::{Filter, NamespaceName, Rows},
 };
 
 /// An id may be spelled like an action of `/vectors/…`. The action is a POST, so that the other
@@ -86,12 +87,12 @@ pub(in crate::api) async fn list(
     Namespace(name): Namespace,
     Params(params): Params<PageParams>,
 ) -> Result<Response> {
-    page(&state, &name, &params).await
+    page(&state, &name, None, &params).await
 }
 
 /// Export rows
 ///
-/// A page of all rows in id order; follow `next_cursor` to the end. Rows that are written meanwhile
+/// A page of the rows that match, in id order; follow `next_cursor` to the end. Rows that are written meanwhile
 /// may or may not be part of the export.
 #[utoipa::path(post, path = "/namespaces/{ns}/export", operation_id = "export_vectors", tag = "vectors",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
@@ -103,14 +104,20 @@ pub(in crate::api) async fn export(
     Namespace(name): Namespace,
     OptionalJson(request): OptionalJson<ExportRequest>,
 ) -> Result<Response> {
-    request.filter.refuse("filter")?;
-    page(&state, &name, &request.into()).await
+    let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
+    page(&state, &name, filter, &request.into()).await
 }
 
-async fn page(state: &AppState, name: &NamespaceName, params: &PageParams) -> Result<Response> {
+async fn page(
+    state: &AppState,
+    name: &NamespaceName,
+    filter: Option<Arc<Filter>>,
+    params: &PageParams,
+) -> Result<Response> {
     let limit = page_rows(&state.limits, "limit", params.limit, 1000)?;
     let after = cursor::decode(params.cursor.as_deref())?;
-    let page = state.engine.page(name, after.as_deref(), limit, params.projection()).await?;
+    let (after, projection) = (after.as_deref(), params.projection());
+    let page = state.engine.page_matching(name, filter, after, limit, projection).await?;
     Ok(Json(RowList::new(page, state.now())).respond().await)
 }
 
@@ -169,6 +176,8 @@ pub(in crate::api) async fn delete_many(
 }
 
 /// Count rows
+///
+/// Those that match, exactly.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors/count", operation_id = "count_vectors", tag = "vectors",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
@@ -179,8 +188,8 @@ pub(in crate::api) async fn count(
     Namespace(name): Namespace,
     OptionalJson(request): OptionalJson<CountRequest>,
 ) -> Result<Json<CountResponse>> {
-    request.filter.refuse("filter")?;
-    let count = state.engine.count(&name, request.consistency()).await?;
+    let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
+    let count = state.engine.count_matching(&name, filter, request.consistency()).await?;
     Ok(Json(CountResponse { count, namespace: name.to_string() }))
 }
 

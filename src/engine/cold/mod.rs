@@ -78,7 +78,7 @@ impl Engine {
     /// As [`Engine::query`].
     pub(super) async fn query_cold(&self, name: &NamespaceName, queries: &[Query]) -> Result<Cold> {
         let exact = |query: &Query| query.accuracy.is_some_and(|accuracy| accuracy.is_exact());
-        let plain = |query: &Query| !exact(query) && query.index.is_none();
+        let plain = |query: &Query| !exact(query) && query.index.is_none() && query.filter.is_none();
         let fits = (1..=MAX_QUERIES).contains(&queries.len()) && queries.iter().all(plain);
         if !fits || !self.context.reads_parts || self.registry.is_loaded(name) {
             return Ok(Cold::Whole(None));

@@ -39,7 +39,8 @@ pub type Lists = BTreeMap<u32, Range<u64>>;
 
 /// The index by which a segment can be searched in parts, if that is the one that answers for it.
 pub fn index_in_parts(reference: &SegmentRef) -> Option<&IndexRef> {
-    let first = reference.indexes.iter().min_by_key(|index| preference(&index.spec));
+    let over_vectors = reference.indexes.iter().filter_map(|index| Some((preference(&index.spec)?, index)));
+    let first = over_vectors.min_by_key(|(preference, _)| *preference).map(|(_, index)| index);
     first.filter(|index| index.head.is_some() && has_parts(index.spec.index_type()))
 }
 

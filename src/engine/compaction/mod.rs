@@ -38,17 +38,26 @@ impl Tiers {
         self.full_tier(segments).or_else(|| wasteful(segments)).unwrap_or_default()
     }
 
+    /// The segments to merge into one next if there are to be as few as possible, whatever it costs: the
+    /// smallest that fit into one.
+    pub fn choose_all(&self, segments: &[Size]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..segments.len()).collect();
+        order.sort_by_key(|index| segments[*index].bytes);
+        self.fitting(&order, segments, 2).or_else(|| wasteful(segments)).unwrap_or_default()
+    }
+
     /// The lowest tier that is full. Dead rows do not count, so tiers empty by themselves.
     fn full_tier(&self, segments: &[Size]) -> Option<Vec<usize>> {
         let mut order: Vec<usize> = (0..segments.len()).collect();
         order.sort_by_key(|index| segments[*index].bytes);
         let mut tiers =
             order.chunk_by(|left, right| self.tier(&segments[*left]) == self.tier(&segments[*right]));
-        tiers.find_map(|tier| self.fitting(tier, segments))
+        tiers.find_map(|tier| self.fitting(tier, segments, self.fan_in))
     }
 
-    /// The smallest segments of a tier that fit into one, if they are enough.
-    fn fitting(&self, tier: &[usize], segments: &[Size]) -> Option<Vec<usize>> {
+    /// The smallest of some segments, which are in the order of their sizes, that fit into one, if they are
+    /// at least so many.
+    fn fitting(&self, tier: &[usize], segments: &[Size], least: usize) -> Option<Vec<usize>> {
         let (mut bytes, mut rows) = (0, 0);
         let fits = |index: &&usize| {
             bytes += segments[**index].bytes;
@@ -57,7 +66,7 @@ impl Tiers {
         };
         let mut chosen: Vec<usize> = tier.iter().take_while(fits).copied().collect();
         chosen.sort_unstable();
-        (chosen.len() >= self.fan_in).then_some(chosen)
+        (chosen.len() >= least).then_some(chosen)
     }
 
     fn tier(&self, segment: &Size) -> u32 {
@@ -91,6 +100,17 @@ mod tests {
         assert_eq!(TIERS.choose(&[full(64), half_dead]), [1]);
         assert_eq!(TIERS.choose(&[full(64), Size { live: 101, ..half_dead }]), [0; 0]);
         assert_eq!(TIERS.choose(&[full(1100); 8]), [0; 0], "too large to be merged");
+    }
+
+    #[test]
+    fn all_that_fit_are_merged_on_demand() {
+        assert_eq!(TIERS.choose_all(&[]), [0; 0]);
+        assert_eq!(TIERS.choose_all(&[full(64)]), [0; 0]);
+        assert_eq!(TIERS.choose_all(&[full(400), full(64), full(3)]), [0, 1, 2]);
+        assert_eq!(TIERS.choose_all(&[full(1800), full(64), full(300)]), [1, 2], "all do not fit");
+        assert_eq!(TIERS.choose_all(&[full(1800), full(364)]), [0; 0]);
+        let half_dead = Size { live: 100, rows: 201, bytes: 1 << 20 };
+        assert_eq!(TIERS.choose_all(&[half_dead]), [0]);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use crate::{
         segment::{RowRef, SegmentView},
     },
     error::Result,
+    types::Bits,
 };
 
 /// Visible rows in id order.
@@ -18,23 +19,33 @@ pub struct Following<'a> {
     dimension: usize,
 }
 
+/// Which rows of a segment are gone through.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    /// Those that are visible at a time.
+    Visible(Timestamp),
+    /// These.
+    These(&'a Bits),
+}
+
 /// The rest of a segment.
 struct InOrder<'a> {
     view: &'a SegmentView,
     position: usize,
-    now: Timestamp,
+    shown: Shown<'a>,
     next: Option<RowRef<'a>>,
 }
 
 impl<'a> Following<'a> {
+    /// Of segments with what is shown of each, and the rows of the tail, both after an id.
     pub(super) fn new(
-        segments: &'a [SegmentView],
+        segments: impl Iterator<Item = (&'a SegmentView, Shown<'a>)>,
         tail: impl Iterator<Item = (&'a Chunk, usize)> + 'a,
         dimension: usize,
         after: Option<&str>,
-        now: Timestamp,
     ) -> Result<Self> {
-        let segments = segments.iter().map(|view| InOrder::new(view, after, now)).collect::<Result<_>>()?;
+        let segments =
+            segments.map(|(view, shown)| InOrder::new(view, after, shown)).collect::<Result<_>>()?;
         let mut following = Self { segments, tail: Box::new(tail), next_of_tail: None, dimension };
         following.advance_tail();
         Ok(following)
@@ -74,9 +85,9 @@ impl<'a> Iterator for Following<'a> {
 }
 
 impl<'a> InOrder<'a> {
-    fn new(view: &'a SegmentView, after: Option<&str>, now: Timestamp) -> Result<Self> {
+    fn new(view: &'a SegmentView, after: Option<&str>, shown: Shown<'a>) -> Result<Self> {
         let position = view.segment().position_after(after)?;
-        let mut rest = Self { view, position, now, next: None };
+        let mut rest = Self { view, position, shown, next: None };
         rest.advance()?;
         Ok(rest)
     }
@@ -88,10 +99,16 @@ impl<'a> InOrder<'a> {
             && let Some(row) = segment.by_id().get(self.position)
         {
             self.position += 1;
-            if self.view.is_live(*row) {
+            let is_candidate = match self.shown {
+                Shown::Visible(_) => self.view.is_live(*row),
+                Shown::These(rows) => rows.has(*row),
+            };
+            if is_candidate {
                 let (batch, place) = segment.place(*row);
                 let row = segment.batch(batch)?.get(place);
-                self.next = Some(row).filter(|row| row.expires_at.is_none_or(|at| at > self.now));
+                let is_expired = |now| row.expires_at.is_some_and(|at| at <= now);
+                self.next =
+                    Some(row).filter(|_| !matches!(self.shown, Shown::Visible(now) if is_expired(now)));
             }
         }
         Ok(())

@@ -5,14 +5,17 @@
 //! 1..=n, whatever was folded when, because expiry is judged by the times that stand in the entries.
 
 mod following;
+mod matches;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use self::following::Shown;
 pub use self::{
     following::Following,
+    matches::{Matches, Matching},
     snapshot::{Block, Snapshot, Vectors},
 };
 use super::{
@@ -119,7 +122,8 @@ impl Contents {
     /// # Errors
     /// [`crate::error::Error::Corrupt`], here and for every row.
     pub fn after(&self, after: Option<&str>, now: Timestamp) -> Result<Following<'_>> {
-        Following::new(&self.segments, self.tail.after(after, now), self.dimension, after, now)
+        let segments = self.segments.iter().map(|view| (view, Shown::Visible(now)));
+        Following::new(segments, self.tail.after(after, now), self.dimension, after)
     }
 
     /// A view of the rows as they are now.

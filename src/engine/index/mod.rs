@@ -1,4 +1,4 @@
-//! Searching vectors that are in memory.
+//! Searching rows that are in memory.
 //!
 //! Nothing here knows a namespace, an id or the store: it gets vectors and row numbers, and gives
 //! row numbers and scores. [`kernel`] computes many products of a query and rows, [`flat`] turns
@@ -6,13 +6,15 @@
 //!
 //! The other types answer approximately, and faster: a [`VectorIndex`] is built once from the rows
 //! of a segment ([`VectorSource`]), is bytes from then on, and is searched in those bytes where they
-//! lie. It says which rows to look at; their scores are computed exactly, from the rows.
+//! lie. It says which rows to look at; their scores are computed exactly, from the rows. What is built
+//! over the metadata is no such index, but made of rows and kept in the same way ([`Opened`]).
 //!
 //! Invariants, for all of them (`tests.rs` is one suite for all types): the same rows, parameters
 //! and seed give the same bytes; a row is returned at most once, with its exact score, and only if
 //! the mask admits it; full effort finds what an exact search finds; no bytes make it panic or read
 //! out of bounds.
 
+pub mod attributes;
 mod codes;
 mod content;
 pub mod flat;
@@ -38,12 +40,13 @@ use crate::{
     types::{Distance, IndexSpec, IndexType},
 };
 
+use self::attributes::Attributes;
 pub use self::{
     content::{Content, Reader},
     moved::Moved,
     parts::{InParts, Part, Shortlisted, has_parts, head_bytes, open_head},
     search::{Best, Cost, Effort, Mask, Query, Request, best_of},
-    source::{Run, Table, VectorSource},
+    source::{RowSource, Run, Table, VectorSource},
 };
 
 /// An index over the rows of a segment, opened from its bytes.
@@ -73,17 +76,70 @@ pub trait VectorIndex: std::fmt::Debug + Send + Sync {
     }
 }
 
+/// An index over the rows of a segment, whatever it is over.
+#[derive(Debug)]
+pub enum Opened {
+    /// Their vectors.
+    Vectors(Box<dyn VectorIndex>),
+    /// The values of their metadata.
+    Attributes(Attributes),
+}
+
+impl Opened {
+    /// Opens an index where its bytes lie, or says what is wrong with them.
+    pub fn of(index_type: IndexType, content: impl Into<Content>) -> std::result::Result<Self, String> {
+        match index_type {
+            IndexType::Attributes => Attributes::open(content).map(Self::Attributes),
+            index_type => open(index_type, content).map(Self::Vectors),
+        }
+    }
+
+    /// Whether it is over so many rows of this dimension.
+    pub fn fits(&self, rows: usize, dimension: usize) -> bool {
+        match self {
+            Self::Vectors(index) => index.shape() == (rows, dimension),
+            Self::Attributes(index) => index.rows() == rows,
+        }
+    }
+
+    /// Compares what it holds with the hashes in it, or says what is wrong.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        match self {
+            Self::Vectors(index) => index.check(),
+            // All of it was checked when it was opened.
+            Self::Attributes(_) => Ok(()),
+        }
+    }
+
+    /// The index over vectors that it is.
+    pub fn vectors(&self) -> Option<&dyn VectorIndex> {
+        match self {
+            Self::Vectors(index) => Some(&**index),
+            Self::Attributes(_) => None,
+        }
+    }
+
+    /// The index over metadata that it is.
+    pub fn attributes(&self) -> Option<&Attributes> {
+        match self {
+            Self::Attributes(index) => Some(index),
+            Self::Vectors(_) => None,
+        }
+    }
+}
+
 /// Builds an index over all rows, on the threads of the pool that this is called on. The same rows,
 /// parameters and seed give the same bytes.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if a row is damaged.
-pub fn build(spec: &IndexSpec, rows: &dyn VectorSource, distance: Distance, seed: u64) -> Result<Vec<u8>> {
+pub fn build(spec: &IndexSpec, rows: &dyn RowSource, distance: Distance, seed: u64) -> Result<Vec<u8>> {
     match spec {
         IndexSpec::Ivf(params) => ivf::build(rows, distance, params, seed),
         IndexSpec::Pq(params) => pq::build(rows, distance, params, seed),
         IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
         IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
+        IndexSpec::Attributes => attributes::build(rows),
     }
 }
 
@@ -117,7 +173,7 @@ pub fn is_worth_extending(spec: &IndexSpec, known: usize, rows: usize) -> bool {
 /// As [`build`].
 pub fn extend(
     spec: &IndexSpec,
-    rows: &dyn VectorSource,
+    rows: &dyn RowSource,
     distance: Distance,
     seed: u64,
     base: &Base,
@@ -132,7 +188,7 @@ pub fn extend(
     }
 }
 
-/// Opens an index where its bytes lie, or says what is wrong with them.
+/// Opens an index over vectors where its bytes lie, or says what is wrong with them.
 pub fn open(index_type: IndexType, content: impl Into<Content>) -> Result<Box<dyn VectorIndex>, String> {
     let content = content.into();
     match index_type {
@@ -140,7 +196,7 @@ pub fn open(index_type: IndexType, content: impl Into<Content>) -> Result<Box<dy
         IndexType::Pq => Ok(Box::new(pq::Pq::open(content)?)),
         IndexType::Hnsw => Ok(Box::new(hnsw::Hnsw::open(content)?)),
         IndexType::Spfresh => Ok(Box::new(spfresh::Spfresh::open(content)?)),
-        other => Err(format!("an index of type {} cannot be searched", other.as_str())),
+        other => Err(format!("an index of type {} is not over vectors", other.as_str())),
     }
 }
 

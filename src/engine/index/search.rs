@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, set_bits},
 };
 
 /// Rows that are scored before the search asks whether it should stop.
@@ -258,19 +258,6 @@ impl<'a> Best<'a> {
         self.push(row, score);
         Ok(score)
     }
-}
-
-/// The places of bits that are set, lowest first.
-fn set_bits(words: &[u64]) -> impl Iterator<Item = u32> {
-    let of_word = |(index, word): (usize, &u64)| {
-        let mut rest = *word;
-        std::iter::from_fn(move || {
-            let bit = rest.trailing_zeros();
-            rest &= rest.checked_sub(1)?;
-            Some(index as u32 * u64::BITS + bit)
-        })
-    };
-    words.iter().enumerate().flat_map(of_word)
 }
 
 #[cold]

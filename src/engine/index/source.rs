@@ -1,4 +1,4 @@
-//! Where an index finds the vectors themselves: to learn from when it is built, and to score the
+//! Where an index finds the rows themselves: to learn from when it is built, and to score the
 //! candidates exactly when it is searched.
 
 use crate::{error::Result, types::inverse_norm};
@@ -31,6 +31,18 @@ pub trait VectorSource: Sync {
     fn row(&self, row: u32) -> Result<(&[f32], f32)>;
 }
 
+/// Rows by number: vectors, and metadata beside them.
+pub trait RowSource: VectorSource {
+    /// The metadata of a row: JSON text of an object, if it has any.
+    ///
+    /// # Errors
+    /// As [`VectorSource::run`].
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn metadata(&self, row: u32) -> Result<Option<&str>>;
+}
+
 /// Vectors side by side.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
@@ -40,7 +52,7 @@ pub struct Run<'a> {
     pub inverse_norms: &'a [f32],
 }
 
-/// Vectors in memory.
+/// Vectors in memory, without metadata.
 #[derive(Debug, Clone)]
 pub struct Table {
     dimension: usize,
@@ -57,6 +69,12 @@ impl Table {
         assert!(dimension > 0 && vectors.len().is_multiple_of(dimension), "whole rows of a dimension");
         let inverse_norms = vectors.chunks_exact(dimension).map(inverse_norm).collect();
         Self { dimension, vectors, inverse_norms }
+    }
+}
+
+impl RowSource for Table {
+    fn metadata(&self, _: u32) -> Result<Option<&str>> {
+        Ok(None)
     }
 }
 

@@ -172,7 +172,7 @@ impl Manifest {
 
     /// The indexes that segments are to have.
     pub fn wanted_indexes(&self) -> &[IndexSpec] {
-        self.indexes.as_deref().unwrap_or(&[IndexSpec::AUTO])
+        self.indexes.as_deref().unwrap_or(&IndexSpec::DEFAULTS)
     }
 
     /// The manifest after this one, whose segments are to have these indexes, and have no others.

@@ -57,6 +57,8 @@ pub(in crate::engine) enum Motive {
     Due,
     /// Somebody asked for it.
     Demand,
+    /// Somebody asked for as few segments as there can be, whatever it costs.
+    Full,
 }
 
 /// A namespace as it is at one moment.
@@ -109,7 +111,7 @@ impl Namespace {
         let base = job.base.clone();
         let outcome = match motive {
             Motive::Due => self.holding(CompactionKind::fold, None, self.run_fold(job)).await,
-            Motive::Demand => self.run_fold(job).await,
+            Motive::Demand | Motive::Full => self.run_fold(job).await,
         };
         // What was kept for a fold that came to nothing is not needed.
         self.state_mut().stop_keeping();

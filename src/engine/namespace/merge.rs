@@ -70,7 +70,7 @@ impl Namespace {
     }
 
     async fn try_merge(&self, motive: Motive) -> Result<Outcome> {
-        let Some(job) = self.choose_merge().await? else {
+        let Some(job) = self.choose_merge(motive).await? else {
             return Ok(Outcome::Idle);
         };
         let (id, is_long) = (job.id, job.bytes() > LONG_BYTES);
@@ -99,11 +99,11 @@ impl Namespace {
     /// Whether there are segments to merge.
     pub(super) fn merge_is_due(&self) -> bool {
         let state = self.state();
-        !state.is_outdated() && !state.has_ended() && !self.to_merge(&state.base).is_empty()
+        !state.is_outdated() && !state.has_ended() && !self.to_merge(&state.base, Motive::Due).is_empty()
     }
 
     /// The segments of a manifest to merge next, by their places.
-    fn to_merge(&self, manifest: &Manifest) -> Vec<usize> {
+    fn to_merge(&self, manifest: &Manifest, motive: Motive) -> Vec<usize> {
         let settings = &self.context.compaction;
         let tiers = Tiers {
             fan_in: settings.fan_in,
@@ -111,10 +111,10 @@ impl Namespace {
             max_rows: settings.segment_rows as u64,
         };
         let sizes: Vec<Size> = manifest.segments.iter().map(size).collect();
-        tiers.choose(&sizes)
+        if motive == Motive::Full { tiers.choose_all(&sizes) } else { tiers.choose(&sizes) }
     }
 
-    async fn choose_merge(&self) -> Result<Option<Job>> {
+    async fn choose_merge(&self, motive: Motive) -> Result<Option<Job>> {
         let (base, segments) = {
             let state = self.state();
             if state.is_outdated() || state.has_ended() {
@@ -125,7 +125,7 @@ impl Namespace {
             (state.base.clone(), segments)
         };
         let mut views = Vec::new();
-        for index in self.to_merge(&base) {
+        for index in self.to_merge(&base, motive) {
             let reference = &base.segments[index];
             // Segments that the log has emptied meanwhile are gone from the state; a fold drops them.
             let Some(segment) = segments.iter().find(|known| known.reference().id == reference.id) else {

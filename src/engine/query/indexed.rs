@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     engine::{
+        contents::Matches,
         index::{Best, Cost, Effort, Mask, Query, Request, VectorIndex, top::TopK},
-        segment::SegmentIndex,
     },
     error::Result,
 };
@@ -42,22 +42,24 @@ impl Search<'_> {
     fn search_one(&self, batch: &Batch, target: &Target, top: &mut TopK) -> Result<Work> {
         let mut work = Work::default();
         let query = Query::new(target.distance, &target.vector);
+        work.read = self.matches.map_or(0, Matches::read);
         for (segment, view) in self.snapshot.segments.iter().enumerate() {
+            let matching = self.matches.map(|matches| matches.segment(segment).count);
+            if matching == Some(0) {
+                continue;
+            }
             match self.index(batch, segment) {
                 Some(index) => {
                     work.indexed_segments += 1;
-                    work.indexes += self.search_index(
-                        &*index.index,
-                        segment,
-                        &query,
-                        effort(&*index.index, target),
-                        top,
-                    )?;
+                    work.indexes += self.search_index(index, segment, &query, effort(index, target), top)?;
                 }
-                None => work.scanned += view.live_rows(),
+                None => work.scanned += matching.unwrap_or(view.live_rows()),
             }
         }
-        work.scanned += self.snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        work.scanned += match self.matches {
+            Some(matches) => matches.chunks().iter().map(|matching| matching.count).sum::<u64>(),
+            None => self.snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+        };
         Ok(work)
     }
 
@@ -73,13 +75,12 @@ impl Search<'_> {
         let expired = view.expired_rows(self.now);
         let visible = |row: u32| view.is_live(row) && !expired.contains(row);
         let all = expired.is_empty() && view.live_rows() == view.segment().rows() as u64;
-        let request = Request {
-            query,
-            rows: &**view.segment(),
-            mask: if all { Mask::All } else { Mask::Only(&visible) },
-            effort,
-            stop: &|| false,
+        let mask = match self.matches {
+            Some(matches) => Mask::Bits(matches.segment(segment).rows.words()),
+            None if all => Mask::All,
+            None => Mask::Only(&visible),
         };
+        let request = Request { query, rows: &**view.segment(), mask, effort, stop: &|| false };
         let number = |row: u32| {
             let (batch, place) = view.segment().place(row);
             row_number(self.first_blocks[segment] + batch) + place as u64
@@ -87,8 +88,7 @@ impl Search<'_> {
         index.search(&request, &mut Best::new(top, &number, &|left, right| self.tie(left, right)))
     }
 
-    fn index(&self, batch: &Batch, segment: usize) -> Option<&SegmentIndex> {
-        let view = &self.snapshot.segments[segment];
-        usable_index(view, batch.manner)
+    fn index(&self, batch: &Batch, segment: usize) -> Option<&dyn VectorIndex> {
+        usable_index(&self.snapshot.segments[segment], batch.manner).map(|(_, index)| index)
     }
 }

@@ -3,25 +3,29 @@
 //! Segments that have an index are searched with it, unless the answer is to be exact; everything else
 //! is scanned. The blocks of a snapshot (record batches of segments, chunks of the tail) are divided among the
 //! threads of one pool, each thread collects the best rows of its part, and the collections are
-//! merged. A batch reads each block once for all its queries, and every query of it is answered on
-//! the same snapshot.
+//! merged. A batch reads each block once for all its queries with the same filter, and every query of it is
+//! answered on the same snapshot. A filter is decided for all rows before any is scored ([`Matches`]).
 //!
 //! Invariant: an exact answer does not depend on how rows lie in blocks or how blocks were divided. Any
-//! answer has visible rows only, each once, with its exact score.
+//! answer has visible rows that match only, each once, with its exact score.
 
+mod aggregate;
+mod diverse;
 mod indexed;
 mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use rayon::prelude::*;
 
-pub use self::plan::{Method, Reason, Step, effort, plan, preference};
+pub use self::aggregate::{Aggregation, Group, Groups, Measure};
+pub use self::diverse::{Candidate, diversify};
+pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
 
 use super::{
-    contents::{Block, Snapshot},
+    contents::{Block, Matches, Snapshot},
     index::{
         Cost,
         flat::{ChunkView, Queries, scan},
@@ -31,7 +35,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
-    types::{Distance, IndexType},
+    types::{Distance, Filter, IndexType},
 };
 
 /// Runs of blocks per thread, so that one which was late to start does not hold up the answer.
@@ -42,6 +46,8 @@ const MIN_DIVIDED: usize = 512 << 10;
 
 /// Values that a light query scans at most: two megabytes.
 const LIGHT_VALUES: u64 = 512 << 10;
+/// For how many values a row counts whose metadata is read to decide a filter.
+const VALUES_PER_READ: u64 = 768;
 /// Indexes that it searches at most, and with which effort.
 const LIGHT_INDEXES: u64 = 4;
 const LIGHT_EFFORT: f32 = 0.85;
@@ -86,6 +92,8 @@ pub struct Target {
     pub accuracy: Accuracy,
     /// The type of index that is to answer; if missing, the fastest that a segment has.
     pub index: Option<IndexType>,
+    /// Which rows may be found; all if missing. Targets that share one are answered together.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// The answer to a query.
@@ -100,6 +108,8 @@ pub struct Answer {
 /// What a query looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
+    /// Rows whose metadata was read to decide a filter.
+    pub read: u64,
     /// Rows that were scanned, without an index.
     pub scanned: u64,
     /// Segments that were searched with an index.
@@ -156,11 +166,38 @@ impl Searchers {
         if is_light(&snapshot, &targets) {
             return answer_all(&snapshot, &targets, now);
         }
+        self.run(move || answer_all(&snapshot, &targets, now)).await
+    }
+
+    /// The rows visible at `now` that match a filter.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a segment is damaged.
+    pub async fn matches(
+        self: &Arc<Self>,
+        snapshot: Arc<Snapshot>,
+        filter: Arc<Filter>,
+        now: Timestamp,
+    ) -> Result<Matches> {
+        if Matches::cost(&snapshot, &filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES {
+            return Matches::of(&snapshot, &filter, now);
+        }
+        self.run(move || Matches::of(&snapshot, &filter, now)).await
+    }
+
+    /// Runs something on the threads that search.
+    ///
+    /// # Errors
+    /// Its own, and [`Error::Internal`] if it panicked.
+    pub(in crate::engine) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             // A caller that has gone away needs no answer.
             if !reply.is_closed() {
-                let _ = reply.send(answer_all(&snapshot, &targets, now));
+                let _ = reply.send(work());
             }
         });
         answer.await.map_err(|_| Error::internal("a search thread panicked"))?
@@ -176,7 +213,9 @@ fn is_light(snapshot: &Snapshot, targets: &[Target]) -> bool {
         Method::Index(_, effort) if effort.value() > LIGHT_EFFORT => u64::MAX,
         Method::Index(..) => LIGHT_VALUES / LIGHT_INDEXES,
     };
-    plan(snapshot, target).into_iter().map(values).fold(0, u64::saturating_add) <= LIGHT_VALUES
+    let filter = target.filter.as_ref().map_or(0, |filter| Matches::cost(snapshot, filter));
+    let filter = filter.saturating_mul(VALUES_PER_READ);
+    plan(snapshot, target, None).into_iter().map(values).fold(filter, u64::saturating_add) <= LIGHT_VALUES
 }
 
 fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {
@@ -189,9 +228,41 @@ fn check_dimensions(targets: &[Target], expected: usize) -> Result<()> {
 
 /// Must run on a thread of the pool, whose size it divides by.
 fn answer_all(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result<Vec<Answer>> {
-    let search = Search::new(snapshot, targets, now);
     let mut answers = vec![Answer::default(); targets.len()];
-    for (batch, mut collectors) in search.batches.iter().zip(search.run(search.runs(targets.len()))?) {
+    // One filter after the other: what matches each takes a bit per row.
+    for (filter, positions) in by_filter(targets) {
+        let matches = filter.map(|filter| Matches::of(snapshot, filter, now)).transpose()?;
+        answer_like(snapshot, targets, &positions, matches.as_ref(), now, &mut answers)?;
+    }
+    Ok(answers)
+}
+
+/// Targets by what they may find.
+fn by_filter(targets: &[Target]) -> Vec<(Option<&Filter>, Vec<usize>)> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<(Option<&Filter>, Vec<usize>)> = Vec::new();
+    for (position, target) in targets.iter().enumerate() {
+        let filter = target.filter.as_deref();
+        let place = *places.entry(filter.map(std::ptr::from_ref)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, positions)) => positions.push(position),
+            None => groups.push((filter, vec![position])),
+        }
+    }
+    groups
+}
+
+/// Answers the targets at some positions, all of which may find the same rows.
+fn answer_like(
+    snapshot: &Snapshot,
+    targets: &[Target],
+    positions: &[usize],
+    matches: Option<&Matches>,
+    now: Timestamp,
+    answers: &mut [Answer],
+) -> Result<()> {
+    let search = Search::new(snapshot, targets, positions, matches, now);
+    for (batch, mut collectors) in search.batches.iter().zip(search.run(search.runs(positions.len()))?) {
         let work = search.search_indexes(batch, targets, &mut collectors)?;
         for ((position, collector), work) in batch.positions.iter().zip(collectors).zip(work) {
             let best = collector.into_sorted(&|left, right| search.tie(left, right));
@@ -199,7 +270,7 @@ fn answer_all(snapshot: &Snapshot, targets: &[Target], now: Timestamp) -> Result
             answers[*position] = Answer { found, work };
         }
     }
-    Ok(answers)
+    Ok(())
 }
 
 /// The targets that are answered in the same way.
@@ -213,10 +284,11 @@ struct Batch {
 }
 
 impl Batch {
-    fn of_like(targets: &[Target]) -> Vec<Self> {
+    /// Of the targets at some positions.
+    fn of_like(targets: &[Target], positions: &[usize]) -> Vec<Self> {
         let mut like: Vec<(Manner, Vec<usize>)> = Vec::new();
-        for (position, target) in targets.iter().enumerate() {
-            let manner = Manner::of(target);
+        for position in positions.iter().copied() {
+            let manner = Manner::of(&targets[position]);
             match like.iter_mut().find(|(other, _)| *other == manner) {
                 Some((_, positions)) => positions.push(position),
                 None => like.push((manner, vec![position])),
@@ -254,6 +326,8 @@ type Collectors = Vec<Vec<TopK>>;
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
+    /// The rows that may be found, if not all that are visible.
+    matches: Option<&'a Matches>,
     now: Timestamp,
     blocks: Vec<Block>,
     /// The number of the first block of each segment.
@@ -262,23 +336,32 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(snapshot: &'a Snapshot, targets: &[Target], now: Timestamp) -> Self {
+    fn new(
+        snapshot: &'a Snapshot,
+        targets: &[Target],
+        positions: &[usize],
+        matches: Option<&'a Matches>,
+        now: Timestamp,
+    ) -> Self {
         let mut first_blocks = Vec::with_capacity(snapshot.segments.len());
         let mut next = 0;
         for view in &snapshot.segments {
             first_blocks.push(next);
             next += view.segment().batch_count();
         }
-        let batches = Batch::of_like(targets);
-        Self { snapshot, now, blocks: snapshot.blocks(), first_blocks, batches }
+        let batches = Batch::of_like(targets, positions);
+        Self { snapshot, matches, now, blocks: snapshot.blocks(), first_blocks, batches }
     }
 
     /// Into how many runs to divide the blocks that are scanned for so many targets.
     fn runs(&self, targets: usize) -> usize {
         let scanned = |block: &Block| self.batches.iter().any(|batch| !self.is_covered(batch, *block));
         let blocks = self.blocks.iter().filter(|block| scanned(block));
-        let rows: usize = blocks.map(|block| self.snapshot.block_rows(*block)).sum();
-        let divided = (rows * self.snapshot.dimension).saturating_mul(targets) >= MIN_DIVIDED;
+        let rows = match self.matches {
+            Some(matches) => usize::try_from(matches.count()).unwrap_or(usize::MAX),
+            None => blocks.map(|block| self.snapshot.block_rows(*block)).sum(),
+        };
+        let divided = rows.saturating_mul(self.snapshot.dimension).saturating_mul(targets) >= MIN_DIVIDED;
         if divided { rayon::current_num_threads() * RUNS_PER_THREAD } else { 1 }
     }
 
@@ -303,12 +386,16 @@ impl<'a> Search<'a> {
             if self.batches.iter().all(|batch| self.is_covered(batch, self.blocks[index])) {
                 continue;
             }
+            let matching = self.matches.map(|matches| matches.of_block(self.snapshot, self.blocks[index]));
+            if matching.as_ref().is_some_and(|words| words.iter().all(|word| *word == 0)) {
+                continue;
+            }
             let vectors = self.snapshot.vectors(self.blocks[index], self.now)?;
             let view = ChunkView {
                 vectors: vectors.values,
                 dimension: self.snapshot.dimension,
                 inverse_norms: vectors.inverse_norms,
-                live: &vectors.visible,
+                live: matching.as_ref().unwrap_or(&vectors.visible),
                 first_row: row_number(index),
             };
             for (batch, collectors) in self.batches.iter().zip(&mut collectors) {

@@ -3,7 +3,7 @@
 use super::{Accuracy, Manner, Target};
 use crate::{
     engine::{
-        contents::Snapshot,
+        contents::{Matches, Matching, Snapshot},
         index::{Effort, VectorIndex},
         segment::{SegmentIndex, SegmentView},
     },
@@ -19,6 +19,30 @@ pub struct Step {
     pub rows: u64,
     /// How.
     pub method: Method,
+    /// Which of them may be found, if not all.
+    pub filter: Option<Filtered>,
+}
+
+/// What a filter leaves of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filtered {
+    /// Rows that match.
+    pub matching: u64,
+    /// Rows whose metadata was read for that.
+    pub read: u64,
+    /// Whether an index over the metadata was asked first.
+    pub by_index: bool,
+}
+
+impl Filtered {
+    fn of<'a>(by_index: bool, parts: impl IntoIterator<Item = &'a Matching>) -> Self {
+        let (mut matching, mut read) = (0, 0);
+        for part in parts {
+            matching += part.count;
+            read += part.read;
+        }
+        Self { matching, read, by_index }
+    }
 }
 
 /// How a part is searched.
@@ -43,15 +67,18 @@ pub enum Reason {
     Log,
 }
 
-/// The steps of a search, segment after segment and then the log.
-pub fn plan(snapshot: &Snapshot, target: &Target) -> Vec<Step> {
+/// The steps of a search, segment after segment and then the log; `matches` is what the filter leaves of the
+/// snapshot, where that is of interest.
+pub fn plan(snapshot: &Snapshot, target: &Target, matches: Option<&Matches>) -> Vec<Step> {
     let segments = snapshot.segments.iter().enumerate().map(|(segment, view)| Step {
         segment: Some(segment),
         rows: view.live_rows(),
         method: method(view, target),
+        filter: matches.map(|matches| Filtered::of(view.attributes().is_some(), [matches.segment(segment)])),
     });
     let rows = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-    let log = Step { segment: None, rows, method: Method::Scan(Reason::Log) };
+    let filter = matches.map(|matches| Filtered::of(false, matches.chunks()));
+    let log = Step { segment: None, rows, method: Method::Scan(Reason::Log), filter };
     segments.chain((rows > 0).then_some(log)).collect()
 }
 
@@ -61,8 +88,10 @@ fn method(view: &SegmentView, target: &Target) -> Method {
     }
     let manner = Manner::of(target);
     match usable_index(view, manner) {
-        Some(index) => Method::Index(index.reference.spec.index_type(), effort(&*index.index, target)),
-        None if !view.indexes().iter().any(|index| manner.allows(index)) => Method::Scan(Reason::NoIndex),
+        Some((spec, index)) => Method::Index(spec.index_type(), effort(index, target)),
+        None if !view.indexes().iter().any(|index| manner.allows(index) && index.vectors().is_some()) => {
+            Method::Scan(Reason::NoIndex)
+        }
         None => Method::Scan(Reason::OtherMetric),
     }
 }
@@ -74,20 +103,25 @@ impl Manner {
     }
 }
 
-/// The index that answers for a segment, if one does: who asked for a graph pays for its speed.
-pub(super) fn usable_index(view: &SegmentView, manner: Manner) -> Option<&SegmentIndex> {
-    let fits = |index: &&SegmentIndex| manner.allows(index) && index.index.distance() == manner.distance;
-    let usable = view.indexes().iter().filter(|index| !manner.exact && fits(index));
-    usable.min_by_key(|index| preference(&index.reference.spec))
+/// The index over vectors that answers for a segment, if one does: who asked for a graph pays for its speed.
+pub(super) fn usable_index(view: &SegmentView, manner: Manner) -> Option<(&IndexSpec, &dyn VectorIndex)> {
+    if manner.exact {
+        return None;
+    }
+    let allowed = view.indexes().iter().filter(|index| manner.allows(index));
+    let usable = allowed.filter_map(|index| Some((&index.reference.spec, index.vectors()?)));
+    let fitting = usable.filter(|(_, index)| index.distance() == manner.distance);
+    fitting.min_by_key(|(spec, _)| preference(spec))
 }
 
-/// The index with the least one answers.
-pub fn preference(spec: &IndexSpec) -> u8 {
+/// The index over vectors with the least one answers; of others there is none.
+pub fn preference(spec: &IndexSpec) -> Option<u8> {
     match spec {
-        IndexSpec::Hnsw(_) => 0,
-        IndexSpec::Spfresh(_) => 1,
-        IndexSpec::Pq(_) => 2,
-        IndexSpec::Ivf(_) => 3,
+        IndexSpec::Hnsw(_) => Some(0),
+        IndexSpec::Spfresh(_) => Some(1),
+        IndexSpec::Pq(_) => Some(2),
+        IndexSpec::Ivf(_) => Some(3),
+        IndexSpec::Attributes => None,
     }
 }
 

@@ -97,7 +97,7 @@ fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
     contents.apply(&changes, Timestamp(0)).unwrap();
     let target = |&(distance, top_k): &(Distance, usize)| {
         let vector = numbers.vector(case.dimension, case.distinct);
-        Target { vector, distance, top_k, accuracy: Accuracy::Exact, index: None }
+        Target { vector, distance, top_k, accuracy: Accuracy::Exact, index: None, filter: None }
     };
     let targets = case.targets.iter().map(target).collect();
     (contents.snapshot(), model, targets)
@@ -204,7 +204,8 @@ proptest! {
     #[test]
     fn division_does_not_change_the_answer(case in case(), runs in 1_usize..20) {
         let (snapshot, _, targets) = build(&case);
-        let search = Search::new(&snapshot, &targets, NOW);
+        let positions: Vec<usize> = (0..targets.len()).collect();
+        let search = Search::new(&snapshot, &targets, &positions, None, NOW);
         let sorted = |collectors: Collectors| -> Vec<Vec<Scored>> {
             let sort = |top: TopK| top.into_sorted(&|left, right| search.tie(left, right));
             collectors.into_iter().flatten().map(sort).collect()
@@ -223,6 +224,7 @@ fn a_target_of_another_dimension_is_refused() {
         top_k: 1,
         accuracy: Accuracy::Exact,
         index: None,
+        filter: None,
     };
     let searchers = Arc::new(Searchers::new(1).unwrap());
     let refused = search(&searchers, &snapshot, &[target(3), target(4)]);

@@ -289,6 +289,11 @@ impl Batch {
         self.ids.value(place)
     }
 
+    /// The metadata of the row at a place.
+    pub fn metadata(&self, place: usize) -> Option<&str> {
+        self.metadata.is_valid(place).then(|| self.metadata.value(place))
+    }
+
     /// When the first of its rows expires.
     pub fn first_expiry(&self) -> Option<Timestamp> {
         self.first_expiry
@@ -305,7 +310,7 @@ impl Batch {
             id: self.id(place),
             vector: &self.vectors()[place * self.dimension..(place + 1) * self.dimension],
             inverse_norm: self.inverse_norms()[place],
-            metadata: self.metadata.is_valid(place).then(|| self.metadata.value(place)),
+            metadata: self.metadata(place),
             expires_at: self.expires_at(place),
         }
     }

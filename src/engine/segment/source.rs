@@ -1,10 +1,10 @@
-//! The vectors of a segment, as indexes want them, and the indexes over them.
+//! The rows of a segment, as indexes want them, and the indexes over them.
 
 use std::sync::Arc;
 
 use super::{IndexRef, Segment};
 use crate::{
-    engine::index::{Content, Run, VectorIndex, VectorSource, open},
+    engine::index::{Content, Opened, RowSource, Run, VectorIndex, VectorSource},
     error::{Error, Result},
 };
 
@@ -14,7 +14,7 @@ pub struct SegmentIndex {
     /// As the manifest names it.
     pub reference: IndexRef,
     /// The index.
-    pub index: Arc<dyn VectorIndex>,
+    pub index: Arc<Opened>,
 }
 
 impl SegmentIndex {
@@ -25,11 +25,23 @@ impl SegmentIndex {
     pub fn open(reference: IndexRef, segment: &Segment, object: &str, content: Content) -> Result<Self> {
         let corrupt = |reason| Error::Corrupt { object: object.to_owned(), reason };
         reference.blob.check_in_parts(&content).map_err(corrupt)?;
-        let index = open(reference.spec.index_type(), content).map_err(corrupt)?;
-        if index.shape() != (segment.rows(), segment.dimension()) {
+        let index = Opened::of(reference.spec.index_type(), content).map_err(corrupt)?;
+        if !index.fits(segment.rows(), segment.dimension()) {
             return Err(corrupt("it is not of this segment".into()));
         }
         Ok(Self { reference, index: index.into() })
+    }
+
+    /// The index over vectors that it is.
+    pub fn vectors(&self) -> Option<&dyn VectorIndex> {
+        self.index.vectors()
+    }
+}
+
+impl RowSource for Segment {
+    fn metadata(&self, row: u32) -> Result<Option<&str>> {
+        let (batch, place) = self.place(row);
+        Ok(self.batch(batch)?.metadata(place))
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{Segment, SegmentIndex};
-use crate::{clock::Timestamp, error::Result};
+use crate::{clock::Timestamp, engine::index::attributes::Attributes, error::Result, types::Bits};
 
 /// A bit per row of a record batch, lowest first.
 type Words = Arc<[u64]>;
@@ -55,6 +55,11 @@ impl SegmentView {
     /// Indexes over the rows of the segment, dead ones included.
     pub fn indexes(&self) -> &Arc<[SegmentIndex]> {
         &self.indexes
+    }
+
+    /// What is known of the metadata of its rows.
+    pub fn attributes(&self) -> Option<&Attributes> {
+        self.indexes.iter().find_map(|index| index.index.attributes())
     }
 
     /// The segment.
@@ -119,6 +124,16 @@ impl SegmentView {
             }
         }
         Ok(visible)
+    }
+
+    /// The rows that a reader may see at `now`.
+    pub fn visible_rows(&self, now: Timestamp) -> Bits {
+        let mut visible = Bits::none(self.segment.rows());
+        for (batch, words) in self.live.iter().enumerate() {
+            visible.add_part(self.segment.row(batch, 0) as usize, words);
+        }
+        self.expired(now).for_each(|row| visible.remove(row));
+        visible
     }
 
     /// The dead rows.

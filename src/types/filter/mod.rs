@@ -13,6 +13,7 @@
 
 mod condition;
 mod escapes;
+mod field;
 mod json;
 mod node;
 mod number;
@@ -24,7 +25,7 @@ mod reader;
 mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -34,7 +35,7 @@ pub use self::{
     json::{Json, Set},
     node::Node,
     number::Number,
-    path::{Path, index as array_index},
+    path::{Path, index as place_in_array},
     pattern::{Pattern, Syntax},
     reader::{Items, Raw, Read, Unreadable, Value},
     time::Time,
@@ -91,6 +92,21 @@ impl Filter {
     /// Whether it is `{}`, which matches every row.
     pub fn is_everything(&self) -> bool {
         matches!(&self.root, Node::All(nodes) if nodes.is_empty())
+    }
+
+    /// How many conditions are in it.
+    pub fn conditions(&self) -> usize {
+        self.root.count(&|_| true)
+    }
+
+    /// How many of them have to look at every text to find those that they accept.
+    pub fn scans(&self) -> usize {
+        self.root.count(&|test| matches!(test, Test::Contains(_) | Test::EndsWith(_) | Test::Matches(_)))
+    }
+
+    /// How many `$regex`, `$glob` and `$icontains` are in it.
+    pub fn patterns(&self) -> usize {
+        self.root.count(&|test| matches!(test, Test::Matches(_)))
     }
 
     /// Its logic.

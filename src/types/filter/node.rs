@@ -32,6 +32,15 @@ impl Node {
         alone(nodes).unwrap_or_else(Self::Any)
     }
 
+    /// How many conditions are in it with such a test.
+    pub(super) fn count(&self, counts: &impl Fn(&Test) -> bool) -> usize {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().map(|node| node.count(counts)).sum(),
+            Self::Not(node) => node.count(counts),
+            Self::Condition(condition) => usize::from(counts(&condition.test)),
+        }
+    }
+
     /// What this does not match.
     pub fn negated(self) -> Self {
         Self::Not(Box::new(self))

@@ -2,6 +2,8 @@
 
 #[path = "tests/agreement.rs"]
 mod agreement;
+#[path = "tests/generators.rs"]
+pub mod generators;
 #[path = "tests/meanings.rs"]
 mod meanings;
 #[path = "tests/parsing.rs"]

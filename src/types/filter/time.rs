@@ -11,6 +11,11 @@ pub struct Time {
 }
 
 impl Time {
+    /// Seconds from 1970-01-01T00:00:00Z, and nanoseconds from there on.
+    pub fn since_1970(self) -> (i64, u32) {
+        (self.seconds, self.nanoseconds)
+    }
+
     /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)`; none if `text` is anything else.
     ///
     /// `t`, `z` and a space instead of the `T` are taken as well, as RFC 3339 section 5.6 allows.

@@ -4,7 +4,7 @@
 //! or into the members of each object. At its end a string is a text, and so is each string of an array.
 
 use crate::types::{
-    filter::{Items, Path, Raw, Read, Value, array_index},
+    filter::{Items, Path, Raw, Read, Value, place_in_array},
     text::FulltextParams,
 };
 
@@ -56,7 +56,7 @@ fn walk(value: &Value<'_>, path: &[Box<str>], visit: &mut dyn FnMut(&str)) -> Re
 }
 
 fn elements(array: &str, path: &[Box<str>], visit: &mut dyn FnMut(&str)) -> Read<()> {
-    let place = path.first().and_then(|part| array_index(part));
+    let place = path.first().and_then(|part| place_in_array(part));
     let (mut items, mut at) = (Items::of(array), 0);
     while let Some(element) = items.element()? {
         match (&element, path.split_first()) {

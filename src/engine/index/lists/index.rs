@@ -29,6 +29,9 @@ pub struct ListIndex<K> {
     pub kind: K,
 }
 
+/// If the candidates may not have been enough, there are so many times as many.
+const WIDER: usize = 4;
+
 /// What is particular to a type of index of lists.
 pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
     /// Whether it estimates scores; if not, all rows of a list are scored.
@@ -61,8 +64,21 @@ pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
         best: &mut Best<'_>,
         cost: &mut Cost,
     ) -> Result<()> {
-        let candidates = self.candidates(lists, request, breadth, cost)?;
-        rerank(request, &candidates, lists.header().margin, best, cost)
+        let margin = lists.header().margin;
+        let (mut breadth, mut done) = (breadth, 0);
+        loop {
+            let candidates = self.candidates(lists, request, breadth, cost)?;
+            // With more candidates, the best of them are those that there were with fewer.
+            rerank(request, candidates.get(done..).unwrap_or_default(), margin, best, cost)?;
+            let last = candidates.last().map(|(estimate, _)| request.query.score_of(estimate + margin));
+            let may_miss = last.is_some_and(|last| last >= best.threshold());
+            let is_cut = candidates.len().saturating_mul(lists.copies()) >= breadth.scored;
+            if cost.stopped || !(breadth.widens && is_cut && may_miss && candidates.len() > done) {
+                return Ok(());
+            }
+            done = candidates.len();
+            breadth.scored = breadth.scored.saturating_mul(WIDER);
+        }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Breadth {
     /// If only some rows are admitted: further lists are looked at until they rank by more than this below
     /// the last row that is wanted.
     pub gap: Option<f32>,
+    /// Whether more rows are scored if some of the next ones may be among the best: where a filter leaves
+    /// rows whose scores are nearly the same, such as those at some distance, estimates tell little.
+    pub widens: bool,
 }
 
 /// How many lists effort `e` looks at: `listsᵉ`.
@@ -57,6 +60,7 @@ impl Breadth {
             wanted: limit.saturating_mul(lists.copies()),
             last: limit.saturating_mul(header.entries).div_ceil(header.rows.max(1)),
             gap: masked.then(|| gap(header, request.effort)),
+            widens: matches!(request.mask, Mask::Bits(_)),
         }
     }
 
@@ -73,7 +77,14 @@ impl Breadth {
 
     /// All lists, and all of their rows.
     pub fn of_all(lists: &Lists) -> Self {
-        Self { lists: lists.len(), scored: lists.header().entries, wanted: 0, last: 0, gap: None }
+        Self {
+            lists: lists.len(),
+            scored: lists.header().entries,
+            wanted: 0,
+            last: 0,
+            gap: None,
+            widens: false,
+        }
     }
 }
 

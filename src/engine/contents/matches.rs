@@ -1,0 +1,219 @@
+//! Which rows of a snapshot match a filter: decided once for a query, before anything is ranked, so that an
+//! answer has as many rows as it may. An index over the metadata of a segment says what it knows of a filter;
+//! the metadata of all other rows is read.
+//!
+//! Invariant: these are exactly the visible rows for which [`Filter::matches`] is true.
+
+use rayon::prelude::*;
+
+use super::{
+    following::{Following, Shown},
+    snapshot::{Block, Snapshot},
+};
+use crate::{
+    clock::Timestamp,
+    engine::{
+        index::attributes::Decided,
+        log::Chunk,
+        segment::{Batch, SegmentView},
+    },
+    error::Result,
+    types::{Bits, Filter, set_bits},
+};
+
+/// Rows whose metadata is read on one thread: waking others takes as long.
+const MIN_DIVIDED: u64 = 1024;
+/// So many rows of a segment are looked up in an index for a condition while one is read.
+const LOOKED_UP_PER_READ: u64 = 1024;
+/// So many times as long as a lookup takes a test of each text.
+const TIMES_TESTED: u64 = 128;
+
+/// The visible rows of a snapshot that match a filter.
+#[derive(Debug)]
+pub struct Matches {
+    segments: Vec<Matching>,
+    chunks: Vec<Matching>,
+}
+
+/// The visible rows of a segment or of a chunk of the tail that match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matching {
+    /// The rows.
+    pub rows: Bits,
+    /// How many there are.
+    pub count: u64,
+    /// Rows whose metadata was read for that.
+    pub read: u64,
+}
+
+/// What remains to be decided of a block, by reading the metadata of rows.
+struct Open {
+    block: Block,
+    rows: Vec<u64>,
+}
+
+impl Matches {
+    /// Decides all visible rows, on the threads of the pool that this is called on if there are many.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if a segment is damaged.
+    pub fn of(snapshot: &Snapshot, filter: &Filter, now: Timestamp) -> Result<Self> {
+        let segments = snapshot.segments.iter().map(|view| known(view, filter, now));
+        let (mut segments, open_of_segments): (Vec<_>, Vec<_>) = segments.unzip();
+        let chunks = snapshot.chunks.iter();
+        let visible: Vec<Bits> =
+            chunks.map(|chunk| Bits::of_words(chunk.len(), chunk.visible(now).to_vec())).collect();
+        let mut chunks: Vec<Matching> =
+            visible.iter().map(|rows| Matching::of(Bits::none(rows.rows()))).collect();
+        let open = snapshot.blocks().into_iter().map(|block| {
+            let rows = match block {
+                Block::Batch(segment, batch) => part(snapshot, segment, batch, &open_of_segments[segment]),
+                Block::Chunk(chunk) => visible[chunk].words().to_vec(),
+            };
+            Open { block, rows }
+        });
+        let open: Vec<Open> = open.filter(|open| open.rows.iter().any(|word| *word != 0)).collect();
+        let read = |open: &Open| read(snapshot, open, filter);
+        let decided: Vec<Vec<u64>> = if open.iter().map(Open::count).sum::<u64>() < MIN_DIVIDED {
+            open.iter().map(read).collect::<Result<_>>()?
+        } else {
+            open.par_iter().map(read).collect::<Result<_>>()?
+        };
+        for (open, rows) in open.iter().zip(&decided) {
+            let (matching, first) = match open.block {
+                Block::Batch(segment, batch) => {
+                    (&mut segments[segment], snapshot.segments[segment].segment().row(batch, 0))
+                }
+                Block::Chunk(chunk) => (&mut chunks[chunk], 0),
+            };
+            matching.rows.add_part(first as usize, rows);
+            matching.count += count(rows);
+            matching.read += open.count();
+        }
+        Ok(Self { segments, chunks })
+    }
+
+    /// About how many rows could be read while a filter is decided.
+    pub fn cost(snapshot: &Snapshot, filter: &Filter) -> u64 {
+        let (conditions, patterns) = (filter.conditions() as u64, filter.scans() as u64);
+        let of_segment = |view: &SegmentView| match view.attributes() {
+            Some(_) => {
+                view.segment().rows() as u64 * (conditions + patterns * TIMES_TESTED) / LOOKED_UP_PER_READ
+            }
+            None => view.live_rows(),
+        };
+        let in_tail: u64 = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        snapshot.segments.iter().map(of_segment).sum::<u64>() + in_tail
+    }
+
+    /// Those of a segment.
+    pub fn segment(&self, segment: usize) -> &Matching {
+        &self.segments[segment]
+    }
+
+    /// Those of the tail, chunk by chunk.
+    pub fn chunks(&self) -> &[Matching] {
+        &self.chunks
+    }
+
+    /// How many rows match.
+    pub fn count(&self) -> u64 {
+        self.all().map(|matching| matching.count).sum()
+    }
+
+    /// Rows whose metadata was read.
+    pub fn read(&self) -> u64 {
+        self.all().map(|matching| matching.read).sum()
+    }
+
+    /// Those of a block, one bit each, lowest first.
+    pub fn of_block(&self, snapshot: &Snapshot, block: Block) -> Vec<u64> {
+        match block {
+            Block::Batch(segment, batch) => part(snapshot, segment, batch, &self.segments[segment].rows),
+            Block::Chunk(chunk) => self.chunks[chunk].rows.words().to_vec(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Matching> {
+        self.segments.iter().chain(&self.chunks)
+    }
+}
+
+impl Matching {
+    /// What is known without reading.
+    fn of(rows: Bits) -> Self {
+        Self { count: rows.count(), rows, read: 0 }
+    }
+}
+
+impl Open {
+    fn count(&self) -> u64 {
+        count(&self.rows)
+    }
+}
+
+impl Snapshot {
+    /// Rows that match, in id order, after an id.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`], here and for every row.
+    pub fn matching_after<'a>(&'a self, matches: &'a Matches, after: Option<&str>) -> Result<Following<'a>> {
+        let chunks = self.chunks.iter().zip(&matches.chunks);
+        let rows = chunks.flat_map(|(chunk, matching)| matching.rows.iter().map(move |row| (chunk, row)));
+        let id = |(chunk, row): (&'a Chunk, usize)| chunk.id(row).as_str();
+        let mut tail: Vec<(&Chunk, usize)> = rows
+            .map(|(chunk, row)| (chunk, row as usize))
+            .filter(|row| after.is_none_or(|after| id(*row) > after))
+            .collect();
+        tail.sort_unstable_by_key(|row| id(*row));
+        let segments = self.segments.iter().zip(&matches.segments);
+        let segments = segments.map(|(view, matching)| (view, Shown::These(&matching.rows)));
+        Following::new(segments, tail.into_iter(), self.dimension, after)
+    }
+}
+
+/// The visible rows of a segment of which it is known that they match, and those of which nothing is known.
+fn known(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
+    let visible = view.visible_rows(now);
+    let Some(attributes) = view.attributes() else {
+        return (Matching::of(Bits::none(visible.rows())), visible);
+    };
+    let Decided { mut certain, mut possible } = attributes.decide(filter);
+    certain.keep(&visible);
+    possible.keep(&visible);
+    possible.subtract(&certain);
+    (Matching::of(certain), possible)
+}
+
+/// Those of a segment's rows that are in a record batch of it.
+fn part(snapshot: &Snapshot, segment: usize, batch: usize, rows: &Bits) -> Vec<u64> {
+    let segment = snapshot.segments[segment].segment();
+    rows.part(segment.row(batch, 0) as usize, segment.batch_rows(batch))
+}
+
+/// The rows of a block, of those that are open, whose metadata matches.
+fn read(snapshot: &Snapshot, open: &Open, filter: &Filter) -> Result<Vec<u64>> {
+    Ok(match open.block {
+        Block::Batch(segment, batch) => {
+            let batch: &Batch = snapshot.segments[segment].segment().batch(batch)?;
+            matching(&open.rows, |row| filter.matches(batch.metadata(row)))
+        }
+        Block::Chunk(chunk) => {
+            let chunk = &snapshot.chunks[chunk];
+            matching(&open.rows, |row| filter.matches(chunk.metadata(row).map(AsRef::as_ref)))
+        }
+    })
+}
+
+/// Of some rows, those that match.
+fn matching(rows: &[u64], matches: impl Fn(usize) -> bool) -> Vec<u64> {
+    let mut matching = vec![0; rows.len()];
+    for row in set_bits(rows).filter(|row| matches(*row as usize)) {
+        matching[row as usize / 64] |= 1 << (row % 64);
+    }
+    matching
+}
+
+fn count(words: &[u64]) -> u64 {
+    words.iter().map(|word| u64::from(word.count_ones())).sum()
+}
