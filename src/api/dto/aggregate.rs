@@ -80,7 +80,10 @@ impl AggregateRequest {
         at_most("aggregate_by", self.aggregate_by.len())?;
         at_most("group_by", self.group_by.len())?;
         if self.limit == 0 || self.limit > limits.top_k {
-            return Err(Error::invalid("limit", format!("must be from 1 to limits.top_k = {}", limits.top_k)));
+            return Err(Error::invalid(
+                "limit",
+                format!("must be from 1 to limits.top_k = {}", limits.top_k),
+            ));
         }
         let measures = self.aggregate_by.iter().map(|(name, words)| measure(name, words));
         let measures = measures.collect::<Result<Vec<_>>>()?;

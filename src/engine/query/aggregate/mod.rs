@@ -17,8 +17,9 @@ use crate::{
     engine::contents::{Block, Matches, Snapshot},
     error::{Error, Result},
     types::{
-        Filter, set_bits,
+        Filter,
         filter::{Json, Number, Path, Read, Unreadable, Value},
+        set_bits,
     },
 };
 
