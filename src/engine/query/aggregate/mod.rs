@@ -156,7 +156,9 @@ impl Aggregation {
             self.check(keys.len().saturating_mul(values.len()))?;
             keys = keys
                 .into_iter()
-                .flat_map(|key| values.iter().map(move |value| [key.as_slice(), &[value.clone()]].concat()))
+                .flat_map(|key| {
+                    values.iter().map(move |value| [key.as_slice(), std::slice::from_ref(value)].concat())
+                })
                 .collect();
         }
         Ok(keys)
