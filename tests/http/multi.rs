@@ -83,6 +83,18 @@ async fn distances_look_beyond_the_positive_ones() {
     assert_eq!((&answer["results"][0]["id"], &answer["results"][0]["score"]), (&json!("x"), &json!(-0.0)));
 }
 
+/// As a query near one vector does.
+#[tokio::test]
+async fn it_looks_at_the_log_once() {
+    let server = seeded().await;
+    let requests = || server.metric("quiver_refreshes_total").unwrap_or_default();
+    let before = requests();
+    server.post("/v1/namespaces/ns/query", json!({"vector": [1, 0, 0]})).await.ok();
+    let of_query = requests() - before;
+    server.post(MULTI, json!({"positive_vectors": [[1, 0, 0]]})).await.ok();
+    assert_eq!((of_query, requests() - before), (1.0, 2.0));
+}
+
 #[tokio::test]
 async fn what_cannot_be_searched_is_refused_by_name() {
     let server = seeded().await;

@@ -97,9 +97,9 @@ impl AggregateRequest {
             group_by.push(path(&field, name)?);
         }
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
-        let (limit, max_groups) = (self.limit, limits.groups);
+        let (limit, max_groups, max_bytes) = (self.limit, limits.groups, limits.answer_bytes.as_u64());
         let names = Names { groups: self.group_by, measures: self.aggregate_by.into_keys().collect() };
-        Ok((Aggregation { measures, group_by, filter, limit, max_groups }, names))
+        Ok((Aggregation { measures, group_by, filter, limit, max_groups, max_bytes }, names))
     }
 }
 
