@@ -25,9 +25,8 @@ use quiver::{
     config::{BackendConfig, Config},
     engine::{
         Accuracy, Consistency, Engine, Projection, Query,
-        index::{RowSource, Run, VectorSource, attributes},
+        index::{Table, attributes},
     },
-    error::Result,
     random::Random,
     storage::Store,
     types::{Filter, HnswParams, IndexSpec, IndexType, IvfParams, NamespaceName, PqParams, Rows, VectorId},
@@ -68,33 +67,6 @@ fn documents(data: &DataSet) -> Vec<String> {
     String::from_utf8(text).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
-/// Metadata alone.
-struct Documents<'a>(&'a [String]);
-
-impl VectorSource for Documents<'_> {
-    fn dimension(&self) -> usize {
-        1
-    }
-
-    fn rows(&self) -> usize {
-        self.0.len()
-    }
-
-    fn run(&self, _: usize) -> Result<Run<'_>> {
-        unreachable!("no vectors are wanted")
-    }
-
-    fn row(&self, _: u32) -> Result<(&[f32], f32)> {
-        unreachable!("no vectors are wanted")
-    }
-}
-
-impl RowSource for Documents<'_> {
-    fn metadata(&self, row: u32) -> Result<Option<&str>> {
-        Ok(Some(&self.0[row as usize]))
-    }
-}
-
 fn timed<T>(mut work: impl FnMut() -> T) -> (T, Duration) {
     let mut times = Times::default();
     let mut last = None;
@@ -107,7 +79,7 @@ fn timed<T>(mut work: impl FnMut() -> T) -> (T, Duration) {
 }
 
 fn attributes_of(documents: &[String]) {
-    let source = Documents(documents);
+    let source = Table::of_metadata(documents.iter().cloned().map(Some).collect());
     let (bytes, time) = timed(|| attributes::build(&source).expect("an index"));
     let text: usize = documents.iter().map(String::len).sum();
     let (size, share) = (bytes.len(), bytes.len() as f64 / text as f64);

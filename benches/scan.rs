@@ -59,7 +59,14 @@ fn measure(table: &Table, snapshot: &Arc<Snapshot>, threads: usize) {
     let search = |distance, queries: usize| {
         let targets = table.queries(queries).into_iter();
         let targets = targets
-            .map(|vector| Target { vector, distance, top_k: TOP_K, accuracy: Accuracy::Exact, index: None })
+            .map(|vector| Target {
+                vector,
+                distance,
+                top_k: TOP_K,
+                accuracy: Accuracy::Exact,
+                index: None,
+                filter: None,
+            })
             .collect();
         let found = runtime.block_on(searchers.search(snapshot.clone(), targets, NOW));
         black_box(found.expect("a search"));

@@ -107,7 +107,7 @@ async fn answers(engine: &Engine, data: &DataSet) -> Result<Vec<Vec<(String, f32
 /// Folds after every few writes, merges in between: every step leaves rows and answers as they were,
 /// on the node that does it, on one that looks on, and on one that starts.
 async fn compaction_changes_nothing(backend: BackendConfig) {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config(backend);
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let (a, b) = (node(&store, &config, 1), node(&store, &config, 2));
@@ -163,7 +163,7 @@ async fn it_changes_nothing_on_s3() {
 /// While one node merges, another lets rows die in the segments that are merged, and folds that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_takes_in_what_a_fold_did_meanwhile() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config(BackendConfig::Memory {});
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let mut only_folds = config.clone();
@@ -206,7 +206,7 @@ async fn a_merge_takes_in_what_a_fold_did_meanwhile() {
 /// Nodes that write, fold and merge one namespace at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_compact_at_once_get_in_nobodys_way() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let mut config = config(BackendConfig::Memory {});
     config.compaction.background = true;
     config.compaction.fold_entries = 2;
@@ -253,7 +253,7 @@ async fn nodes_that_compact_at_once_get_in_nobodys_way() {
 async fn it_goes_on_when_nobody_waits() {
     let config = config(BackendConfig::Memory {});
     let store = Store::open(&config.storage, Arc::default()).unwrap();
-    let (node, data) = (node(&store, &config, 1), DataSet::load());
+    let (node, data) = (node(&store, &config, 1), DataSet::of_tests());
     upsert(&node, rows(0..50, &data)).await;
     let name = name();
     let mut given_up = Box::pin(node.engine.compact(&name));
@@ -269,7 +269,7 @@ async fn it_goes_on_when_nobody_waits() {
 /// A fold or merge that the store fails leaves everything as it was, and the next one succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fold_that_fails_harms_nothing() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config(BackendConfig::Memory {});
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let a = node(&store, &config, 1);
@@ -308,7 +308,7 @@ fn damages(whole: &[u8]) -> Vec<Vec<u8>> {
 /// never others.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_damage_gives_a_wrong_answer() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let dir = shared::process::temporary_dir();
     let mut config = config(BackendConfig::Fs { root: dir.path().into() });
     config.index.min_rows = 50;

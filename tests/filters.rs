@@ -191,7 +191,7 @@ const SHARES: [usize; 4] = [500, 100, 10, 1];
 async fn filters_keep_the_recall_of_every_index() {
     const QUERIES: usize = 24;
     const TARGET: f32 = 0.9;
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let rows = data.rows();
     let product = |query: usize, row: usize| -> f32 {
         let vector = &data.base[row * data.dimension..(row + 1) * data.dimension];

@@ -120,7 +120,7 @@ async fn check(
 /// Upserts, replacements, deletes, expiry, folds, merges and restarts, and after each all answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_live_rows_and_nearly_the_best() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config();
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let (mut a, b) = (node(&store, &config, 1), node(&store, &config, 2));
@@ -167,7 +167,7 @@ async fn answers_are_live_rows_and_nearly_the_best() {
 /// searched then is the live rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn merges_continue_indexes() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config();
     let store = Store::open(&config.storage, Arc::default()).unwrap();
     let metrics = Arc::new(Metrics::default());
@@ -213,7 +213,7 @@ async fn merges_continue_indexes() {
 /// Indexes go with copies, and with backups to another store.
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_are_copied_and_collected() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let mut config = config();
     config.garbage.background = false;
     let store = Store::open(&config.storage, Arc::default()).unwrap();
@@ -240,7 +240,7 @@ async fn indexes_are_copied_and_collected() {
 /// A query in another metric than the namespace's has no index, and is exact.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_metric_has_its_index() {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let config = config();
     for distance in [Distance::Cosine, Distance::DotProduct, Distance::Euclidean] {
         let store = Store::open(&config.storage, Arc::default()).unwrap();
@@ -275,7 +275,7 @@ async fn a_search_stays_within_the_memory_budget() {
     const BUDGET: u64 = 8 * MIB;
     const DIMENSION: usize = 4096;
     const ROWS: usize = 3000;
-    let (data, folder) = (DataSet::load(), tempfile::TempDir::new().unwrap());
+    let (data, folder) = (DataSet::of_tests(), tempfile::TempDir::new().unwrap());
     let mut config = config();
     config.storage.backend = BackendConfig::Fs { root: folder.path().to_owned() };
     config.cache.memory_bytes = Some(bytesize::ByteSize::b(BUDGET));

@@ -45,7 +45,7 @@ fn ids(data: &DataSet) -> Vec<String> {
 
 /// Imports everything, then asks every query before and after a kill.
 fn imported_and_found(workdir: &Workdir) {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     let base = data.folder.canonicalize().unwrap().join("base.f16.npy");
     let metadata = documents(&data).canonicalize().unwrap();
     let arguments = ["import", "real", base.to_str().unwrap(), "--metadata", metadata.to_str().unwrap()];

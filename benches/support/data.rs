@@ -19,8 +19,20 @@ pub struct DataSet {
 }
 
 impl DataSet {
+    /// The set that `QUIVER_DATA` names, else the one that was made, else the slice in the repository.
     pub fn load() -> Self {
-        let folder = folder();
+        let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(".data/wordnet-minilm-384");
+        if made.join("gt100.npy").exists() { Self::read(named().unwrap_or(made)) } else { Self::of_tests() }
+    }
+
+    /// The slice in the repository, unless `QUIVER_DATA` names another set: what tests expect is of it, and
+    /// does not depend on what was made on this machine.
+    pub fn of_tests() -> Self {
+        let slice = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wordnet");
+        Self::read(named().unwrap_or(slice))
+    }
+
+    fn read(folder: PathBuf) -> Self {
         let (base, dimension) = floats(&folder.join("base.f16.npy"));
         let (queries, _) = floats(&folder.join("queries.npy"));
         let (truth, depth) = integers(&folder.join("gt100.npy"));
@@ -51,13 +63,8 @@ impl DataSet {
     }
 }
 
-fn folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("QUIVER_DATA") {
-        return folder.into();
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let made = root.join(".data/wordnet-minilm-384");
-    if made.join("gt100.npy").exists() { made } else { root.join("tests/data/wordnet") }
+fn named() -> Option<PathBuf> {
+    std::env::var_os("QUIVER_DATA").map(PathBuf::from)
 }
 
 /// The content behind the header, and the length of the last axis.

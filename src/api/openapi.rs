@@ -139,7 +139,8 @@ fn make_body_optional(operation: &mut Operation) {
     let optional = matches!(
         operation.operation_id.as_deref(),
         Some(
-            "count_vectors"
+            "compact_namespace"
+                | "count_vectors"
                 | "export_vectors"
                 | "put_index"
                 | "put_index_blob"

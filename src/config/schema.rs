@@ -130,7 +130,11 @@ fn sample(backend: BackendConfig) -> Config {
     };
     Config {
         auth: AuthConfig { keys: vec![key] },
-        cache: CacheConfig { disk_path: Some("sample".into()), memory_bytes: Some(ByteSize::mib(1)), ..CacheConfig::default() },
+        cache: CacheConfig {
+            disk_path: Some("sample".into()),
+            memory_bytes: Some(ByteSize::mib(1)),
+            ..CacheConfig::default()
+        },
         storage: StorageConfig {
             backend,
             retry: RetryConfig::default(),

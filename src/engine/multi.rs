@@ -67,9 +67,13 @@ impl Engine {
         search: ByExamples,
         consistency: Consistency,
     ) -> Result<Vec<Ranked>> {
-        let distance = match search.like.distance {
-            Some(distance) => distance,
-            None => self.read(name, consistency).await?.state().manifest.config.distance,
+        let (distance, consistency) = match search.like.distance {
+            Some(distance) => (distance, consistency),
+            // What the log has to be asked is asked once.
+            None => {
+                let namespace = self.read(name, consistency).await?;
+                (namespace.state().manifest.config.distance, Consistency::Eventual)
+            }
         };
         let (vector, scale) = combined(distance, &search.positive, &search.negative)?;
         let Query { top_k, projection, .. } = search.like;

@@ -139,7 +139,7 @@ fn meta(dimension: Option<usize>, count: usize) -> String {
 
 /// Rows with real embeddings: most with plain ids, the rest with odd ones.
 fn rows(odd: &[&str]) -> Rows {
-    let data = DataSet::load();
+    let data = DataSet::of_tests();
     assert_eq!(data.dimension, DIMENSION);
     let ids =
         (0..ROWS - odd.len()).map(|row| format!("row-{row}")).chain(odd.iter().map(|id| (*id).to_owned()));

@@ -47,7 +47,7 @@ impl Bed {
         config.search.threads = 1;
         let store = Store::open(&config.storage, Arc::default()).unwrap();
         let writer = node(&store, &config, false);
-        let bed = Self { store, config, writer, data: DataSet::load() };
+        let bed = Self { store, config, writer, data: DataSet::of_tests() };
         for start in (0..rows).step_by(BATCH) {
             bed.upsert((start..rows.min(start + BATCH)).map(|row| (row, row)), ttl).await;
         }

@@ -3,10 +3,9 @@
 
 use quiver::{
     engine::index::{
-        RowSource, Run, VectorSource,
+        Table, VectorSource,
         attributes::{Attributes, Decided, build},
     },
-    error::Result,
     types::{Filter, filter::Limits},
 };
 
@@ -31,34 +30,9 @@ impl Rows {
         }
     }
 
-    fn texts(&self) -> Vec<String> {
-        (0..[90, 40, 1, 200][usize::from(self.0) % 4]).map(|row| self.text(row)).collect()
-    }
-}
-
-struct Texts(Vec<String>);
-
-impl VectorSource for Texts {
-    fn dimension(&self) -> usize {
-        1
-    }
-
-    fn rows(&self) -> usize {
-        self.0.len()
-    }
-
-    fn run(&self, _: usize) -> Result<Run<'_>> {
-        unreachable!("no vectors are wanted")
-    }
-
-    fn row(&self, _: u32) -> Result<(&[f32], f32)> {
-        unreachable!("no vectors are wanted")
-    }
-}
-
-impl RowSource for Texts {
-    fn metadata(&self, row: u32) -> Result<Option<&str>> {
-        Ok(Some(&self.0[row as usize]))
+    fn table(&self) -> Table {
+        let rows = [90, 40, 1, 200][usize::from(self.0) % 4];
+        Table::of_metadata((0..rows).map(|row| Some(self.text(row))).collect())
     }
 }
 
@@ -81,12 +55,12 @@ impl Target for AttributeIndexes {
     const SHARE: u64 = 10;
 
     fn corpus(&self) -> Vec<Input> {
-        (0..4).map(|number| vec![build(&Texts(Rows(number).texts())).unwrap(), vec![number]]).collect()
+        (0..4).map(|number| vec![build(&Rows(number).table()).unwrap(), vec![number]]).collect()
     }
 
     fn read(&self, objects: &Input) -> std::result::Result<Self::Value, String> {
         let index = Attributes::open(objects[0].clone())?;
-        if index.rows() != Rows(objects[1][0]).texts().len() {
+        if index.rows() != Rows(objects[1][0]).table().rows() {
             return Err("it is not of these rows".into());
         }
         let decide = |text: &&str| {

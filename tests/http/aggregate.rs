@@ -128,4 +128,17 @@ async fn too_many_groups_are_refused() {
     let body = json!({"aggregate_by": {"n": ["Count"]}, "group_by": ["g"]});
     let error = server.post(AGGREGATE, body).await.error(400, "LIMIT_EXCEEDED");
     assert!(error["error"].as_str().unwrap().contains("limits.groups = 2"), "{error}");
+
+    let server = Server::with(|config| config.limits.answer_bytes = bytesize::ByteSize::b(100));
+    let rows = |text: &str| {
+        let row =
+            |n: u32| json!({"id": n.to_string(), "values": [1], "metadata": {"g": [format!("{n}{text}")]}});
+        (0..10).map(row).collect::<Vec<_>>().into()
+    };
+    let body = json!({"aggregate_by": {"n": ["Count"]}, "group_by": ["g"]});
+    server.upsert("ns", rows("123456789")).await;
+    server.post(AGGREGATE, body.clone()).await.ok();
+    server.upsert("ns", rows("1234567890")).await;
+    let error = server.post(AGGREGATE, body).await.error(400, "LIMIT_EXCEEDED");
+    assert!(error["error"].as_str().unwrap().contains("limits.answer_bytes = 100"), "{error}");
 }

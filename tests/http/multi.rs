@@ -55,7 +55,8 @@ async fn filters_thresholds_and_vectors_are_as_in_a_query() {
     assert_eq!(ids(&server, body).await, ["xy", "y"]);
     let body = json!({"positive_vectors": near, "score_threshold": 0.7});
     assert_eq!(ids(&server, body).await, ["x", "x2", "xy"]);
-    let body = json!({"positive_vectors": near, "top_k": 1, "include_values": true, "include_metadata": false});
+    let body =
+        json!({"positive_vectors": near, "top_k": 1, "include_values": true, "include_metadata": false});
     let answer = server.post(MULTI, body).await.ok();
     assert_eq!(answer["results"][0]["vector"], json!([1.0, 0.0, 0.0]));
     assert!(answer["results"][0].get("metadata").is_none());
@@ -64,9 +65,7 @@ async fn filters_thresholds_and_vectors_are_as_in_a_query() {
 #[tokio::test]
 async fn rows_that_repeat_each_other_give_way() {
     let server = seeded().await;
-    let body = |lambda: f64| {
-        json!({"positive_vectors": [[1, 0.5, 0]], "top_k": 3, "enable_mmr": true, "mmr_lambda": lambda})
-    };
+    let body = |lambda: f64| json!({"positive_vectors": [[1, 0.5, 0]], "top_k": 3, "enable_mmr": true, "mmr_lambda": lambda});
     assert_eq!(ids(&server, body(1.0)).await, ["xy", "x2", "x"]);
     assert_eq!(ids(&server, body(0.5)).await, ["xy", "x", "z"]);
     let answer = server.post(MULTI, body(0.5)).await.ok();
@@ -84,6 +83,18 @@ async fn distances_look_beyond_the_positive_ones() {
     assert_eq!((&answer["results"][0]["id"], &answer["results"][0]["score"]), (&json!("x"), &json!(-0.0)));
 }
 
+/// As a query near one vector does.
+#[tokio::test]
+async fn it_looks_at_the_log_once() {
+    let server = seeded().await;
+    let requests = || server.metric("quiver_refreshes_total").unwrap_or_default();
+    let before = requests();
+    server.post("/v1/namespaces/ns/query", json!({"vector": [1, 0, 0]})).await.ok();
+    let of_query = requests() - before;
+    server.post(MULTI, json!({"positive_vectors": [[1, 0, 0]]})).await.ok();
+    assert_eq!((of_query, requests() - before), (1.0, 2.0));
+}
+
 #[tokio::test]
 async fn what_cannot_be_searched_is_refused_by_name() {
     let server = seeded().await;
@@ -91,12 +102,24 @@ async fn what_cannot_be_searched_is_refused_by_name() {
     for (body, code, field) in [
         (json!({"positive_vectors": []}), "INVALID_REQUEST", "positive_vectors"),
         (json!({"positive_vectors": near, "positive_weights": [0]}), "INVALID_REQUEST", "positive_vectors"),
-        (json!({"positive_vectors": near, "positive_weights": [1, 2]}), "INVALID_REQUEST", "positive_weights"),
-        (json!({"positive_vectors": near, "positive_weights": [-1]}), "INVALID_REQUEST", "positive_weights[0]"),
+        (
+            json!({"positive_vectors": near, "positive_weights": [1, 2]}),
+            "INVALID_REQUEST",
+            "positive_weights",
+        ),
+        (
+            json!({"positive_vectors": near, "positive_weights": [-1]}),
+            "INVALID_REQUEST",
+            "positive_weights[0]",
+        ),
         (json!({"positive_vectors": near, "negative_vectors": near}), "INVALID_REQUEST", "positive_vectors"),
         (json!({"positive_vectors": near, "mmr_lambda": 2}), "INVALID_REQUEST", "mmr_lambda"),
         (json!({"positive_vectors": near, "top_k": 1001, "enable_mmr": true}), "INVALID_REQUEST", "top_k"),
-        (json!({"positive_vectors": near, "negative_vectors": [[1, 0]]}), "DIMENSION_MISMATCH", "negative_vectors[0]"),
+        (
+            json!({"positive_vectors": near, "negative_vectors": [[1, 0]]}),
+            "DIMENSION_MISMATCH",
+            "negative_vectors[0]",
+        ),
         (json!({"positive_vectors": [[1, 0, 0], []]}), "EMPTY_VECTOR", "positive_vectors[1]"),
         (json!({"positive_vectors": [[1, 0]]}), "DIMENSION_MISMATCH", "positive_vectors[0]"),
     ] {

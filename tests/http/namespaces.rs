@@ -127,3 +127,21 @@ async fn the_dimension_has_a_limit() {
     assert_eq!(error["details"], expected);
     server.post("/v1/namespaces", json!({"name": "b", "dimension": 0})).await.error(400, "INVALID_REQUEST");
 }
+
+#[tokio::test]
+async fn segments_are_merged_into_one_on_demand() {
+    let server = Server::with(|config| config.compaction.background = false);
+    let path = "/v1/namespaces/ns/compact";
+    for id in ["a", "b", "c"] {
+        server.upsert("ns", json!([{"id": id, "values": [1]}])).await;
+        server.post(path, json!({})).await.ok();
+    }
+    let segments = async || server.get("/v1/namespaces/ns").await.ok()["segments"]["count"].clone();
+    assert_eq!(segments().await, 3, "three are too few of like size");
+    let done = server.post(path, json!({"full": true})).await.ok();
+    assert_eq!((&done["merges"], &done["rows_written"]), (&json!(1), &json!(3)));
+    assert_eq!((segments().await, server.count("ns").await), (json!(1), 3));
+    assert_eq!(server.post(path, json!({"full": true})).await.ok()["rows_written"], 0);
+    server.post(path, json!({"fill": true})).await.error(422, "UNPROCESSABLE_CONTENT");
+    assert_eq!(server.call("POST", path, "", &[]).await.status, 200, "without a body");
+}

@@ -36,6 +36,8 @@ class Quiver(Peer):
     """The default index, with the recall that a query asks for."""
 
     more_indexes: tuple[str, ...] = ()
+    # Whether all segments are merged into one, or only those that are merged in the background, too.
+    full = False
     # What every query has besides.
     asked: dict = {}
 
@@ -47,7 +49,7 @@ class Quiver(Peer):
         self.filters = fields["filter"].get("type") != "null"
         self.approximate = "recall_target" in fields
         self.efforts = [{"recall_target": target} for target in TARGETS] if self.approximate else [{}]
-        self.filtered_efforts = self.efforts[-2:]
+        self.filtered_efforts = self.efforts
 
     def describe(self) -> Description:
         version = subprocess.run([PROGRAM, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -65,8 +67,8 @@ class Quiver(Peer):
             list(pool.map(lambda batch: self._write(data, batch), data.batches(BATCH)))
         for index in self.more_indexes:
             self._ask("PUT", f"{NAMESPACE}/indexes/{index}", {})
-        # Folds the log, merges all segments, and builds their indexes.
-        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {"full": True}))
+        # Folds the log, merges segments, and builds their indexes.
+        seconds = self.timed(lambda: self._ask("POST", f"{NAMESPACE}/compact", {"full": self.full}))
         self.close()
         return seconds
 
@@ -145,10 +147,12 @@ class Quiver(Peer):
 
 
 class QuiverHnsw(Quiver):
-    """The graph beside the default index, and asked for by name."""
+    """The graph beside the default index and asked for by name, over one segment: more work on writing, for
+    less on reading."""
 
+    full = True
     more_indexes = ("hnsw",)
     asked = {"index": "hnsw"}
 
     def describe(self) -> Description:
-        return replace(super().describe(), index="hnsw, defaults, beside spfresh")
+        return replace(super().describe(), index="hnsw, defaults, beside spfresh; all segments merged into one")

@@ -80,7 +80,10 @@ impl AggregateRequest {
         at_most("aggregate_by", self.aggregate_by.len())?;
         at_most("group_by", self.group_by.len())?;
         if self.limit == 0 || self.limit > limits.top_k {
-            return Err(Error::invalid("limit", format!("must be from 1 to limits.top_k = {}", limits.top_k)));
+            return Err(Error::invalid(
+                "limit",
+                format!("must be from 1 to limits.top_k = {}", limits.top_k),
+            ));
         }
         let measures = self.aggregate_by.iter().map(|(name, words)| measure(name, words));
         let measures = measures.collect::<Result<Vec<_>>>()?;
@@ -94,9 +97,9 @@ impl AggregateRequest {
             group_by.push(path(&field, name)?);
         }
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
-        let (limit, max_groups) = (self.limit, limits.groups);
+        let (limit, max_groups, max_bytes) = (self.limit, limits.groups, limits.answer_bytes.as_u64());
         let names = Names { groups: self.group_by, measures: self.aggregate_by.into_keys().collect() };
-        Ok((Aggregation { measures, group_by, filter, limit, max_groups }, names))
+        Ok((Aggregation { measures, group_by, filter, limit, max_groups, max_bytes }, names))
     }
 }
 

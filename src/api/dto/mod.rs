@@ -25,8 +25,8 @@ pub(super) use self::{
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
     multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
-        CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace, NamespaceList,
-        PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
+        CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace,
+        NamespaceList, PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
     },
     object::Object,
     schema::Binary,

@@ -8,8 +8,9 @@ use crate::{
         auth::Caller,
         cursor,
         dto::{
-            CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams, Namespace as Described,
-            NamespaceList, PutNamespaceRequest, PutNamespaceResponse, WarmRequest, WarmResponse,
+            CompactRequest, CompactResponse, CopyRequest, CreateNamespaceRequest, ListParams,
+            Namespace as Described, NamespaceList, PutNamespaceRequest, PutNamespaceResponse, WarmRequest,
+            WarmResponse,
         },
         extract::{Json, Namespace, OptionalJson, Params, Reply},
     },

@@ -8,8 +8,8 @@ use super::State;
 use crate::{
     api::{
         dto::{
-            BatchQueryRequest, BatchQueryResponse, ExplainResponse, MultiVectorRequest, MultiVectorResponse, QueryRequest, QueryResponse,
-            RecallRequest, RecallResponse,
+            BatchQueryRequest, BatchQueryResponse, ExplainResponse, MultiVectorRequest, MultiVectorResponse,
+            QueryRequest, QueryResponse, RecallRequest, RecallResponse,
         },
         extract::{Json, Namespace, OptionalJson},
     },

@@ -52,29 +52,37 @@ pub struct Run<'a> {
     pub inverse_norms: &'a [f32],
 }
 
-/// Vectors in memory, without metadata.
+/// Rows in memory.
 #[derive(Debug, Clone)]
 pub struct Table {
     dimension: usize,
     vectors: Vec<f32>,
     inverse_norms: Vec<f32>,
+    /// Of each row; of none if it is empty.
+    metadata: Vec<Option<String>>,
 }
 
 impl Table {
-    /// Of vectors row after row.
+    /// Of vectors row after row, without metadata.
     ///
     /// # Panics
     /// If the dimension is 0 or does not divide the number of values.
     pub fn new(dimension: usize, vectors: Vec<f32>) -> Self {
         assert!(dimension > 0 && vectors.len().is_multiple_of(dimension), "whole rows of a dimension");
         let inverse_norms = vectors.chunks_exact(dimension).map(inverse_norm).collect();
-        Self { dimension, vectors, inverse_norms }
+        Self { dimension, vectors, inverse_norms, metadata: Vec::new() }
+    }
+
+    /// Of metadata, with a vector of one zero for each.
+    pub fn of_metadata(metadata: Vec<Option<String>>) -> Self {
+        let table = Self::new(1, vec![0.0; metadata.len()]);
+        Self { metadata, ..table }
     }
 }
 
 impl RowSource for Table {
-    fn metadata(&self, _: u32) -> Result<Option<&str>> {
-        Ok(None)
+    fn metadata(&self, row: u32) -> Result<Option<&str>> {
+        Ok(self.metadata.get(row as usize).and_then(Option::as_deref))
     }
 }
 

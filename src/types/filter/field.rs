@@ -54,11 +54,7 @@ fn descend(value: &Value<'_>, parts: &[Box<str>], take: &mut impl FnMut(&Value<'
 }
 
 /// Goes on in the member that the first part names; of several the last one counts.
-fn descend_member(
-    mut items: Items<'_>,
-    parts: &[Box<str>],
-    take: &mut impl FnMut(&Value<'_>),
-) -> Read<()> {
+fn descend_member(mut items: Items<'_>, parts: &[Box<str>], take: &mut impl FnMut(&Value<'_>)) -> Read<()> {
     let [part, rest @ ..] = parts else { return Ok(()) };
     let mut found: Option<Raw<'_>> = None;
     while let Some(key) = items.key()? {

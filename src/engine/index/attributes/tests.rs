@@ -8,39 +8,11 @@ use serde_json::{Value, json};
 
 use super::{build::build_in_runs, *};
 use crate::{
-    engine::index::{RowSource, Run, VectorSource},
-    error::Result,
+    engine::index::{RowSource, Table, VectorSource},
     types::filter::{Limits, tests::generators},
 };
 
-/// Metadata without vectors.
-struct Rows(Vec<Option<String>>);
-
-impl VectorSource for Rows {
-    fn dimension(&self) -> usize {
-        1
-    }
-
-    fn rows(&self) -> usize {
-        self.0.len()
-    }
-
-    fn run(&self, _: usize) -> Result<Run<'_>> {
-        unreachable!("no vectors are wanted")
-    }
-
-    fn row(&self, _: u32) -> Result<(&[f32], f32)> {
-        unreachable!("no vectors are wanted")
-    }
-}
-
-impl RowSource for Rows {
-    fn metadata(&self, row: u32) -> Result<Option<&str>> {
-        Ok(self.0[row as usize].as_deref())
-    }
-}
-
-fn index(rows: &Rows) -> Attributes {
+fn index(rows: &Table) -> Attributes {
     Attributes::open(build(rows).unwrap()).unwrap()
 }
 
@@ -94,16 +66,17 @@ thread_local! {
 }
 
 /// Checks a filter on all rows.
-fn agrees(index: &Attributes, rows: &Rows, filter: &Filter) -> std::result::Result<[u64; 2], TestCaseError> {
+fn agrees(index: &Attributes, rows: &Table, filter: &Filter) -> std::result::Result<[u64; 2], TestCaseError> {
     let Decided { certain, possible } = index.decide(filter);
-    for (row, metadata) in rows.0.iter().enumerate() {
-        let matches = filter.matches(metadata.as_deref());
+    for row in 0..rows.rows() {
+        let metadata = rows.metadata(row as u32).unwrap();
+        let matches = filter.matches(metadata);
         let known = (certain.has(row as u32), possible.has(row as u32));
         prop_assert!(!known.0 || matches, "{} does not match {:?}", filter, metadata);
         prop_assert!(known.1 || !matches, "{} matches {:?}", filter, metadata);
     }
     let open = possible.count() - certain.count();
-    Ok([rows.0.len() as u64 - open, open])
+    Ok([rows.rows() as u64 - open, open])
 }
 
 proptest! {
@@ -120,7 +93,7 @@ proptest! {
         let mut random = SmallRng::seed_from_u64(seed);
         let change = |value| if is_long { lengthened(value) } else { value };
         let texts = documents.into_iter().map(|document| document.map(|document| generators::written(&change(document), &mut random)));
-        let rows = Rows(texts.chain(strange.into_iter().map(Some)).collect());
+        let rows = Table::of_metadata(texts.chain(strange.into_iter().map(Some)).collect());
         let bytes = build(&rows).unwrap();
         prop_assert_eq!(&build_in_runs(&rows, run_rows).unwrap(), &bytes, "the same in runs of {}", run_rows);
         let index = Attributes::open(bytes).unwrap();
@@ -150,7 +123,9 @@ fn scalars_short_text_times_and_arrays_are_decided() {
         json!({"n": null, "s": ["abc", "d"], "o": [{"k": 1}, {"k": 2}]}),
         json!({"x": "a".repeat(100)}),
     ];
-    let rows = Rows(documents.iter().map(|document| Some(document.to_string())).chain([None]).collect());
+    let rows = Table::of_metadata(
+        documents.iter().map(|document| Some(document.to_string())).chain([None]).collect(),
+    );
     let index = index(&rows);
     let long = "a".repeat(70);
     for text in [
@@ -192,7 +167,7 @@ fn scalars_short_text_times_and_arrays_are_decided() {
 fn real_metadata_is_decided() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/wordnet/docs.jsonl");
     let text = std::fs::read_to_string(path).unwrap();
-    let rows = Rows(text.lines().map(|line| Some(line.to_owned())).collect());
+    let rows = Table::of_metadata(text.lines().map(|line| Some(line.to_owned())).collect());
     let index = index(&rows);
     for text in [
         r#"{"pos": "noun"}"#,
@@ -211,7 +186,7 @@ fn real_metadata_is_decided() {
 #[test]
 fn damaged_bytes_are_refused_or_harmless() {
     let documents = (0..40).map(|row| json!({"a": row % 7, "b": {"c": ["x", row]}, "d": "text"}).to_string());
-    let rows = Rows(documents.map(Some).collect());
+    let rows = Table::of_metadata(documents.map(Some).collect());
     let whole = build(&rows).unwrap();
     let filter =
         filter(r#"{"$or": [{"a": {"$gte": 3}}, {"b.c": "x"}, {"$not": {"d": {"$contains": "e"}}}]}"#);

@@ -85,6 +85,15 @@ impl Frame {
         Ok(frame)
     }
 
+    /// What similarities of vectors are multiples of, but for a term that all rows have in common:
+    /// [`crate::engine::index::Query::product_of`] their scores.
+    pub fn unit_of_similarities(&self) -> f32 {
+        match self.distance {
+            Distance::Cosine => 1.0,
+            Distance::DotProduct | Distance::Euclidean => (self.unit * self.unit) as f32,
+        }
+    }
+
     fn factor(&self, vector: &[f32]) -> f64 {
         match self.distance {
             Distance::Cosine => {

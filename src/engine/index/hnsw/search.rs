@@ -1,6 +1,8 @@
 //! A search: a walk of the graph or a scan of the admitted rows by their bytes, then exact scores of
 //! the best.
 
+use std::ops::Range;
+
 use super::{
     super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::prefetch, search::AHEAD},
     Hnsw,
@@ -33,6 +35,10 @@ const SCANNED_MASKED: usize = 192;
 /// Below this share of admitted rows, walks keep more candidates, the more the fewer there are: their
 /// graph has lost neighbours that two hops do not make up for.
 const SPARSE: f32 = 0.125;
+/// If candidates of a scan may not have been enough, so many times as many are scored exactly.
+const WIDER: usize = 8;
+/// By how much of the range of their errors the rows that were not scored may be better than those that were.
+const UNSEEN: f32 = 0.5;
 /// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
 const BLOCK: usize = 128;
 
@@ -114,30 +120,56 @@ impl Hnsw {
         };
         let (graph, probe) = (self.graph(), Probe::new(&code, terms));
         let mut walk = Walk { graph, probe, scratch, stop: request.stop, cost: Cost::default() };
-        let walks = admitted > ef.saturating_mul(scanned);
-        if walks {
+        let mut scans = admitted <= ef.saturating_mul(scanned);
+        if !scans {
             self.walk(&mut walk, request, starts, ef);
+            let found = walk.scratch.pool.candidates().len();
+            scans = !walk.cost.stopped
+                && (found < limit.min(admitted) || walk.is_astray(request, limit, admitted));
         }
-        let found = walk.scratch.pool.candidates().len();
-        if !walks || (found < limit.min(admitted) && !walk.cost.stopped) {
-            walk.scan(request, reranked(ef, limit));
+        if scans {
+            self.scan(&mut walk, request, best, reranked(ef, limit))?;
+        } else {
+            let found = reranked(walk.scratch.pool.candidates().len(), limit);
+            walk.rerank(request, best, 0..found, |_, _| ())?;
         }
-        let mut cost = walk.cost;
-        let candidates = scratch.pool.candidates();
-        let candidates = &candidates[..reranked(candidates.len(), limit)];
-        for (position, candidate) in candidates.iter().enumerate() {
-            if position % BLOCK == BLOCK - 1 && (request.stop)() {
-                cost.stopped = true;
-                break;
-            }
-            if let Some(ahead) = candidates.get(position + AHEAD) {
-                prefetch(request.rows.row(ahead.node())?.0);
-            }
-            best.score(request, candidate.node())?;
-            cost.scored += 1;
-        }
+        let cost = walk.cost;
         scratch.code = code;
         Ok(cost)
+    }
+
+    /// Scores admitted rows by their bytes, and exactly as many of the best as it takes to miss none for how
+    /// far bytes are off: under a mask there may be many of about the same score.
+    fn scan(
+        &self,
+        walk: &mut Walk<'_>,
+        request: &Request<'_>,
+        best: &mut Best<'_>,
+        mut kept: usize,
+    ) -> Result<()> {
+        let unit = self.frame.unit_of_similarities();
+        let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+        let mut done = 0;
+        loop {
+            walk.scan(request, kept);
+            let candidates = walk.scratch.pool.candidates();
+            let (found, last) = (candidates.len(), candidates.last().map(|last| last.similarity));
+            // With more candidates, the best of them are those that there were with fewer.
+            walk.rerank(request, best, done..found, |similarity, score| {
+                let above = similarity - unit * request.query.product_of(score);
+                (least, most) = (least.min(above), most.max(above));
+            })?;
+            // Those that are scored look better than they are; others may be so much better than they look.
+            let further = (most - least) * UNSEEN - least;
+            let may_miss = |last: f32| last + further >= unit * request.query.product_of(best.threshold());
+            let is_masked = !matches!(request.mask, Mask::All);
+            let is_cut = found == kept && found > done;
+            if walk.cost.stopped || !(is_masked && is_cut && last.is_some_and(may_miss)) {
+                return Ok(());
+            }
+            done = found;
+            kept = kept.saturating_mul(WIDER);
+        }
     }
 
     fn walk(&self, walk: &mut Walk<'_>, request: &Request<'_>, starts: &[u32], ef: usize) {
@@ -161,10 +193,8 @@ fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> 
     if matches!(mask, Mask::All) {
         return (rows, &[]);
     }
-    let sampled = SAMPLED.min(rows);
     let (mut hits, mut found) = (0, 0);
-    for index in 0..sampled {
-        let row = (index * rows / sampled) as u32;
+    for row in sample(rows) {
         if mask.admits(row) {
             hits += 1;
             if found < STARTS {
@@ -173,10 +203,59 @@ fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> 
             }
         }
     }
-    (mask.count(rows).unwrap_or(hits * rows / sampled), &starts[..found])
+    (mask.count(rows).unwrap_or(hits * rows / SAMPLED.min(rows)), &starts[..found])
+}
+
+/// Rows evenly spread over all.
+fn sample(rows: usize) -> impl Iterator<Item = u32> {
+    let sampled = SAMPLED.min(rows);
+    (0..sampled).map(move |index| (index * rows / sampled) as u32)
 }
 
 impl Walk<'_> {
+    /// Scores some of the candidates exactly, and tells what each looked like and what it is.
+    fn rerank(
+        &mut self,
+        request: &Request<'_>,
+        best: &mut Best<'_>,
+        which: Range<usize>,
+        mut tell: impl FnMut(f32, f32),
+    ) -> Result<()> {
+        let candidates = &self.scratch.pool.candidates()[which];
+        for (position, candidate) in candidates.iter().enumerate() {
+            if position % BLOCK == BLOCK - 1 && (request.stop)() {
+                self.cost.stopped = true;
+                break;
+            }
+            if let Some(ahead) = candidates.get(position + AHEAD) {
+                prefetch(request.rows.row(ahead.node())?.0);
+            }
+            tell(candidate.similarity, best.score(request, candidate.node())?);
+            self.cost.scored += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a walk under a mask ended far from what it was to find, as it does if all admitted rows are
+    /// far from the query: there are so many of about the same similarity then that no way leads to the
+    /// best. It shows in a sample of all rows: if the mask lies anywhere, those that come before the last
+    /// row that was found are as many as it leaves out, and else they are more.
+    fn is_astray(&mut self, request: &Request<'_>, limit: usize, admitted: usize) -> bool {
+        if matches!(request.mask, Mask::All) {
+            return false;
+        }
+        let Some(last) = self.scratch.pool.candidates().get(limit - 1).map(|last| last.similarity) else {
+            return false;
+        };
+        let rows = self.graph.layout.rows;
+        let expected = SAMPLED.min(rows) as f32 * limit as f32 / admitted as f32;
+        self.scratch.fresh.clear();
+        self.scratch.fresh.extend(sample(rows));
+        let similarities = self.similarities(&self.graph.level(0));
+        let before = similarities.iter().filter(|similarity| **similarity > last).count();
+        before as f32 > 1.0 + 2.0 * expected
+    }
+
     /// Scores all admitted rows by their bytes and keeps the best `limit`.
     fn scan(&mut self, request: &Request<'_>, limit: usize) {
         self.scratch.pool.reset(limit);

@@ -161,6 +161,12 @@ impl Walk<'_> {
         }
     }
 
+    /// The similarities of the fresh nodes.
+    pub fn similarities(&mut self, level: &Level<'_>) -> &[f32] {
+        self.score(level);
+        &self.scratch.similarities.values
+    }
+
     /// Computes the similarities of the fresh nodes.
     fn score(&mut self, level: &Level<'_>) {
         let Scratch { fresh, rows, similarities, .. } = &mut *self.scratch;

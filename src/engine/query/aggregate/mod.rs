@@ -6,7 +6,11 @@
 
 mod sum;
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 
@@ -17,8 +21,9 @@ use crate::{
     engine::contents::{Block, Matches, Snapshot},
     error::{Error, Result},
     types::{
-        Filter, set_bits,
+        Filter,
         filter::{Json, Number, Path, Read, Unreadable, Value},
+        set_bits,
     },
 };
 
@@ -35,6 +40,8 @@ pub struct Aggregation {
     pub limit: usize,
     /// How many groups there may be at most (`limits.groups`).
     pub max_groups: usize,
+    /// How many bytes of text their values may have at most (`limits.answer_bytes`).
+    pub max_bytes: u64,
 }
 
 /// What is wanted of a group.
@@ -98,20 +105,50 @@ fn aggregate(snapshot: &Snapshot, aggregation: &Aggregation, now: Timestamp) -> 
         };
         aggregation.of_block(snapshot, *block, &rows)
     };
-    let none = || Ok(Found::new());
+    let none = || Ok(Found::default());
     let mut found = blocks
         .par_iter()
         .map(of_block)
         .try_reduce_with(|left, right| aggregation.merged(left, right))
         .unwrap_or_else(none)?;
     if aggregation.group_by.is_empty() {
-        found.entry(Vec::new()).or_insert_with(|| aggregation.nothing());
+        found.group(Vec::new(), aggregation);
     }
     Ok(aggregation.answer(found))
 }
 
-/// Groups by their keys.
-type Found = BTreeMap<Vec<Json>, State>;
+/// The groups that were found.
+#[derive(Debug, Default)]
+struct Found {
+    groups: BTreeMap<Vec<Json>, State>,
+    /// Of the text in their keys.
+    bytes: u64,
+}
+
+impl Found {
+    /// The group of a key.
+    fn group(&mut self, key: Vec<Json>, aggregation: &Aggregation) -> &mut State {
+        match self.groups.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                self.bytes += entry.key().iter().map(text_bytes).sum::<u64>();
+                entry.insert(aggregation.nothing())
+            }
+        }
+    }
+}
+
+/// Bytes of the text in a value.
+fn text_bytes(value: &Json) -> u64 {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len() as u64,
+        Json::Array(elements) => elements.iter().map(text_bytes).sum(),
+        Json::Object(members) => {
+            members.iter().map(|(key, value)| key.len() as u64 + text_bytes(value)).sum()
+        }
+    }
+}
 
 /// What is known of a group.
 #[derive(Debug, Clone)]
@@ -132,17 +169,17 @@ enum Partial {
 
 impl Aggregation {
     fn of_block(&self, snapshot: &Snapshot, block: Block, rows: &[u64]) -> Result<Found> {
-        let mut found = Found::new();
+        let mut found = Found::default();
         for row in set_bits(rows) {
             let metadata = snapshot.row(block, row as usize)?.metadata;
             for key in self.keys(metadata)? {
-                let state = found.entry(key).or_insert_with(|| self.nothing());
+                let state = found.group(key, self);
                 state.rows += 1;
                 for (measure, partial) in self.measures.iter().zip(&mut state.values) {
                     partial.add(measure, metadata);
                 }
             }
-            self.check(found.len())?;
+            self.check(&found)?;
         }
         Ok(found)
     }
@@ -152,25 +189,24 @@ impl Aggregation {
         let mut keys = vec![Vec::with_capacity(self.group_by.len())];
         for field in &self.group_by {
             let values = values(field, metadata);
-            self.check(keys.len().saturating_mul(values.len()))?;
+            self.check_count(keys.len().saturating_mul(values.len()))?;
             keys = keys
                 .into_iter()
-                .flat_map(|key| values.iter().map(move |value| [key.as_slice(), &[value.clone()]].concat()))
+                .flat_map(|key| {
+                    values.iter().map(move |value| [key.as_slice(), std::slice::from_ref(value)].concat())
+                })
                 .collect();
         }
         Ok(keys)
     }
 
-    fn check(&self, groups: usize) -> Result<()> {
-        if groups <= self.max_groups {
-            return Ok(());
-        }
-        Err(Error::LimitExceeded {
-            field: "group_by".to_owned(),
-            limit: "limits.groups",
-            max: self.max_groups as u64,
-            actual: groups as u64,
-        })
+    fn check(&self, found: &Found) -> Result<()> {
+        self.check_count(found.groups.len())?;
+        at_most("limits.answer_bytes", self.max_bytes, found.bytes)
+    }
+
+    fn check_count(&self, groups: usize) -> Result<()> {
+        at_most("limits.groups", self.max_groups as u64, groups as u64)
     }
 
     fn nothing(&self) -> State {
@@ -178,19 +214,20 @@ impl Aggregation {
     }
 
     fn merged(&self, left: Found, right: Found) -> Result<Found> {
-        let (mut all, fewer) = if left.len() < right.len() { (right, left) } else { (left, right) };
-        for (key, state) in fewer {
-            let into = all.entry(key).or_insert_with(|| self.nothing());
+        let is_less = left.groups.len() < right.groups.len();
+        let (mut all, fewer) = if is_less { (right, left) } else { (left, right) };
+        for (key, state) in fewer.groups {
+            let into = all.group(key, self);
             into.rows += state.rows;
             into.values.iter_mut().zip(&state.values).for_each(|(into, from)| into.merge(from));
         }
-        self.check(all.len())?;
+        self.check(&all)?;
         Ok(all)
     }
 
     fn answer(&self, found: Found) -> Groups {
-        let total = found.len() as u64;
-        let mut found: Vec<_> = found.into_iter().collect();
+        let total = found.groups.len() as u64;
+        let mut found: Vec<_> = found.groups.into_iter().collect();
         // Stable, so that equal counts stay in the order of their keys.
         found.sort_by_key(|(_, state)| Reverse(state.rows));
         found.truncate(self.limit);
@@ -201,6 +238,13 @@ impl Aggregation {
         };
         Groups { groups: found.into_iter().map(group).collect(), total }
     }
+}
+
+fn at_most(limit: &'static str, max: u64, actual: u64) -> Result<()> {
+    if actual <= max {
+        return Ok(());
+    }
+    Err(Error::LimitExceeded { field: "group_by".to_owned(), limit, max, actual })
 }
 
 impl Partial {

@@ -3,7 +3,7 @@
 //! Whole numbers are added exactly. Others are kept as a sum of floats that do not overlap, which is
 //! exact too, and rounded once, at the end (J. R. Shewchuk, "Adaptive Precision Floating-Point
 //! Arithmetic and Fast Robust Geometric Predicates", 1997, section 2.4), so that rows in other segments
-//! give the same last digit.
+//! give the same last digit. That holds as long as no part of the sum is beyond the range of a float.
 
 use crate::types::filter::Number;
 
