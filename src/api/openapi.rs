@@ -200,7 +200,9 @@ fn statuses(method: &HttpMethod, path: &str, operation: &Operation) -> Vec<u16> 
         statuses.push(400);
     }
     let reads = matches!(method, HttpMethod::Get | HttpMethod::Head)
-        || ["query", "batch-query", "fetch", "export", "count"].iter().any(|action| path.ends_with(action));
+        || ["query", "batch-query", "fetch", "export", "count", "fulltext/search", "hybrid"]
+            .iter()
+            .any(|action| path.ends_with(action));
     if !reads {
         statuses.extend([409, 429]);
     }

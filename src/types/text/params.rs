@@ -99,12 +99,17 @@ impl Default for FulltextParams {
 }
 
 impl FulltextParams {
+    /// The most that a field may count.
+    pub const MAX_WEIGHT: f32 = 1000.0;
+    /// The greatest k1.
+    pub const MAX_K1: f32 = 100.0;
+
     /// Checks what its types do not.
     ///
     /// # Errors
-    /// `Invalid`, with the place of the bad part below `place`.
-    pub fn validate(&self, place: &str) -> Result<()> {
-        let bad = |at: &str, message: String| Err(Error::invalid(format!("{place}.{at}"), message));
+    /// `Invalid`, with the bad part.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |at: &str, message: String| Err(Error::invalid(at, message));
         if self.fields.is_empty() || self.fields.len() > MAX_FIELDS {
             return bad("fields", format!("an index is over 1 to {MAX_FIELDS} fields"));
         }
@@ -119,11 +124,11 @@ impl FulltextParams {
         if let Some(stranger) = self.weights.keys().find(|name| !self.fields.contains(name)) {
             return bad("weights", format!("{stranger:?} is not among the fields"));
         }
-        if self.weights.values().any(|weight| weight.0 > 1000.0) {
-            return bad("weights", "a weight is at most 1000".into());
+        if self.weights.values().any(|weight| weight.0 > Self::MAX_WEIGHT) {
+            return bad("weights", format!("a weight is at most {}", Self::MAX_WEIGHT));
         }
-        if self.k1.0 > 100.0 {
-            return bad("k1", "k1 is at most 100".into());
+        if self.k1.0 > Self::MAX_K1 {
+            return bad("k1", format!("k1 is at most {}", Self::MAX_K1));
         }
         if self.b.0 > 1.0 {
             return bad("b", "b is at most 1".into());

@@ -106,7 +106,7 @@ fn size_is_limited() {
 fn parameters_are_checked() {
     let check = |json: serde_json::Value| -> Result<(), String> {
         let params: FulltextParams = serde_json::from_value(json).map_err(|error| error.to_string())?;
-        params.validate("parameters").map_err(|error| error.to_string())
+        params.validate().map_err(|error| error.to_string())
     };
     use serde_json::json;
     for good in
@@ -116,7 +116,7 @@ fn parameters_are_checked() {
     }
     let many: Vec<String> = (0..33).map(|field| format!("f{field}")).collect();
     for (bad, about) in [
-        (json!({"fields": []}), "parameters.fields"),
+        (json!({"fields": []}), "fields"),
         (json!({"fields": many}), "32"),
         (json!({"fields": ["a", "a"]}), "fields[1]"),
         (json!({"fields": ["a."]}), "fields[0]"),

@@ -74,6 +74,19 @@ impl<'a> Asked<'a> {
         Ok(search::search(self, weights, mask, best, stop)?)
     }
 
+    /// The scores of some rows, ascending; none for those that do not match.
+    ///
+    /// # Errors
+    /// As [`Asked::new`].
+    pub fn scores(
+        &self,
+        weights: &Weights,
+        rows: &[u32],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Option<f32>>> {
+        Ok(search::scores(self, weights, rows, stop)?)
+    }
+
     /// The terms of a leaf.
     pub(super) fn terms(&self, leaf: usize) -> &Terms<'a> {
         &self.leaves[leaf]

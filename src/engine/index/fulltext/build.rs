@@ -20,6 +20,7 @@ use super::{
     length, postings, varint,
 };
 use crate::{
+    engine::index::RowSource,
     error::{Error, Result},
     types::text::FulltextParams,
 };
@@ -41,6 +42,25 @@ pub trait MetadataSource: Sync {
     /// # Errors
     /// [`Error::Corrupt`] if the row is damaged.
     fn metadata(&self, row: usize) -> Result<Option<&str>>;
+}
+
+/// The metadata of rows that have vectors as well.
+pub struct MetadataOf<'a>(pub &'a dyn RowSource);
+
+impl std::fmt::Debug for MetadataOf<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetadataOf").finish_non_exhaustive()
+    }
+}
+
+impl MetadataSource for MetadataOf<'_> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    fn metadata(&self, row: usize) -> Result<Option<&str>> {
+        self.0.metadata(row as u32)
+    }
 }
 
 /// Builds an index over all rows, on the threads of the pool that this is called on. The same rows and

@@ -156,6 +156,11 @@ impl File {
         }
     }
 
+    /// The bytes.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
     /// How many rows it is over.
     pub fn rows(&self) -> u32 {
         self.rows

@@ -5,8 +5,8 @@
 //! expanded over all indexes of a namespace ([`expand`]) and looked up in each ([`Asked`]), the statistics of
 //! their live rows are summed, and then each is searched with the same [`Weights`].
 //!
-//! Why not tantivy: its k1 and b are constants, its bounds of blocks hold for these and one average
-//! length only, and it panics on bytes that it did not write.
+//! Why not tantivy: its k1 and b are constants, and its bounds of blocks hold for these and one average
+//! length only.
 //!
 //! Invariants: the same rows and parameters give the same bytes; a row's score depends on its texts and the
 //! live rows of the namespace, not on the index that it is in, to the bit; no bytes make it panic or read
@@ -30,6 +30,7 @@ mod postings;
 mod search;
 mod statistics;
 mod varint;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -38,15 +39,17 @@ use self::file::File;
 pub use self::{
     analysis::Analyzer,
     asked::Asked,
-    build::{MetadataSource, build},
+    build::{MetadataOf, MetadataSource, build},
     expand::expand,
+    extract::Extractor,
     highlight::{Highlighter, Style},
     live::Live,
     plan::Plan,
     statistics::{Statistics, Weights},
+    vocabulary::distinct_terms,
 };
 use super::Content;
-use crate::types::text::FulltextParams;
+use crate::{error::Result, types::text::FulltextParams};
 
 /// An index, opened.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub struct Fulltext {
 impl Fulltext {
     /// Opens an index that was built with such parameters (k1, b and weights may be others), or says what
     /// is wrong with it.
-    pub fn open(content: impl Into<Content>, params: &FulltextParams) -> Result<Self, String> {
+    pub fn open(content: impl Into<Content>, params: &FulltextParams) -> std::result::Result<Self, String> {
         File::open(content.into(), params).map(|file| Self { file })
     }
 
@@ -76,8 +79,24 @@ impl Fulltext {
         self.file.terms()
     }
 
+    /// Its content.
+    pub fn content(&self) -> &Content {
+        self.file.content()
+    }
+
+    /// Its rows that have a text, whatever the field, of those that are live.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Corrupt`] if its bytes are damaged.
+    pub fn rows_with_text(&self, live: &Live<'_>) -> Result<u64> {
+        let fields = (0..self.file.fields()).map(|field| self.file.field(field));
+        let fields = fields.collect::<std::result::Result<Vec<_>, _>>()?;
+        let has_text = |row: &u32| fields.iter().any(|field| field.lengths[*row as usize] > 0);
+        Ok((0..self.rows()).filter(|row| live.has(*row) && has_text(row)).count() as u64)
+    }
+
     /// Compares what it holds with the hash in it, or says what is wrong.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> std::result::Result<(), String> {
         self.file.check()
     }
 }

@@ -3,6 +3,8 @@
 //! A word is looked for in all fields, and its score is the sum of theirs. A word without a term (a stop
 //! word) is left out, whatever its sign; if nothing is left that could match, nothing matches.
 
+use std::borrow::Cow;
+
 use super::analysis::{Analyzer, Shape, Token, words};
 use crate::{
     error::{Error, Result},
@@ -57,7 +59,7 @@ pub enum Find {
 }
 
 impl Plan {
-    /// Plans a query. `place` is where it stands in the request.
+    /// Plans a query whose words are looked for in all fields. `place` is where it stands in the request.
     ///
     /// # Errors
     /// `Invalid` if it names a field that the index has not; `LimitExceeded` if it has too many terms.
@@ -68,7 +70,23 @@ impl Plan {
         params: &FulltextParams,
         limits: &Limits,
     ) -> Result<Self> {
-        let mut planner = Planner { place, analyzer, params, limits, leaves: Vec::new() };
+        let fields: Vec<usize> = (0..params.fields.len()).collect();
+        Self::within(&fields, query, place, analyzer, params, limits)
+    }
+
+    /// The same, but words that name no field are only looked for in these, by their places.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn within(
+        fields: &[usize],
+        query: &TextQuery,
+        place: &str,
+        analyzer: &Analyzer,
+        params: &FulltextParams,
+        limits: &Limits,
+    ) -> Result<Self> {
+        let mut planner = Planner { place, analyzer, params, fields, limits, leaves: Vec::new() };
         let root = planner.group(&query.root)?;
         Ok(Self { root, leaves: planner.leaves })
     }
@@ -78,11 +96,12 @@ struct Planner<'a> {
     place: &'a str,
     analyzer: &'a Analyzer,
     params: &'a FulltextParams,
+    fields: &'a [usize],
     limits: &'a Limits,
     leaves: Vec<Leaf>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// None if nothing of it is left that could match.
     fn group(&mut self, group: &Group) -> Result<Option<Node>> {
         if *group == Group::default() {
@@ -123,7 +142,7 @@ impl Planner<'_> {
         let mut nodes = Vec::new();
         for find in found {
             let mut of_fields = Vec::new();
-            for field in fields.clone() {
+            for field in fields.iter().copied() {
                 of_fields.push(Node::Leaf(self.leaf(Leaf { field, find: find.clone() })?, 1));
             }
             nodes.push(joined(Vec::new(), of_fields, Vec::new()));
@@ -154,9 +173,9 @@ impl Planner<'_> {
         before.chain([prefix]).collect()
     }
 
-    fn fields(&self, part: &Part) -> Result<std::ops::Range<usize>> {
+    fn fields(&self, part: &Part) -> Result<Cow<'a, [usize]>> {
         let fields = &self.params.fields;
-        let Some(wanted) = &part.field else { return Ok(0..fields.len()) };
+        let Some(wanted) = &part.field else { return Ok(self.fields.into()) };
         let place = fields.iter().position(|field| *field == wanted.name).ok_or_else(|| {
             let message = format!(
                 "{:?} is not a field of the index, which is over {}; before a colon, write \\: for the character",
@@ -165,7 +184,7 @@ impl Planner<'_> {
             );
             Error::invalid(self.place, message)
         })?;
-        Ok(place..place + 1)
+        Ok(vec![place].into())
     }
 
     /// The place of a leaf; equal leaves have one.

@@ -78,7 +78,7 @@ impl<'a> Disjunction<'a> {
         self.sums.drain(floor.sum() - missing, &mut self.candidates);
         self.candidates.retain(|(row, _)| mask.admits(*row));
         for (ceiling, place) in self.ceilings[..optional].iter().rev() {
-            self.terms[*place].add_to(&mut self.candidates)?;
+            self.terms[*place].add_to(&mut self.candidates, |_| {})?;
             missing -= f64::from(*ceiling);
             self.candidates.retain(|(_, score)| score + missing >= floor.sum());
         }

@@ -21,7 +21,7 @@ use super::{
     plan::{Find, Leaf, Node},
     statistics::Weights,
 };
-use crate::engine::index::{Best, Mask};
+use crate::engine::index::{Best, Mask, top::TopK};
 
 /// Offers the rows that match to `best`; false if it was stopped before it was done.
 pub fn search(
@@ -41,6 +41,46 @@ pub fn search(
         }
         None => Matcher::new(&index, root)?.search(rows, mask, best, stop),
     }
+}
+
+/// The scores of some rows, ascending; none for those that do not match.
+pub fn scores(
+    asked: &Asked<'_>,
+    weights: &Weights,
+    rows: &[u32],
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Option<f32>>, Damage> {
+    let leaves = asked.plan.root.as_ref().and_then(alternatives);
+    let Some(leaves) = leaves else { return scores_of_found(asked, weights, rows, stop) };
+    let index = Index { asked, weights };
+    let mut scores: Vec<(u32, f64)> = rows.iter().map(|row| (*row, 0.0)).collect();
+    let mut matches = vec![false; rows.len()];
+    for (leaf, times) in leaves {
+        let mut term = index.term(leaf, times)?;
+        term.add_to(&mut scores, |place| matches[place] = true)?;
+    }
+    let scores = scores.into_iter().zip(matches);
+    Ok(scores.map(|((_, score), matches)| matches.then_some(score as f32)).collect())
+}
+
+/// [`scores`] by a search that admits no others.
+fn scores_of_found(
+    asked: &Asked<'_>,
+    weights: &Weights,
+    rows: &[u32],
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Option<f32>>, Damage> {
+    let (tie, mut top) = (|left: u64, right: u64| left.cmp(&right), TopK::new(rows.len()));
+    let is_wanted = |row: u32| rows.binary_search(&row).is_ok();
+    let mut best = Best::new(&mut top, &u64::from, &tie);
+    search(asked, weights, Mask::Only(&is_wanted), &mut best, stop)?;
+    let mut scores = vec![None; rows.len()];
+    for found in top.into_sorted(&tie) {
+        if let Ok(place) = rows.binary_search(&(found.row as u32)) {
+            scores[place] = Some(found.score);
+        }
+    }
+    Ok(scores)
 }
 
 /// The leaves, if any of them will do.

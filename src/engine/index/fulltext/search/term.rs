@@ -189,12 +189,13 @@ impl<'a> Term<'a> {
         Ok(())
     }
 
-    /// Adds to the scores of those of some rows, ascending, that it has.
-    pub fn add_to(&mut self, rows: &mut [(u32, f64)]) -> Result<(), Damage> {
-        for (row, score) in rows {
+    /// Adds to the scores of those of some rows, ascending, that it has, and calls `found` with their places.
+    pub fn add_to(&mut self, rows: &mut [(u32, f64)], mut found: impl FnMut(usize)) -> Result<(), Damage> {
+        for (place, (row, score)) in rows.iter_mut().enumerate() {
             let count = self.count(*row)?;
             if count > 0 {
                 *score += f64::from(self.score(*row, count));
+                found(place);
             }
         }
         Ok(())
