@@ -22,6 +22,10 @@ use crate::{
 /// Rows without an index that a search builds one over by itself; for more it waits for its turn.
 const LITTLE_ROWS: usize = 2048;
 
+/// Rows, and bytes of their metadata, of which texts are shown where the query came in.
+const FEW_ROWS: usize = 100;
+const FEW_BYTES: usize = 32 << 10;
+
 /// How words that were found are shown.
 pub type Highlight = Style;
 
@@ -151,9 +155,18 @@ impl Engine {
         showing: Showing,
     ) -> Result<Vec<TextHit>> {
         let mut reader = Reader::new(self);
-        let show = move || showing.rows(&snapshot, &found, &mut reader);
-        self.searchers.run(show).await
+        // Handing few over takes longer than showing them.
+        if found.len() <= FEW_ROWS && metadata_bytes(&snapshot, &found)? <= FEW_BYTES {
+            return showing.rows(&snapshot, &found, &mut reader);
+        }
+        self.searchers.run(move || showing.rows(&snapshot, &found, &mut reader)).await
     }
+}
+
+fn metadata_bytes(snapshot: &Snapshot, found: &[(f32, Block, usize)]) -> Result<usize> {
+    let of_row =
+        |(_, block, row): &(f32, Block, usize)| Ok(snapshot.row(*block, *row)?.metadata.map_or(0, str::len));
+    found.iter().map(of_row).sum()
 }
 
 impl TextSearch {

@@ -41,8 +41,17 @@ fn rows(number: u8) -> Table {
     Table::of_metadata((0..count).map(|row| Some(text(row))).collect())
 }
 
-/// The rows that match, and how many terms there are.
-fn search(index: &Fulltext, query: &str) -> Result<(BTreeSet<u64>, u64)> {
+/// What a query finds.
+#[derive(Debug, PartialEq)]
+pub struct Found {
+    rows: BTreeSet<u64>,
+    /// Those that have a score when each is asked for its own.
+    scored: BTreeSet<u64>,
+    /// How many terms there are.
+    terms: u64,
+}
+
+fn search(index: &Fulltext, query: &str) -> Result<Found> {
     let (params, limits) = (params(), Limits::default());
     let query = TextQuery::parse(query, "query", &limits)?;
     let mut plan = Plan::new(&query, "query", &Analyzer::new(&params), &params, &limits)?;
@@ -60,8 +69,8 @@ fn search(index: &Fulltext, query: &str) -> Result<(BTreeSet<u64>, u64)> {
     let wanted: Vec<u32> = (0..index.rows()).collect();
     let scores = asked.scores(&weights, &wanted, &|| false)?;
     let scored = scores.iter().enumerate().filter(|(_, score)| score.is_some());
-    assert_eq!(scored.map(|(row, _)| row as u64).collect::<BTreeSet<_>>(), found, "{query:?}");
-    Ok((found, distinct_terms(&[(index, &live)], 0)?))
+    let scored: BTreeSet<u64> = scored.map(|(row, _)| row as u64).collect();
+    Ok(Found { rows: found, scored, terms: distinct_terms(&[(index, &live)], 0)? })
 }
 
 impl Target for TextQueries {
@@ -91,9 +100,10 @@ impl Target for TextQueries {
             Fulltext::open(build(&MetadataOf(&rows(0)), &params()).unwrap(), &params()).unwrap()
         });
         let query = String::from_utf8(objects[0].clone()).map_err(|error| error.to_string())?;
-        let (found, _) = search(&INDEX, &query).map_err(|error| error.to_string())?;
+        let Found { rows: found, scored, .. } = search(&INDEX, &query).map_err(|error| error.to_string())?;
+        assert_eq!(found, scored, "{query}");
         // A query may be too large or too deep to be negated.
-        if let Ok((others, _)) = search(&INDEX, &format!("-({query})")) {
+        if let Ok(Found { rows: others, .. }) = search(&INDEX, &format!("-({query})")) {
             let both = found.intersection(&others).count();
             let all = found.len() + others.len();
             assert!(both == 0 && all as u32 == INDEX.rows(), "{query}: {both} in both, {all} in either");
@@ -103,7 +113,7 @@ impl Target for TextQueries {
 }
 
 impl Target for TextIndexes {
-    type Value = Vec<(BTreeSet<u64>, u64)>;
+    type Value = Vec<Found>;
     const NAME: &'static str = "text_indexes";
     // The manifest has their checksum.
     const IS_SEALED: bool = false;

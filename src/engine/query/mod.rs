@@ -183,7 +183,7 @@ impl Searchers {
         filter: Arc<Filter>,
         now: Timestamp,
     ) -> Result<Matches> {
-        if Matches::cost(&snapshot, &filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES {
+        if is_light_filter(&snapshot, &filter) {
             return Matches::of(&snapshot, &filter, now);
         }
         self.run(move || Matches::of(&snapshot, &filter, now)).await
@@ -218,6 +218,11 @@ impl Searchers {
         });
         answer.await.map_err(|_| Error::internal("a search thread panicked"))?
     }
+}
+
+/// Whether that holds for deciding a filter.
+fn is_light_filter(snapshot: &Snapshot, filter: &Filter) -> bool {
+    Matches::cost(snapshot, filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES
 }
 
 /// Whether an answer takes less than about two hundred microseconds, as far as a look at the plan tells.

@@ -8,7 +8,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use super::{Found, Searchers};
+use super::{Found, Searchers, is_light_filter};
 use crate::{
     clock::Timestamp,
     engine::{
@@ -80,6 +80,11 @@ pub struct FieldStatistics {
     pub terms: u64,
 }
 
+/// Rows without an index that are indexed where a query came in.
+const LIGHT_ROWS: usize = 64;
+/// Postings that are gone through there, at most: a hundred microseconds.
+const LIGHT_POSTINGS: u64 = 50_000;
+
 impl Searchers {
     /// The best rows for a target among those visible at `now`. Ends without an answer when nobody waits for
     /// it any more.
@@ -92,7 +97,18 @@ impl Searchers {
         target: TextTarget,
         now: Timestamp,
     ) -> Result<TextAnswer> {
-        self.run_unless_left(move |stop| answer(&snapshot, &target, now, stop)).await
+        if snapshot.texts.missing_rows(&snapshot, &target.params) > LIGHT_ROWS {
+            let answer = move |stop: &(dyn Fn() -> bool + Sync)| {
+                Prepared::of(&snapshot, &target, now)?.answer(&snapshot, &target, now, stop)
+            };
+            return self.run_unless_left(answer).await;
+        }
+        let prepared = Prepared::of(&snapshot, &target, now)?;
+        // As for vectors: handing it over and waiting costs more than it takes.
+        if prepared.is_light(&snapshot, &target)? {
+            return prepared.answer(&snapshot, &target, now, &|| false);
+        }
+        self.run_unless_left(move |stop| prepared.answer(&snapshot, &target, now, stop)).await
     }
 
     /// Counts the texts that are visible at `now`.
@@ -136,30 +152,57 @@ fn mask(visible: Option<&[u64]>) -> Mask<'_> {
     visible.map_or(Mask::All, Mask::Bits)
 }
 
-fn answer(
-    snapshot: &Snapshot,
-    target: &TextTarget,
-    now: Timestamp,
-    stop: &(dyn Fn() -> bool + Sync),
-) -> Result<TextAnswer> {
-    let TextTarget { query, place, params, limits, .. } = target;
-    let mut plan = Plan::within(&target.fields, query, place, &Analyzer::new(params), params, limits)?;
-    let parts = Parts::of(snapshot, params, now)?;
-    let live = parts.live();
-    let indexes = parts.with(&live);
-    expand(&mut plan, &indexes, place, limits)?;
-    let matches = target.filter.as_deref().map(|filter| Matches::of(snapshot, filter, now)).transpose()?;
-    let asked = indexes.iter().map(|(index, _)| Asked::new(index, &plan)).collect::<Result<Vec<_>>>()?;
-    let mut sums = Statistics::none(&plan, params.fields.len());
-    for (asked, live) in asked.iter().zip(&live) {
-        sums += &asked.statistics(live)?;
+/// A query that is about to be searched for.
+struct Prepared {
+    plan: Plan,
+    parts: Parts,
+}
+
+impl Prepared {
+    fn of(snapshot: &Snapshot, target: &TextTarget, now: Timestamp) -> Result<Self> {
+        let TextTarget { query, place, params, limits, .. } = target;
+        let plan = Plan::within(&target.fields, query, place, &Analyzer::new(params), params, limits)?;
+        Ok(Self { plan, parts: Parts::of(snapshot, params, now)? })
     }
-    let search = Search { snapshot, parts: &parts, asked, weights: Weights::new(&plan, &sums, params), stop };
-    let found = search.best(target.top_k, matches.as_ref())?;
-    let others = search.scores(&target.others)?;
-    drop(search);
-    let read = matches.map_or(0, |matches| matches.read());
-    Ok(TextAnswer { found, others, plan, read })
+
+    /// Whether there is little to do, as far as a look into the dictionaries tells.
+    fn is_light(&self, snapshot: &Snapshot, target: &TextTarget) -> Result<bool> {
+        let is_decided = target.filter.as_deref().is_none_or(|filter| is_light_filter(snapshot, filter));
+        if !is_decided || !self.plan.is_of_words() {
+            return Ok(false);
+        }
+        let mut postings = 0;
+        for part in &self.parts.parts {
+            postings += Asked::new(&part.index, &self.plan)?.postings();
+        }
+        Ok(postings <= LIGHT_POSTINGS)
+    }
+
+    fn answer(
+        mut self,
+        snapshot: &Snapshot,
+        target: &TextTarget,
+        now: Timestamp,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<TextAnswer> {
+        let (parts, params) = (&self.parts, &target.params);
+        let live = parts.live();
+        let indexes = parts.with(&live);
+        expand(&mut self.plan, &indexes, target.place, &target.limits)?;
+        let plan = &self.plan;
+        let matches =
+            target.filter.as_deref().map(|filter| Matches::of(snapshot, filter, now)).transpose()?;
+        let asked = indexes.iter().map(|(index, _)| Asked::new(index, plan)).collect::<Result<Vec<_>>>()?;
+        let mut sums = Statistics::none(plan, params.fields.len());
+        for (asked, live) in asked.iter().zip(&live) {
+            sums += &asked.statistics(live)?;
+        }
+        let search = Search { snapshot, parts, asked, weights: Weights::new(plan, &sums, params), stop };
+        let found = search.best(target.top_k, matches.as_ref())?;
+        let others = search.scores(&target.others)?;
+        let read = matches.map_or(0, |matches| matches.read());
+        Ok(TextAnswer { found, others, plan: self.plan, read })
+    }
 }
 
 struct Search<'a> {

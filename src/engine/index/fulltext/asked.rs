@@ -44,6 +44,12 @@ impl<'a> Asked<'a> {
         Ok(Self { file, plan, leaves })
     }
 
+    /// How many postings its terms have.
+    pub fn postings(&self) -> u64 {
+        let entries = self.leaves.iter().flat_map(|terms| terms.entries.iter().flatten());
+        entries.map(|entry| u64::from(entry.rows)).sum()
+    }
+
     /// The index's part of the statistics.
     ///
     /// # Errors

@@ -205,6 +205,13 @@ impl<'a> Planner<'a> {
     }
 }
 
+impl Plan {
+    /// Whether single terms are all that it asks for.
+    pub fn is_of_words(&self) -> bool {
+        self.leaves.iter().all(|leaf| matches!(leaf.find, Find::Terms(_)))
+    }
+}
+
 impl Node {
     /// Calls `visit` with the leaves that a row may have to match.
     pub fn wanted(&self, visit: &mut dyn FnMut(usize)) {
