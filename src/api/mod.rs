@@ -26,7 +26,7 @@ use utoipa_axum::{
     routes,
 };
 
-use self::routes::{aggregate, health, index_blobs, indexes, namespaces, search, system, vectors};
+use self::routes::{aggregate, health, index_blobs, indexes, namespaces, search, system, ui, vectors};
 pub use self::state::AppState;
 use crate::error::Error;
 
@@ -48,6 +48,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(system::docs))
         .routes(routes!(system::docs_file))
         .routes(routes!(system::capabilities))
+        .routes(routes!(ui::ui))
+        .routes(routes!(ui::ui_file))
         .routes(routes!(namespaces::list, namespaces::create))
         .routes(routes!(namespaces::put, namespaces::describe, namespaces::delete))
         .routes(routes!(namespaces::compact))
@@ -60,6 +62,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(vectors::upsert_columns))
         .routes(routes!(vectors::fetch))
         .routes(routes!(vectors::export))
+        .routes(routes!(vectors::sample))
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
         .routes(routes!(search::multi_vector))

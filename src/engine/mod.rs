@@ -29,6 +29,7 @@ mod namespace;
 pub mod query;
 mod registry;
 mod rows;
+mod sample;
 mod search;
 pub mod segment;
 mod transfer;

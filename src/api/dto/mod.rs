@@ -36,7 +36,8 @@ pub(super) use self::{
     system::{Capabilities, Check, Health, Readiness, limits},
     vectors::{
         CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-        FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
+        FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
+        UpsertResponse, Vector,
     },
     whole::{Whole, optional},
 };
