@@ -34,6 +34,8 @@ mod mutation;
 mod run;
 #[path = "fuzz/segment.rs"]
 mod segment;
+#[path = "fuzz/texts.rs"]
+mod texts;
 
 use run::run;
 
@@ -83,6 +85,16 @@ fn json_bodies() {
 #[test]
 fn filters() {
     run(&filters::Filters);
+}
+
+#[test]
+fn text_queries() {
+    run(&texts::TextQueries);
+}
+
+#[test]
+fn text_indexes() {
+    run(&texts::TextIndexes);
 }
 
 #[test]

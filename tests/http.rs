@@ -14,6 +14,8 @@ mod bodies;
 mod errors;
 #[path = "http/filters.rs"]
 mod filters;
+#[path = "http/fulltext.rs"]
+mod fulltext;
 #[path = "http/indexes.rs"]
 mod indexes;
 #[path = "http/limits.rs"]

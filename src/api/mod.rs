@@ -26,7 +26,9 @@ use utoipa_axum::{
     routes,
 };
 
-use self::routes::{aggregate, health, index_blobs, indexes, namespaces, search, system, ui, vectors};
+use self::routes::{
+    aggregate, fulltext, health, index_blobs, indexes, namespaces, search, system, ui, vectors,
+};
 pub use self::state::AppState;
 use crate::error::Error;
 
@@ -66,6 +68,10 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
         .routes(routes!(search::multi_vector))
+        .routes(routes!(fulltext::search))
+        .routes(routes!(fulltext::stats))
+        .routes(routes!(fulltext::delete))
+        .routes(routes!(fulltext::hybrid))
         .routes(routes!(search::explain))
         .routes(routes!(aggregate::aggregate))
         .routes(routes!(search::recall))

@@ -16,7 +16,9 @@ mod copy;
 mod explain;
 mod failure;
 pub mod format;
+mod fulltext;
 mod garbage;
+mod hybrid;
 pub mod index;
 mod indexes;
 mod lease;
@@ -40,7 +42,9 @@ use std::sync::Arc;
 
 pub use self::compact::Compaction;
 pub use self::explain::{Explanation, Recall};
+pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
 pub use self::garbage::{Collected, Markers};
+pub use self::hybrid::{HybridHit, HybridResult, HybridSearch, VectorSide};
 pub use self::indexes::IndexInfo;
 pub use self::model::{
     Accuracy, Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult,

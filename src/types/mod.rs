@@ -11,6 +11,7 @@ mod index_type;
 mod namespace;
 mod norm;
 mod row;
+pub mod text;
 mod vector_id;
 
 pub use bits::{Bits, set_bits};

@@ -7,6 +7,8 @@ mod aggregate;
 mod error;
 mod explain;
 mod filter;
+mod fulltext;
+mod hybrid;
 mod indexes;
 mod multi;
 mod namespaces;
@@ -22,6 +24,8 @@ pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
+    fulltext::{FulltextSearchRequest, FulltextSearchResponse, FulltextStats},
+    hybrid::{HybridRequest, HybridResponse},
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
     multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
@@ -35,7 +39,7 @@ pub(super) use self::{
     },
     system::{Capabilities, Check, Health, Readiness, limits},
     vectors::{
-        CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
+        CountRequest, CountResponse, DeleteRequest, DeleteResponse, DocumentIds, ExportRequest, FetchRequest,
         FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
         UpsertResponse, Vector,
     },

@@ -183,6 +183,16 @@ pub(in crate::api) struct DeleteRequest {
     pub delete_all: bool,
 }
 
+/// Documents to delete.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"ids": ["intro", "session/42"]})))]
+pub(in crate::api) struct DocumentIds {
+    /// Their ids. Ids that do not exist are not counted.
+    #[schema(schema_with = schema::ids)]
+    pub ids: Vec<String>,
+}
+
 /// How many rows were deleted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct DeleteResponse {
