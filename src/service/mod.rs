@@ -8,11 +8,13 @@
 mod admission;
 mod limits;
 mod metadata;
+mod patch;
 mod rows;
 
 pub use self::{
     admission::{Admission, Admitted},
     limits::{check_batch, check_queries, check_query, check_top_k, check_vector, page_rows, parse_ids, ttl},
     metadata::compact_metadata,
+    patch::Patch,
     rows::RowsBuilder,
 };

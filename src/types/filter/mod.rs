@@ -37,7 +37,7 @@ pub use self::{
     number::Number,
     path::{Path, index as place_in_array},
     pattern::{Pattern, Syntax},
-    reader::{Items, Read, Unreadable, Value},
+    reader::{Items, Raw, Read, Unreadable, Value},
     time::Time,
 };
 use crate::error::Result;
