@@ -61,6 +61,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(vectors::get, vectors::delete))
         .routes(routes!(vectors::delete_many).map(vectors::with_row_methods))
         .routes(routes!(vectors::count).map(vectors::with_row_methods))
+        .routes(routes!(vectors::bulk_delete).map(vectors::with_row_methods))
+        .routes(routes!(vectors::bulk_update).map(vectors::with_row_methods))
         .routes(routes!(vectors::upsert_columns))
         .routes(routes!(vectors::fetch))
         .routes(routes!(vectors::export))

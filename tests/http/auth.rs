@@ -72,6 +72,8 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("write", "POST", "/namespaces/team-a/vectors", r#"{"vectors":[{"id":"x","values":[1]}]}"#),
     ("write", "POST", "/namespaces/team-a/upsert-columns", r#"{"ids":[],"vectors":[]}"#),
     ("write", "POST", "/namespaces/team-a/vectors/delete", r#"{"ids":[]}"#),
+    ("write", "POST", "/namespaces/team-a/vectors/bulk-delete", r#"{"filter":{"a":1}}"#),
+    ("write", "POST", "/namespaces/team-a/vectors/bulk-update", r#"{"filter":{"a":1},"update":{}}"#),
     ("write", "DELETE", "/namespaces/team-a/vectors/x", ""),
     ("write", "DELETE", "/namespaces/team-a/vectors/count", ""),
     ("write", "PUT", "/namespaces/team-a/indexes/spfresh", "{}"),

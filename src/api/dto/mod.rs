@@ -4,6 +4,8 @@
 //! Bounds in the schemas are those of the default configuration.
 
 mod aggregate;
+mod bulk;
+mod condition;
 mod error;
 mod explain;
 mod filter;
@@ -21,6 +23,8 @@ mod whole;
 
 pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
+    bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
+    condition::{Condition, Mode, delete_condition},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
