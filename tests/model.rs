@@ -249,7 +249,9 @@ impl World {
         let answer = self.post("/vectors/bulk-delete", json!({ "filter": { "n": { "$lt": bound } } })).await;
         let matching = self.less(bound);
         assert_eq!((&answer["deleted"], &answer["next_cursor"]), (&json!(matching.len()), &Value::Null));
-        matching.iter().for_each(|id| drop(self.model.remove(id)));
+        for id in &matching {
+            self.model.remove(id);
+        }
     }
 
     async fn bulk_update(&mut self, bound: i8, set: i8, limit: u8) {
