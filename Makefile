@@ -34,6 +34,7 @@ deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, dupli
 deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
 	@scripts/install-test-deps.sh
 	@scripts/install-haproxy.sh
+	@scripts/install-chromium.sh
 
 bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked

@@ -11,6 +11,8 @@ pub enum Bug {
     PutOverwrites,
     /// Rule 4: the store's compare-and-swap does not compare.
     SwapIgnoresTag,
+    /// Rule 3: a condition counts although an entry came after the state on which it was asked.
+    DecidedOnOlderState,
     /// Rule 4: rows are shown before their entry is in the log.
     ApplyBeforePut,
     /// Rule 6: a PUT without an answer counts as done.

@@ -10,6 +10,10 @@ mod aggregate;
 mod auth;
 #[path = "http/bodies.rs"]
 mod bodies;
+#[path = "http/bulk.rs"]
+mod bulk;
+#[path = "http/conditions.rs"]
+mod conditions;
 #[path = "http/errors.rs"]
 mod errors;
 #[path = "http/filters.rs"]

@@ -22,8 +22,16 @@ const NAMESPACE: &str = "/v1/namespaces/model";
 #[derive(Debug, Clone)]
 enum Step {
     Upsert(Vec<(u8, [i8; 2], Option<u8>)>),
+    /// Those rows for which the condition holds.
+    UpsertIf(Vec<(u8, [i8; 2], Option<u8>)>, If),
     Delete(Vec<u8>),
+    /// Those rows whose number is less.
+    DeleteIf(Vec<u8>, i8),
     DeleteAll,
+    /// Rows whose number is less are deleted.
+    BulkDelete(i8),
+    /// Rows whose number is less get another, so many with each request.
+    BulkUpdate(i8, i8, u8),
     Query([i8; 2], usize),
     Wait(u8),
     Compact,
@@ -31,11 +39,56 @@ enum Step {
     Recreate,
 }
 
+/// What has to hold for the stored row.
+#[derive(Debug, Clone, Copy)]
+enum If {
+    Absent,
+    Present,
+    Less(i8),
+    NotLess(i8),
+}
+
+impl If {
+    /// Given the number of the stored row.
+    fn holds(self, stored: Option<i8>) -> bool {
+        match self {
+            Self::Absent => stored.is_none(),
+            Self::Present => stored.is_some(),
+            Self::Less(bound) => stored.is_some_and(|number| number < bound),
+            Self::NotLess(bound) => stored.is_none_or(|number| number >= bound),
+        }
+    }
+
+    fn write(self, body: &mut Value) {
+        match self {
+            Self::Absent => body["mode"] = json!("insert"),
+            Self::Present => body["mode"] = json!("update"),
+            Self::Less(bound) => body["if"] = json!({ "n": { "$lt": bound } }),
+            Self::NotLess(bound) => body["if"] = json!({ "$not": { "n": { "$lt": bound } } }),
+        }
+    }
+}
+
+fn condition() -> impl Strategy<Value = If> {
+    prop_oneof![
+        Just(If::Absent),
+        Just(If::Present),
+        any::<i8>().prop_map(If::Less),
+        any::<i8>().prop_map(If::NotLess),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let row = (0..16u8, any::<[i8; 2]>(), prop::option::weighted(0.25, 1..30u8));
+    let rows = prop::collection::vec(row, 1..6);
+    let ids = || prop::collection::vec(0..16u8, 1..5);
     prop_oneof![
-        8 => prop::collection::vec(row, 1..6).prop_map(Step::Upsert),
-        4 => prop::collection::vec(0..16u8, 1..5).prop_map(Step::Delete),
+        8 => rows.clone().prop_map(Step::Upsert),
+        4 => (rows, condition()).prop_map(|(rows, condition)| Step::UpsertIf(rows, condition)),
+        4 => ids().prop_map(Step::Delete),
+        2 => (ids(), any::<i8>()).prop_map(|(ids, bound)| Step::DeleteIf(ids, bound)),
+        1 => any::<i8>().prop_map(Step::BulkDelete),
+        3 => (any::<i8>(), any::<i8>(), 1..6u8).prop_map(|(bound, set, limit)| Step::BulkUpdate(bound, set, limit)),
         1 => Just(Step::DeleteAll),
         4 => (any::<[i8; 2]>(), 1..20usize).prop_map(|(vector, top_k)| Step::Query(vector, top_k)),
         2 => (1..10u8).prop_map(Step::Wait),
@@ -45,8 +98,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Rows by id: their vector, and when they expire in seconds.
-type Rows = BTreeMap<String, ([i8; 2], Option<u64>)>;
+/// Rows by id: their vector, the number in their metadata, and when they expire in seconds.
+type Rows = BTreeMap<String, ([i8; 2], i8, Option<u64>)>;
 
 struct World {
     config: Config,
@@ -82,9 +135,13 @@ impl World {
         self.server = Server::over(&self.config, &self.store, &self.clock);
     }
 
-    fn visible(&self) -> BTreeMap<String, [i8; 2]> {
-        let visible = self.model.iter().filter(|(_, (_, expires))| expires.is_none_or(|at| at > self.now));
-        visible.map(|(id, (vector, _))| (id.clone(), *vector)).collect()
+    fn visible(&self) -> BTreeMap<String, ([i8; 2], i8)> {
+        let visible = self.model.iter().filter(|(_, (.., expires))| expires.is_none_or(|at| at > self.now));
+        visible.map(|(id, (vector, number, _))| (id.clone(), (*vector, *number))).collect()
+    }
+
+    fn number(&self, id: &str) -> Option<i8> {
+        self.visible().get(id).map(|(_, number)| *number)
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
@@ -96,7 +153,11 @@ impl World {
     async fn run(&mut self, step: Step) {
         match step {
             Step::Upsert(rows) => self.upsert(rows).await,
+            Step::UpsertIf(rows, condition) => self.upsert_if(rows, condition).await,
             Step::Delete(ids) => self.delete(ids).await,
+            Step::DeleteIf(ids, bound) => self.delete_if(ids, bound).await,
+            Step::BulkDelete(bound) => self.bulk_delete(bound).await,
+            Step::BulkUpdate(bound, set, limit) => self.bulk_update(bound, set, limit).await,
             Step::DeleteAll => {
                 let answer = self.post("/vectors/delete", json!({ "delete_all": true })).await;
                 assert_eq!(answer["deleted_count"], self.visible().len());
@@ -120,18 +181,98 @@ impl World {
     }
 
     async fn upsert(&mut self, rows: Vec<(u8, [i8; 2], Option<u8>)>) {
-        let body: Vec<Value> = rows
-            .iter()
-            .map(|(id, vector, ttl)| match ttl {
-                Some(ttl) => json!({ "id": id.to_string(), "values": vector, "ttl_seconds": ttl }),
-                None => json!({ "id": id.to_string(), "values": vector }),
-            })
-            .collect();
+        let body: Vec<Value> = rows.iter().map(body_of).collect();
         let distinct: std::collections::BTreeSet<u8> = rows.iter().map(|(id, ..)| *id).collect();
         let answer = self.post("/vectors", json!({ "vectors": body })).await;
         assert_eq!(answer["upserted_count"], distinct.len());
-        for (id, vector, ttl) in rows {
-            self.model.insert(id.to_string(), (vector, ttl.map(|ttl| self.now + u64::from(ttl))));
+        rows.into_iter().for_each(|row| self.put(row));
+    }
+
+    fn put(&mut self, (id, vector, ttl): (u8, [i8; 2], Option<u8>)) {
+        let expires = ttl.map(|ttl| self.now + u64::from(ttl));
+        self.model.insert(id.to_string(), (vector, vector[0], expires));
+    }
+
+    async fn upsert_if(&mut self, rows: Vec<(u8, [i8; 2], Option<u8>)>, condition: If) {
+        let mut body = json!({ "vectors": rows.iter().map(body_of).collect::<Vec<_>>() });
+        condition.write(&mut body);
+        let answer = self.post("/vectors", body).await;
+        // Of rows with the same id the last one counts.
+        let last: BTreeMap<u8, _> = rows.iter().map(|row| (row.0, *row)).collect();
+        let (mut upserted, mut inserted, mut skipped) = (0, 0, Vec::new());
+        for (id, row) in last {
+            let stored = self.number(&id.to_string());
+            if condition.holds(stored) {
+                upserted += 1;
+                inserted += usize::from(stored.is_none());
+                self.put(row);
+            } else {
+                skipped.push(id.to_string());
+            }
+        }
+        let mut told: Vec<String> = serde_json::from_value(answer["skipped_ids"].clone()).unwrap();
+        told.sort();
+        skipped.sort();
+        assert_eq!(
+            (&answer["upserted_count"], &answer["inserted_count"]),
+            (&json!(upserted), &json!(inserted))
+        );
+        assert_eq!((&answer["skipped_count"], told), (&json!(skipped.len()), skipped));
+    }
+
+    async fn delete_if(&mut self, ids: Vec<u8>, bound: i8) {
+        let ids: Vec<String> = ids.iter().map(u8::to_string).collect();
+        let answer =
+            self.post("/vectors/delete", json!({ "ids": ids, "if": { "n": { "$lt": bound } } })).await;
+        let (mut deleted, mut skipped) = (0, Vec::new());
+        for id in ids {
+            match self.number(&id) {
+                Some(number) if number < bound => {
+                    deleted += 1;
+                    self.model.remove(&id);
+                }
+                Some(_) => skipped.push(id),
+                None => {}
+            }
+        }
+        let expected =
+            json!({ "deleted_count": deleted, "skipped_count": skipped.len(), "skipped_ids": skipped });
+        assert_eq!(answer, expected);
+    }
+
+    /// The ids of rows whose number is less.
+    fn less(&self, bound: i8) -> Vec<String> {
+        self.visible().into_iter().filter(|(_, (_, number))| *number < bound).map(|(id, _)| id).collect()
+    }
+
+    async fn bulk_delete(&mut self, bound: i8) {
+        let answer = self.post("/vectors/bulk-delete", json!({ "filter": { "n": { "$lt": bound } } })).await;
+        let matching = self.less(bound);
+        assert_eq!((&answer["deleted"], &answer["next_cursor"]), (&json!(matching.len()), &Value::Null));
+        for id in &matching {
+            self.model.remove(id);
+        }
+    }
+
+    async fn bulk_update(&mut self, bound: i8, set: i8, limit: u8) {
+        let matching = self.less(bound);
+        let changes = matching.iter().filter(|id| self.number(id) != Some(set)).count();
+        let (mut matched, mut updated, mut cursor) = (0, 0, Value::Null);
+        loop {
+            let body = json!({
+                "filter": { "n": { "$lt": bound } }, "update": { "n": set }, "limit": limit, "cursor": cursor
+            });
+            let answer = self.post("/vectors/bulk-update", body).await;
+            matched += answer["matched"].as_u64().unwrap();
+            updated += answer["updated"].as_u64().unwrap();
+            cursor = answer["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!((matched, updated), (matching.len() as u64, changes as u64));
+        for id in matching {
+            self.model.entry(id).and_modify(|(_, number, _)| *number = set);
         }
     }
 
@@ -153,7 +294,7 @@ impl World {
             row.iter().zip(&vector).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum()
         };
         let mut expected: Vec<(String, i64)> =
-            self.visible().iter().map(|(id, row)| (id.clone(), score(row))).collect();
+            self.visible().iter().map(|(id, (row, _))| (id.clone(), score(row))).collect();
         expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         expected.truncate(top_k);
         let answer = self.post("/query", json!({ "vector": vector, "top_k": top_k })).await;
@@ -177,7 +318,8 @@ impl World {
             for row in page["vectors"].as_array().unwrap() {
                 let values = row["values"].as_array().unwrap();
                 let vector = [0, 1].map(|index: usize| values[index].as_f64().unwrap() as i8);
-                listed.insert(row["id"].as_str().unwrap().to_owned(), vector);
+                let number = row["metadata"]["n"].as_i64().unwrap() as i8;
+                listed.insert(row["id"].as_str().unwrap().to_owned(), (vector, number));
             }
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -189,6 +331,15 @@ impl World {
         let fetched = self.post("/fetch", json!({ "ids": all })).await;
         assert_eq!(fetched["vectors"].as_array().unwrap().len(), visible.len());
     }
+}
+
+/// A row as it is sent; its metadata has the first of its values.
+fn body_of((id, vector, ttl): &(u8, [i8; 2], Option<u8>)) -> Value {
+    let mut row = json!({ "id": id.to_string(), "values": vector, "metadata": { "n": vector[0] } });
+    if let Some(ttl) = ttl {
+        row["ttl_seconds"] = json!(ttl);
+    }
+    row
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! The commit protocol against a store that misbehaves.
 
+#[path = "protocol/conditions.rs"]
+mod conditions;
 #[path = "support/faults.rs"]
 mod faults;
 #[path = "protocol/storm.rs"]

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod blobs;
+mod bulk;
 mod cold;
 mod compact;
 pub mod compaction;
@@ -31,6 +32,7 @@ mod namespace;
 pub mod query;
 mod registry;
 mod rows;
+mod sample;
 mod search;
 pub mod segment;
 mod transfer;
@@ -39,6 +41,7 @@ mod warm;
 
 use std::sync::Arc;
 
+pub use self::bulk::{Bulk, Changed};
 pub use self::compact::Compaction;
 pub use self::explain::{Explanation, Recall};
 pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
@@ -46,8 +49,8 @@ pub use self::garbage::{Collected, Markers};
 pub use self::hybrid::{HybridHit, HybridResult, HybridSearch, VectorSide};
 pub use self::indexes::IndexInfo;
 pub use self::model::{
-    Accuracy, Consistency, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Projection, Query, QueryResult,
-    Upserted,
+    Accuracy, Consistency, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
+    Presence, Projection, Query, QueryResult, Upserted,
 };
 pub use self::multi::{ByExamples, Diversity, Example, Ranked};
 pub use self::transfer::Transferred;

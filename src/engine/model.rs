@@ -76,13 +76,45 @@ pub struct NamespaceInfo {
     pub index_bytes: u64,
 }
 
-/// What an upsert did.
+/// Which rows of an upsert or a delete are written, by what is stored under their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Precondition {
+    /// Whether a row has to be stored.
+    pub presence: Presence,
+    /// What has to match the metadata of the stored row. What is not stored is like a row without metadata.
+    pub filter: Option<Arc<Filter>>,
+}
+
+/// Whether a row has to be stored for another to be written under its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// It may be.
+    #[default]
+    Any,
+    /// It must not be: nothing is replaced.
+    Absent,
+    /// It must be: nothing is inserted.
+    Present,
+}
+
+/// What an upsert did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Upserted {
     /// Distinct ids written.
     pub upserted: u64,
     /// Of these, ids that were not there before.
     pub inserted: u64,
+    /// Ids that were not written, because the condition does not hold for them.
+    pub skipped: Vec<VectorId>,
+}
+
+/// What a delete did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deleted {
+    /// Rows that existed and do not any more.
+    pub deleted: u64,
+    /// Ids of rows that exist still, because the condition does not hold for them.
+    pub skipped: Vec<VectorId>,
 }
 
 /// Which columns a reader wants.
@@ -142,6 +174,23 @@ pub struct QueryResult {
     pub work: Work,
     /// Time spent searching for this one.
     pub elapsed: std::time::Duration,
+}
+
+impl Precondition {
+    /// Whether it holds for everything.
+    pub fn is_nothing(&self) -> bool {
+        self.presence == Presence::Any && self.filter.as_ref().is_none_or(|filter| filter.is_everything())
+    }
+
+    /// Whether it holds, if this row is stored, given as its metadata.
+    pub fn admits(&self, stored: Option<Option<&str>>) -> bool {
+        let is_admitted = match self.presence {
+            Presence::Any => true,
+            Presence::Absent => stored.is_none(),
+            Presence::Present => stored.is_some(),
+        };
+        is_admitted && self.filter.as_ref().is_none_or(|filter| filter.matches(stored.flatten()))
+    }
 }
 
 impl Consistency {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Consistency, Engine, IfExists, NamespaceSpec, Page, Projection, Upserted,
+    Consistency, Deleted, Engine, IfExists, NamespaceSpec, Page, Precondition, Projection, Upserted,
     contents::Following,
     namespace::{Write, Written},
     segment::RowRef,
@@ -19,17 +19,34 @@ const MAX_CREATIONS: usize = 4;
 impl Engine {
     /// Inserts or replaces rows; creates the namespace if there is none. All become visible
     /// together. Of rows with the same id the last one counts. No rows: nothing happens.
-    pub async fn upsert(&self, name: &NamespaceName, rows: Rows) -> Result<Upserted> {
+    pub fn upsert(&self, name: &NamespaceName, rows: Rows) -> impl Future<Output = Result<Upserted>> + Send {
+        self.upsert_if(name, rows, Precondition::default())
+    }
+
+    /// The same of those rows for which a condition holds, right before they are written. A namespace is
+    /// created only if rows may be inserted.
+    pub async fn upsert_if(
+        &self,
+        name: &NamespaceName,
+        rows: Rows,
+        condition: Precondition,
+    ) -> Result<Upserted> {
         if rows.is_empty() {
             return Ok(Upserted::default());
         }
-        let write = Write::Upsert(rows.last_of_each_id().into());
+        let creates = condition.admits(None);
+        let rows = rows.last_of_each_id().into();
+        let write = match condition.is_nothing() {
+            true => Write::Upsert(rows),
+            false => Write::UpsertIf(rows, condition),
+        };
         for _ in 0..MAX_CREATIONS {
             match self.write(name, write.clone()).await {
-                Ok(Written { changes, found }) => {
-                    return Ok(Upserted { upserted: changes, inserted: changes - found });
+                Ok(Written { changes, found, report }) => {
+                    let (upserted, inserted) = (changes, changes - found);
+                    return Ok(Upserted { upserted, inserted, skipped: report.skipped });
                 }
-                Err(Error::NamespaceNotFound { .. }) => {
+                Err(Error::NamespaceNotFound { .. }) if creates => {
                     self.create_namespace(name, NamespaceSpec::default(), IfExists::Return).await?;
                 }
                 Err(error) => return Err(error),
@@ -45,6 +62,21 @@ impl Engine {
             return Ok(0);
         }
         Ok(self.write(name, Write::Delete(ids.into())).await?.found)
+    }
+
+    /// Deletes those of the rows for which a condition holds, right before they are deleted.
+    pub async fn delete_if(
+        &self,
+        name: &NamespaceName,
+        ids: Vec<VectorId>,
+        condition: Precondition,
+    ) -> Result<Deleted> {
+        if ids.is_empty() || condition.is_nothing() {
+            let deleted = self.delete(name, ids).await?;
+            return Ok(Deleted { deleted, skipped: Vec::new() });
+        }
+        let written = self.write(name, Write::DeleteIf(ids.into(), condition)).await?;
+        Ok(Deleted { deleted: written.found, skipped: written.report.skipped })
     }
 
     /// Deletes every row; returns how many there were.

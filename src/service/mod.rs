@@ -8,6 +8,7 @@
 mod admission;
 mod limits;
 mod metadata;
+mod patch;
 mod rows;
 
 pub use self::{
@@ -17,5 +18,6 @@ pub use self::{
         page_rows, parse_ids, ttl,
     },
     metadata::compact_metadata,
+    patch::Patch,
     rows::RowsBuilder,
 };

@@ -63,12 +63,17 @@ impl Rows {
             return self;
         }
         keep.reverse();
+        self.only(&keep)
+    }
+
+    /// These of the rows, in this order.
+    pub fn only(&self, rows: &[usize]) -> Self {
         Self {
             dimension: self.dimension,
-            ids: keep.iter().map(|row| self.ids[*row].clone()).collect(),
-            vectors: keep.iter().flat_map(|row| self.vector(*row)).copied().collect(),
-            metadata: keep.iter().map(|row| self.metadata[*row].clone()).collect(),
-            ttl: keep.iter().map(|row| self.ttl[*row]).collect(),
+            ids: rows.iter().map(|row| self.ids[*row].clone()).collect(),
+            vectors: rows.iter().flat_map(|row| self.vector(*row)).copied().collect(),
+            metadata: rows.iter().map(|row| self.metadata[*row].clone()).collect(),
+            ttl: rows.iter().map(|row| self.ttl[*row]).collect(),
         }
     }
 }

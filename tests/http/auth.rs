@@ -55,6 +55,7 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "POST", "/namespaces/team-a/recall", "{}"),
     ("read", "POST", "/namespaces/team-a/fetch", r#"{"ids":[]}"#),
     ("read", "POST", "/namespaces/team-a/export", "{}"),
+    ("read", "POST", "/namespaces/team-a/sample", "{}"),
     ("read", "POST", "/namespaces/team-a/vectors/count", "{}"),
     ("read", "GET", "/namespaces/team-a/vectors", ""),
     ("read", "GET", "/namespaces/team-a/vectors/delete", ""),
@@ -71,6 +72,8 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("write", "POST", "/namespaces/team-a/vectors", r#"{"vectors":[{"id":"x","values":[1]}]}"#),
     ("write", "POST", "/namespaces/team-a/upsert-columns", r#"{"ids":[],"vectors":[]}"#),
     ("write", "POST", "/namespaces/team-a/vectors/delete", r#"{"ids":[]}"#),
+    ("write", "POST", "/namespaces/team-a/vectors/bulk-delete", r#"{"filter":{"a":1}}"#),
+    ("write", "POST", "/namespaces/team-a/vectors/bulk-update", r#"{"filter":{"a":1},"update":{}}"#),
     ("write", "DELETE", "/namespaces/team-a/vectors/x", ""),
     ("write", "DELETE", "/namespaces/team-a/vectors/count", ""),
     ("write", "PUT", "/namespaces/team-a/indexes/spfresh", "{}"),
@@ -153,7 +156,9 @@ async fn the_percent_encoded_name_is_the_one_that_is_checked() {
 #[tokio::test]
 async fn what_tells_nothing_about_data_is_public() {
     let server = Server::with(keys);
-    for path in ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs/index.html"] {
+    for path in
+        ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs/index.html", "/ui/index.html"]
+    {
         assert_eq!(server.get(path).await.status, 200, "{path}");
         assert_eq!(server.get(&format!("/v1{path}")).await.status, 200, "{path}");
     }

@@ -130,6 +130,32 @@ def test_filters(client, filled):
         client.count_vectors(filled, filter={"n": {"$what": 1}})
 
 
+def test_bulk_update_and_delete(client, filled):
+    done = client.bulk_update_vectors(filled, {"n": {"$gte": 1}}, {"seen": True, "n": None})
+    assert (done["updated"], done["failed"], done["errors"]) == (2, 0, [])
+    assert client.count_vectors(filled, filter={"seen": True, "n": {"$exists": False}})["count"] == 2
+    done = client.bulk_delete_vectors(filled, {"seen": {"$exists": False}})
+    assert (done["deleted"], done["failed"], done["errors"]) == (1, 0, [])
+    assert client.delete(filled, filter={"seen": True})["deleted"] == 2
+    assert client.count_vectors(filled)["count"] == 0
+    with pytest.raises(exceptions.ValidationError):
+        client.bulk_delete_vectors(filled, {"n": {"$what": 1}})
+
+
+def test_conditional_upsert(client, filled):
+    # The SDK has no field for conditions; its transport and error handling are used.
+    def upsert(version, **condition):
+        row = {"id": "x", "values": [1.0, 0.0, 0.0], "metadata": {"n": version}}
+        return client._request("POST", f"/v1/namespaces/{filled}/vectors", data={"vectors": [row], **condition})
+
+    assert upsert(2, **{"if": {"n": {"$eq": 1}}}) == {
+        "upserted_count": 1, "inserted_count": 0, "skipped_count": 0, "skipped_ids": []
+    }
+    assert upsert(3, **{"if": {"n": {"$eq": 1}}})["skipped_ids"] == ["x"]
+    assert upsert(4, mode="insert")["upserted_count"] == 0
+    assert upsert(5, mode="update")["upserted_count"] == 1
+
+
 def test_multi_vector_search(client, filled):
     answer = client.multi_vector_search(filled, positive=[[1.0, 0.0, 0.0]], negative=[[0.0, 1.0, 0.0]], top_k=2)
     assert [hit["id"] for hit in answer["results"]] == ["x", "z"]

@@ -29,6 +29,11 @@ pub enum Request {
         value: u32,
         dimension: usize,
     },
+    /// An upsert of those ids that are not there.
+    Insert {
+        ids: Vec<u8>,
+        value: u32,
+    },
     Delete {
         ids: Vec<u8>,
         marker: u32,
@@ -56,6 +61,8 @@ pub enum Reply {
         changes: u64,
         found: u64,
     },
+    /// These ids were inserted; the others were there.
+    Inserted(Vec<u8>),
     /// A namespace was created, or was there.
     Created(bool),
     /// Anything else is done.

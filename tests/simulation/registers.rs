@@ -46,6 +46,12 @@ fn call(record: &Record, id: u8) -> Option<Call> {
         (Request::Upsert { ids, value, .. }, reply) if ids.contains(&id) && writes(reply) => {
             Action::Write(Some(*value))
         }
+        (Request::Insert { value, .. }, Reply::Inserted(ids)) if ids.contains(&id) => {
+            Action::Write(Some(*value))
+        }
+        (Request::Insert { ids, value }, reply) if ids.contains(&id) && writes(reply) => {
+            Action::Write(Some(*value))
+        }
         (Request::Delete { ids, .. }, reply) if ids.contains(&id) && writes(reply) => Action::Write(None),
         (Request::Clear | Request::Drop, reply) if writes(reply) => Action::Write(None),
         (Request::Fetch { ids, freshness: Freshness::Strong }, Reply::Rows(rows)) if ids.contains(&id) => {

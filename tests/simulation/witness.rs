@@ -44,10 +44,16 @@ impl<'a> Witness<'a> {
         let from = self.step_before(record);
         let step = match (&record.request, &record.reply) {
             (_, Reply::Wrong(what)) => return Err(format!("a wrong answer: {what}")),
-            (Request::Upsert { .. } | Request::Delete { .. }, reply) => {
+            (Request::Insert { ids, .. }, Reply::Inserted(inserted)) if inserted.is_empty() => {
+                // A look at the newest state, in which all of them are there.
+                let all = |contents: &Contents| ids.iter().all(|id| contents.contains_key(id));
+                self.find(record, from, |step| step.contents.as_ref().is_some_and(all))?
+            }
+            (Request::Upsert { .. } | Request::Insert { .. } | Request::Delete { .. }, reply) => {
                 let Some(effect) = self.effect_of(record)? else { return self.absent(record, from) };
                 match reply {
                     Reply::Written { changes, found } => self.written(record, effect, *changes, *found)?,
+                    Reply::Inserted(ids) => self.written(record, effect, ids.len() as u64, 0)?,
                     _ => return Ok(()),
                 }
             }
@@ -87,12 +93,14 @@ impl<'a> Witness<'a> {
     /// Where the log has an upsert or delete: once if it was acknowledged, at most once if its
     /// outcome is unknown, nowhere if it was refused.
     fn effect_of(&self, record: &Record) -> Result<Option<Effect>, String> {
-        let (Request::Upsert { value: mark, .. } | Request::Delete { marker: mark, .. }) = &record.request
+        let (Request::Upsert { value: mark, .. }
+        | Request::Insert { value: mark, .. }
+        | Request::Delete { marker: mark, .. }) = &record.request
         else {
             return Ok(None);
         };
         let effects = self.timeline.effects.get(mark).map_or(&[] as &[Effect], Vec::as_slice);
-        let acknowledged = matches!(record.reply, Reply::Written { .. });
+        let acknowledged = matches!(record.reply, Reply::Written { .. } | Reply::Inserted(_));
         let possible = acknowledged || matches!(record.reply, Reply::Unknown(_));
         match effects {
             [] if acknowledged => Err("an acknowledged write is not in the log".into()),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use quiver::{
-    engine::{Consistency, Engine, IfExists, NamespaceSpec, Projection},
+    engine::{Consistency, Engine, IfExists, NamespaceSpec, Precondition, Presence, Projection},
     error::Result,
     types::{Row, Rows, VectorId},
 };
@@ -83,7 +83,8 @@ impl Client {
             return Request::Collect;
         }
         match self.chance.random_range(0..100) {
-            0..38 => {
+            0..10 => Request::Insert { ids: self.ids(3), value: self.value() },
+            10..38 => {
                 let dimension = if self.chance.random_bool(0.95) { 2 } else { 3 };
                 Request::Upsert { ids: self.ids(3), value: self.value(), dimension }
             }
@@ -150,6 +151,16 @@ pub async fn send(engine: &Engine, request: &Request) -> Reply {
             Request::Upsert { ids, value, dimension } => {
                 let done = engine.upsert(&name, rows(ids, *value, *dimension)).await?;
                 Reply::Written { changes: done.upserted, found: done.upserted - done.inserted }
+            }
+            Request::Insert { ids, value } => {
+                let condition = Precondition { presence: Presence::Absent, filter: None };
+                let done = engine.upsert_if(&name, rows(ids, *value, 2), condition).await?;
+                let skipped = |id: &&u8| done.skipped.contains(&row_id(**id));
+                let inserted: Vec<u8> = ids.iter().filter(|id| !skipped(id)).copied().collect();
+                match (done.upserted, done.inserted) == (inserted.len() as u64, inserted.len() as u64) {
+                    true => Reply::Inserted(inserted),
+                    false => Reply::Wrong(format!("{done:?}")),
+                }
             }
             Request::Delete { ids, marker } => {
                 let mut all: Vec<VectorId> = ids.iter().map(|id| row_id(*id)).collect();

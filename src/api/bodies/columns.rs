@@ -1,4 +1,4 @@
-//! `{"ids", "vectors", "attributes"?, "ttl_seconds"?, "dimension"?}`: rows in columns.
+//! `{"ids", "vectors", "attributes"?, "ttl_seconds"?, "dimension"?, "mode"?, "if"?}`: rows in columns.
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _};
 
@@ -9,8 +9,12 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    api::{dto::optional, floats},
+    api::{
+        dto::{Condition, Mode, optional},
+        floats,
+    },
     config::LimitsConfig,
+    engine::Precondition,
     error::{Error, Result},
     service::{RowsBuilder, check_batch, compact_metadata, ttl},
     types::Rows,
@@ -28,9 +32,18 @@ pub(in crate::api) struct Columns {
     ttl_seconds: Option<u64>,
     #[serde(default, deserialize_with = "optional")]
     dimension: Option<usize>,
+    #[serde(default)]
+    mode: Option<Mode>,
+    #[serde(default, rename = "if")]
+    filter: Option<Box<RawValue>>,
 }
 
 impl Columns {
+    /// For which rows the upsert counts.
+    pub fn condition(&mut self, limits: &LimitsConfig) -> Result<Precondition> {
+        Condition { mode: self.mode, filter: self.filter.take() }.into_precondition(limits)
+    }
+
     /// The rows, checked.
     pub fn into_rows(self, limits: &LimitsConfig) -> Result<Rows> {
         check_batch(limits, "ids", self.ids.len())?;

@@ -1,4 +1,4 @@
-//! `{"vectors": [{"id", "values", "metadata"?, "ttl_seconds"?}, …]}` straight into columns.
+//! `{"vectors": [{"id", "values", "metadata"?, "ttl_seconds"?}, …], "mode"?, "if"?}` straight into columns.
 //!
 //! Nothing is built on the way: values go from the text into one flat vector, metadata stays text.
 //! Serde can only report text, so a rule that is broken is kept as the [`Error`] that it is while
@@ -11,19 +11,24 @@ use serde_json::value::RawValue;
 
 use super::{json_error, shorten};
 use crate::{
-    api::dto::Whole,
+    api::dto::{Condition, Mode, Whole},
     api::floats,
     config::LimitsConfig,
+    engine::Precondition,
     error::{Error, Result},
     service::{RowsBuilder, compact_metadata, ttl},
     types::Rows,
 };
 
 /// Parses a whole body.
-pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<Rows> {
+pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<(Rows, Precondition)> {
     let mut reader = RowReader::new(limits, "vectors");
-    reader.read(body, |reader, deserializer| deserializer.deserialize_map(BodyVisitor(reader)))?;
-    Ok(reader.builder.finish())
+    let mut condition = Condition::default();
+    reader.read(body, |reader, deserializer| {
+        condition = deserializer.deserialize_map(BodyVisitor(reader))?;
+        Ok(())
+    })?;
+    Ok((reader.builder.finish(), condition.into_precondition(limits)?))
 }
 
 /// Reads rows, one JSON object each, into columns.
@@ -31,12 +36,14 @@ pub(super) struct RowReader<'l> {
     pub builder: RowsBuilder<'l>,
     /// The field of the row that is being read.
     field: Option<&'static str>,
+    /// The field beside the rows that is being read.
+    outside: Option<&'static str>,
     failure: Option<Error>,
 }
 
 impl<'l> RowReader<'l> {
     pub fn new(limits: &'l LimitsConfig, root: &'static str) -> Self {
-        Self { builder: RowsBuilder::new(limits, root), field: None, failure: None }
+        Self { builder: RowsBuilder::new(limits, root), field: None, outside: None, failure: None }
     }
 
     /// Reads one row.
@@ -60,6 +67,9 @@ impl<'l> RowReader<'l> {
     }
 
     fn position(&self) -> String {
+        if let Some(field) = self.outside {
+            return field.into();
+        }
         match self.field {
             None if self.builder.is_empty() => ".".into(),
             None => self.builder.row_path(),
@@ -95,23 +105,38 @@ impl<'l> RowReader<'l> {
 struct BodyVisitor<'a, 'l>(&'a mut RowReader<'l>);
 
 impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
-    type Value = ();
+    type Value = Condition;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the field `vectors`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = false;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Condition, A::Error> {
+        let (mut rows, mut mode, mut filter) = (None, None, None);
         while let Some(key) = map.next_key_seed(Key)? {
-            match &*key {
-                "vectors" if seen => return Err(self.0.repeated_field("vectors".into())),
-                "vectors" => map.next_value_seed(RowsSeed(self.0))?,
-                other => return Err(self.0.unknown_field(other.to_owned(), "vectors")),
+            let seen = match &*key {
+                "vectors" => rows.is_some(),
+                "mode" => mode.is_some(),
+                "if" => filter.is_some(),
+                other => return Err(self.0.unknown_field(other.to_owned(), "vectors, mode, if")),
+            };
+            if seen {
+                return Err(self.0.repeated_field(key.into_owned()));
             }
-            seen = true;
+            match &*key {
+                "vectors" => rows = Some(map.next_value_seed(RowsSeed(self.0))?),
+                "mode" => {
+                    self.0.outside = Some("mode");
+                    mode = Some(map.next_value::<Option<Mode>>()?);
+                    self.0.outside = None;
+                }
+                _ => filter = Some(map.next_value::<Option<Box<RawValue>>>()?),
+            }
         }
-        if seen { Ok(()) } else { Err(self.0.missing_field("vectors".into())) }
+        match rows {
+            Some(()) => Ok(Condition { mode: mode.flatten(), filter: filter.flatten() }),
+            None => Err(self.0.missing_field("vectors".into())),
+        }
     }
 }
 
@@ -296,7 +321,7 @@ mod tests {
     fn parse_text(text: &str) -> Result<Rows> {
         let limits =
             LimitsConfig { batch_rows: 3, dimension: 4, metadata_bytes: 20, ..LimitsConfig::default() };
-        parse(&limits, text.as_bytes())
+        Ok(parse(&limits, text.as_bytes())?.0)
     }
 
     #[test]

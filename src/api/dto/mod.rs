@@ -4,6 +4,8 @@
 //! Bounds in the schemas are those of the default configuration.
 
 mod aggregate;
+mod bulk;
+mod condition;
 mod error;
 mod explain;
 mod filter;
@@ -21,6 +23,8 @@ mod whole;
 
 pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
+    bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
+    condition::{Condition, Mode, delete_condition},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
@@ -40,7 +44,8 @@ pub(super) use self::{
     system::{Capabilities, Check, Health, Readiness, limits},
     vectors::{
         CountRequest, CountResponse, DeleteRequest, DeleteResponse, DocumentIds, ExportRequest, FetchRequest,
-        FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
+        FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
+        UpsertResponse, Vector,
     },
     whole::{Whole, optional},
 };

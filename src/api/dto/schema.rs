@@ -20,10 +20,19 @@ const ID_BYTES: usize = 512;
 #[allow(dead_code, reason = "only its schema is used")]
 pub(in crate::api) struct Binary(Vec<u8>);
 
-/// A filter.
+/// A filter that may be left out.
 pub(super) fn filter() -> Object {
+    filter_of(SchemaType::from_iter([Type::Object, Type::Null]))
+}
+
+/// A filter.
+pub(super) fn required_filter() -> Object {
+    filter_of(Type::Object.into())
+}
+
+fn filter_of(types: SchemaType) -> Object {
     Object::builder()
-        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .schema_type(types)
         .description(Some(
             "Which rows, by their metadata: an object of fields, each with a value that it equals or with \
              operators, all of which must hold. At a field: `$eq` `$ne` `$gt` `$gte` `$lt` `$lte` `$in` `$nin` \
@@ -33,6 +42,18 @@ pub(super) fn filter() -> Object {
         ))
         .examples([json!({"year": {"$gte": 2000}, "tags": {"$arrayContains": "x"}})])
         .build()
+}
+
+/// A filter on the stored row.
+pub(super) fn condition() -> Object {
+    let mut filter = filter();
+    filter.description = Some(
+        "Only for ids whose stored row matches this filter, as it is when the request is committed. An id without a \
+         stored row is treated like a row without metadata."
+            .into(),
+    );
+    filter.examples = vec![json!({"version": {"$eq": 3}})];
+    filter
 }
 
 /// An id.

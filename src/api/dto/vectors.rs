@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Consistency, StalenessConfig, namespaces::rfc3339, object::optional_object, optional, raw_json, schema,
-    search, yes,
+    Consistency, Mode, StalenessConfig, namespaces::rfc3339, object::optional_object, optional, raw_json,
+    schema, search, yes,
 };
 use crate::{
     clock::Timestamp,
-    engine::{self, Page, Projection},
-    types::Row,
+    engine::{self, Deleted, Page, Projection, Upserted},
+    types::{Row, VectorId},
 };
 
 // Only the schema of this type is used; the body is parsed straight into columns.
@@ -22,13 +22,20 @@ use crate::{
 #[schema(examples(json!({"vectors": [
     {"id": "intro", "values": [0.12, -0.5, 0.33], "metadata": {"title": "Introduction", "year": 2026}},
     {"id": "session/42", "values": [1.0, 0.0, 0.5], "ttl_seconds": 3600}
-]})))]
+]}), json!({"vectors": [{"id": "intro", "values": [0.1, -0.5, 0.3], "metadata": {"version": 4}}],
+    "if": {"version": {"$eq": 3}}})))]
 #[allow(dead_code, reason = "only its schema is used")]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct UpsertRequest {
     /// The rows. Of rows with the same id the last one wins.
     #[schema(max_items = 10000)]
     pub vectors: Vec<VectorInput>,
+    /// What the request may do; `upsert` if left out.
+    #[schema(required = false)]
+    pub mode: Option<Mode>,
+    #[schema(schema_with = schema::condition, required = false)]
+    #[serde(rename = "if")]
+    pub condition: Option<Box<RawValue>>,
 }
 
 /// A row to upsert.
@@ -79,6 +86,12 @@ pub(in crate::api) struct UpsertColumnsRequest {
     /// What every vector's length has to be.
     #[schema(minimum = 1, maximum = 16384)]
     pub dimension: Option<usize>,
+    /// What the request may do; `upsert` if left out.
+    #[schema(required = false)]
+    pub mode: Option<Mode>,
+    #[schema(schema_with = schema::condition, required = false)]
+    #[serde(rename = "if")]
+    pub condition: Option<Box<RawValue>>,
 }
 
 /// What an upsert did.
@@ -88,6 +101,29 @@ pub(in crate::api) struct UpsertResponse {
     pub upserted_count: u64,
     /// Of these, ids that were not there before.
     pub inserted_count: u64,
+    /// Ids that were not written, because `mode` or `if` does not allow it; left out if there is neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub skipped_count: Option<usize>,
+    /// Which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub skipped_ids: Option<Vec<String>>,
+}
+
+impl UpsertResponse {
+    /// The response for what was done.
+    pub fn new(done: Upserted, conditional: bool) -> Self {
+        let (skipped_count, skipped_ids) = skipped(&done.skipped, conditional);
+        Self { upserted_count: done.upserted, inserted_count: done.inserted, skipped_count, skipped_ids }
+    }
+}
+
+fn skipped(ids: &[VectorId], conditional: bool) -> (Option<usize>, Option<Vec<String>>) {
+    if !conditional {
+        return (None, None);
+    }
+    (Some(ids.len()), Some(ids.iter().map(ToString::to_string).collect()))
 }
 
 /// A row.
@@ -171,7 +207,11 @@ pub(in crate::api) struct FetchResponse {
 /// Rows to delete: either by id or all.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"ids": ["intro", "session/42"]}), json!({"delete_all": true})))]
+#[schema(examples(
+    json!({"ids": ["intro", "session/42"]}),
+    json!({"delete_all": true}),
+    json!({"ids": ["intro"], "if": {"version": {"$eq": 3}}})
+))]
 pub(in crate::api) struct DeleteRequest {
     /// Their ids. Ids that do not exist are not counted.
     #[serde(default)]
@@ -181,6 +221,9 @@ pub(in crate::api) struct DeleteRequest {
     #[serde(default)]
     #[schema(default = false)]
     pub delete_all: bool,
+    #[serde(default, rename = "if")]
+    #[schema(schema_with = schema::condition, required = false)]
+    pub condition: Option<Box<RawValue>>,
 }
 
 /// Documents to delete.
@@ -198,6 +241,28 @@ pub(in crate::api) struct DocumentIds {
 pub(in crate::api) struct DeleteResponse {
     /// Rows that existed and do not any more.
     pub deleted_count: u64,
+    /// Rows that exist still, because `if` does not match them; left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub skipped_count: Option<usize>,
+    /// Which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub skipped_ids: Option<Vec<String>>,
+}
+
+impl DeleteResponse {
+    /// The response for so many rows, without a condition.
+    pub fn of(deleted_count: u64) -> Self {
+        Self { deleted_count, skipped_count: None, skipped_ids: None }
+    }
+}
+
+impl From<Deleted> for DeleteResponse {
+    fn from(done: Deleted) -> Self {
+        let (skipped_count, skipped_ids) = skipped(&done.skipped, true);
+        Self { deleted_count: done.deleted, skipped_count, skipped_ids }
+    }
 }
 
 /// What to count.
@@ -272,6 +337,47 @@ pub(in crate::api) struct ExportRequest {
     pub filter: Option<Box<RawValue>>,
 }
 
+/// How many rows to draw, and of which.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"limit": 100, "include_vectors": false, "filter": {"year": {"$gte": 2000}}})))]
+pub(in crate::api) struct SampleRequest {
+    /// Rows at most; 1000 if left out.
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+    /// Return vectors; true if left out.
+    #[serde(default)]
+    pub include_vectors: Option<bool>,
+    /// Return metadata; true if left out.
+    #[serde(default)]
+    pub include_metadata: Option<bool>,
+    /// How fresh the answer has to be; `strong` if left out.
+    #[serde(default)]
+    pub consistency: Option<Consistency>,
+    /// The bound of `bounded_staleness`; not looked at otherwise.
+    #[serde(default)]
+    pub staleness_config: Option<StalenessConfig>,
+    #[serde(default)]
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
+}
+
+impl SampleRequest {
+    /// The columns that are asked for.
+    pub fn projection(&self) -> Projection {
+        Projection {
+            vectors: self.include_vectors.unwrap_or(true),
+            metadata: self.include_metadata.unwrap_or(true),
+        }
+    }
+
+    /// The consistency that is asked for.
+    pub fn consistency(&self) -> engine::Consistency {
+        search::consistency(self.consistency, self.staleness_config)
+    }
+}
+
 impl From<ExportRequest> for PageParams {
     fn from(request: ExportRequest) -> Self {
         Self {
@@ -293,7 +399,7 @@ impl PageParams {
     }
 }
 
-/// A page of rows, in id order.
+/// Rows, in id order: a page of them, or a sample.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct RowList {
     /// The rows.
@@ -318,7 +424,6 @@ impl RowList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::VectorId;
 
     #[test]
     fn the_time_left_is_rounded_up_and_never_negative() {

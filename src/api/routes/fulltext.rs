@@ -81,5 +81,5 @@ pub(in crate::api) async fn delete(
     Json(request): Json<DocumentIds>,
 ) -> Result<Json<DeleteResponse>> {
     let ids = parse_ids(&state.limits, "ids", &request.ids)?;
-    Ok(Json(DeleteResponse { deleted_count: state.engine.delete(&name, ids).await? }))
+    Ok(Json(DeleteResponse::of(state.engine.delete(&name, ids).await?)))
 }

@@ -11,6 +11,7 @@ pub(super) mod indexes;
 pub(super) mod namespaces;
 pub(super) mod search;
 pub(super) mod system;
+pub(super) mod ui;
 pub(super) mod vectors;
 
 use std::sync::Arc;

@@ -11,13 +11,14 @@ use crate::{
         bodies::{Columns, Upsert},
         cursor,
         dto::{
-            Binary, CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-            FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
-            filter,
+            Binary, BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse,
+            CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
+            FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
+            UpsertResponse, Vector, delete_condition, filter,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
     },
-    engine::{Consistency, Projection},
+    engine::{Consistency, Precondition, Projection},
     error::{Error, Result},
     service::{page_rows, parse_ids},
     types::{Filter, NamespaceName, Rows},
@@ -33,6 +34,9 @@ pub(in crate::api) fn with_row_methods(action: MethodRouter<Arc<AppState>>) -> M
 ///
 /// All rows become visible together, or none does. The first upsert creates the namespace and fixes
 /// its dimension.
+///
+/// With `mode` or `if` only those rows are written for which that holds, right before the request is committed:
+/// no other write comes between the look and the change. The others are told of in the answer.
 ///
 /// As NDJSON a body is one row a line. As an Arrow IPC stream it has the columns `id` (utf8),
 /// `values` (a list or fixed-size list of float16, float32 or float64), and optionally `metadata`
@@ -50,9 +54,9 @@ pub(in crate::api) fn with_row_methods(action: MethodRouter<Arc<AppState>>) -> M
 pub(in crate::api) async fn upsert(
     state: State,
     Namespace(name): Namespace,
-    Upsert(rows): Upsert,
+    Upsert(rows, condition): Upsert,
 ) -> Result<Json<UpsertResponse>> {
-    upsert_rows(&state, &name, rows).await
+    upsert_rows(&state, &name, rows, condition).await
 }
 
 /// Upsert rows, in columns
@@ -64,15 +68,22 @@ pub(in crate::api) async fn upsert(
 pub(in crate::api) async fn upsert_columns(
     state: State,
     Namespace(name): Namespace,
-    Json(columns): Json<Columns>,
+    Json(mut columns): Json<Columns>,
 ) -> Result<Json<UpsertResponse>> {
+    let condition = columns.condition(&state.limits)?;
     let rows = columns.into_rows(&state.limits)?;
-    upsert_rows(&state, &name, rows).await
+    upsert_rows(&state, &name, rows, condition).await
 }
 
-async fn upsert_rows(state: &AppState, name: &NamespaceName, rows: Rows) -> Result<Json<UpsertResponse>> {
-    let done = state.engine.upsert(name, rows).await?;
-    Ok(Json(UpsertResponse { upserted_count: done.upserted, inserted_count: done.inserted }))
+async fn upsert_rows(
+    state: &AppState,
+    name: &NamespaceName,
+    rows: Rows,
+    condition: Precondition,
+) -> Result<Json<UpsertResponse>> {
+    let conditional = !condition.is_nothing();
+    let done = state.engine.upsert_if(name, rows, condition).await?;
+    Ok(Json(UpsertResponse::new(done, conditional)))
 }
 
 /// List rows
@@ -106,6 +117,27 @@ pub(in crate::api) async fn export(
 ) -> Result<Response> {
     let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
     page(&state, &name, filter, &request.into()).await
+}
+
+/// Sample rows
+///
+/// So many of the rows that match, drawn by chance, each as likely as any other and none twice; all of them if
+/// there are fewer. In id order.
+#[utoipa::path(post, path = "/namespaces/{ns}/sample", operation_id = "sample_vectors", tag = "vectors",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = SampleRequest,
+    responses((status = 200, description = "The rows.", body = RowList)))]
+pub(in crate::api) async fn sample(
+    state: State,
+    Namespace(name): Namespace,
+    OptionalJson(request): OptionalJson<SampleRequest>,
+) -> Result<Response> {
+    let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
+    let limit = page_rows(&state.limits, "limit", request.limit, 1000)?;
+    let (projection, consistency) = (request.projection(), request.consistency());
+    let sample = state.engine.sample(&name, filter, limit, projection, consistency).await?;
+    Ok(Json(RowList::new(sample, state.now())).respond().await)
 }
 
 async fn page(
@@ -149,13 +181,13 @@ pub(in crate::api) async fn delete(state: State, RowPath(name, id): RowPath) -> 
     let missing = Error::VectorNotFound { namespace: name.to_string(), id: id.to_string() };
     match state.engine.delete(&name, vec![id]).await? {
         0 => Err(missing),
-        deleted_count => Ok(Json(DeleteResponse { deleted_count })),
+        deleted_count => Ok(Json(DeleteResponse::of(deleted_count))),
     }
 }
 
 /// Delete rows
 ///
-/// By id, or all of them. All disappear together.
+/// By id, or all of them. All disappear together. With `if` only those that match when they are deleted.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors/delete", operation_id = "delete_vectors", tag = "vectors",
     security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
@@ -166,13 +198,63 @@ pub(in crate::api) async fn delete_many(
     Namespace(name): Namespace,
     Json(request): Json<DeleteRequest>,
 ) -> Result<Json<DeleteResponse>> {
-    let deleted_count = match (request.ids, request.delete_all) {
-        (Some(ids), false) => state.engine.delete(&name, parse_ids(&state.limits, "ids", &ids)?).await?,
-        (None, true) => state.engine.delete_all(&name).await?,
-        (None, false) => return Err(Error::invalid("ids", "give ids, or delete_all: true")),
-        (Some(_), true) => return Err(Error::invalid("delete_all", "give either ids or delete_all")),
+    let ids = match (&request.ids, request.delete_all, &request.condition) {
+        (Some(ids), false, _) => parse_ids(&state.limits, "ids", ids)?,
+        (None, true, None) => {
+            return Ok(Json(DeleteResponse::of(state.engine.delete_all(&name).await?)));
+        }
+        (None, true, Some(_)) => {
+            return Err(Error::invalid("if", "give ids; bulk-delete deletes all rows that match"));
+        }
+        (None, false, _) => return Err(Error::invalid("ids", "give ids, or delete_all: true")),
+        (Some(_), true, _) => return Err(Error::invalid("delete_all", "give either ids or delete_all")),
     };
-    Ok(Json(DeleteResponse { deleted_count }))
+    let condition = delete_condition(request.condition.as_deref(), &state.limits)?;
+    if condition.is_nothing() {
+        return Ok(Json(DeleteResponse::of(state.engine.delete(&name, ids).await?)));
+    }
+    Ok(Json(state.engine.delete_if(&name, ids, condition).await?.into()))
+}
+
+/// Delete the rows that match a filter
+///
+/// Those that match when they are deleted. As many as one entry of the log holds (100,000, and
+/// `log.entry_bytes` of ids) disappear together, more in several steps in the order of their ids, each on the rows
+/// that match then. `next_cursor` says where to go on if `limit` or time ended the request before all were
+/// deleted; repeating a request is safe.
+#[utoipa::path(post, path = "/namespaces/{ns}/vectors/bulk-delete", operation_id = "bulk_delete_vectors",
+    tag = "vectors", security(("bearer" = ["write"]), ("api_key" = ["write"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = BulkDeleteRequest,
+    responses((status = 200, description = "They do not exist any more.", body = BulkDeleteResponse)))]
+pub(in crate::api) async fn bulk_delete(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<BulkDeleteRequest>,
+) -> Result<Json<BulkDeleteResponse>> {
+    let bulk = request.into_bulk(&state.limits, state.server.request_timeout)?;
+    Ok(Json(state.engine.delete_matching(&name, bulk).await?.into()))
+}
+
+/// Change the metadata of the rows that match a filter
+///
+/// Those that match when they are changed; vectors and times to live stay. As many as one entry of the log holds
+/// (100,000, and `log.entry_bytes` with their vectors) change together, more in several steps in the order of their
+/// ids, each on the rows that match then. `next_cursor` says where to go on if `limit` or time ended the request
+/// before all were looked at; repeating a request is safe.
+#[utoipa::path(post, path = "/namespaces/{ns}/vectors/bulk-update", operation_id = "bulk_update_vectors",
+    tag = "vectors", security(("bearer" = ["write"]), ("api_key" = ["write"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = BulkUpdateRequest,
+    responses((status = 200, description = "Their metadata is durable.", body = BulkUpdateResponse)))]
+pub(in crate::api) async fn bulk_update(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<BulkUpdateRequest>,
+) -> Result<Json<BulkUpdateResponse>> {
+    let (bulk, patch) = request.into_bulk(&state.limits, state.server.request_timeout)?;
+    let edit = move |metadata: Option<&str>| patch.apply(metadata);
+    Ok(Json(state.engine.update_matching(&name, bulk, edit).await?.into()))
 }
 
 /// Count rows

@@ -53,7 +53,8 @@ struct Open {
 }
 
 impl Matches {
-    /// Decides all visible rows, on the threads of the pool that this is called on if there are many.
+    /// Decides all visible rows: if there are many and this is called on a thread of a pool, on all of its
+    /// threads.
     ///
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if a segment is damaged.
@@ -74,10 +75,12 @@ impl Matches {
         });
         let open: Vec<Open> = open.filter(|open| open.rows.iter().any(|word| *word != 0)).collect();
         let read = |open: &Open| read(snapshot, open, filter);
-        let decided: Vec<Vec<u64>> = if open.iter().map(Open::count).sum::<u64>() < MIN_DIVIDED {
-            open.iter().map(read).collect::<Result<_>>()?
-        } else {
+        let divided = rayon::current_thread_index().is_some()
+            && open.iter().map(Open::count).sum::<u64>() >= MIN_DIVIDED;
+        let decided: Vec<Vec<u64>> = if divided {
             open.par_iter().map(read).collect::<Result<_>>()?
+        } else {
+            open.iter().map(read).collect::<Result<_>>()?
         };
         for (open, rows) in open.iter().zip(&decided) {
             let (matching, first) = match open.block {

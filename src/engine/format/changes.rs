@@ -68,6 +68,34 @@ impl Changes {
         self.expires_at.extend(rows.ttl.iter().map(|ttl| ttl.map(|ttl| now.saturating_add(ttl))));
     }
 
+    /// Adds the upsert of a row that expires at a time.
+    pub fn put(
+        &mut self,
+        id: VectorId,
+        vector: &[f32],
+        metadata: Option<Arc<str>>,
+        expires_at: Option<Timestamp>,
+    ) {
+        self.dimension = vector.len();
+        self.kinds.push(Change::Upsert);
+        self.ids.push(id);
+        self.vectors.extend_from_slice(vector);
+        self.metadata.push(metadata);
+        self.expires_at.push(expires_at);
+    }
+
+    /// Adds all changes of another, whose vectors have the same dimension.
+    pub fn append(&mut self, mut other: Self) {
+        if other.dimension != 0 {
+            self.dimension = other.dimension;
+        }
+        self.kinds.append(&mut other.kinds);
+        self.ids.append(&mut other.ids);
+        self.vectors.append(&mut other.vectors);
+        self.metadata.append(&mut other.metadata);
+        self.expires_at.append(&mut other.expires_at);
+    }
+
     /// Adds deletes.
     pub fn delete(&mut self, ids: &[VectorId]) {
         for id in ids {

@@ -1,7 +1,8 @@
 //! Turning a group of requests into one log entry.
 //!
 //! Invariant: what an entry holds was checked against exactly the entries before it. When its
-//! place goes to another writer, the group is checked again on the state that includes the winner.
+//! place goes to another writer, the group is checked again on the state that includes the winner. So is it when
+//! a reader met an entry of another writer while the group was decided.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +10,13 @@ use bytes::Bytes;
 
 use super::{
     Namespace,
+    decide::{Decided, Stage},
     queue::{Pending, Write, Written},
     settle::{Settled, unknown},
     state::Misfit,
 };
 use crate::{
-    clock::Instant,
+    clock::{Instant, Timestamp},
     engine::{
         context::offload,
         format::{self, Changes, Entry, EntryKind, Header},
@@ -39,19 +41,17 @@ impl Namespace {
             return group.into_iter().for_each(|pending| pending.answer(Err(error.clone())));
         }
         loop {
-            group = self.admit(group);
+            let now = self.context.clock.now().wall;
+            group = self.select(self.admit(group, now), now).await;
             if group.is_empty() {
                 return;
             }
-            match self.try_commit(&group, began).await {
+            match self.try_commit(&mut group, now, began).await {
                 Ok(Some(found)) => {
                     self.observe(CommitOutcome::committed, began, &group);
                     return answer_each(group, &found);
                 }
-                Ok(None) => {
-                    self.context.metrics.log.conflicts.inc();
-                    group = self.drop_if_late(group, began);
-                }
+                Ok(None) => group = self.drop_if_late(group, began),
                 Err(error) => {
                     let outcome = match error {
                         Error::OutcomeUnknown { .. } => CommitOutcome::unknown,
@@ -64,35 +64,51 @@ impl Namespace {
         }
     }
 
-    /// Puts the group at the next place. `None`: the place is another's, and its entry is applied.
-    async fn try_commit(&self, group: &[Pending], began: Instant) -> Result<Option<Vec<u64>>> {
-        let attempt = self.prepare(group).await?;
+    /// Puts the group, as it was admitted at `now`, at the next place. `None`: the state has moved on, by an
+    /// entry of another writer at that place or by one that was read before.
+    async fn try_commit(
+        &self,
+        group: &mut [Pending],
+        now: Timestamp,
+        began: Instant,
+    ) -> Result<Option<Vec<u64>>> {
+        if group.iter().all(Pending::does_nothing) {
+            return self.confirm_nothing(group).await;
+        }
+        let Some(attempt) = self.prepare(group, now).await? else { return Ok(None) };
         self.state_mut().await_entry(attempt.entry.clone());
         if planted(Bug::ApplyBeforePut) {
             let _ = self.state_mut().apply(&attempt.entry);
         }
         match self.settle(&attempt, began).await? {
             Settled::Mine => self.apply_own(attempt).await.map(Some),
-            Settled::Another => match self.catch_up().await {
-                // Whether the incarnation ended is judged when the group is admitted again.
-                Ok(()) | Err(Error::NamespaceNotFound { .. }) => Ok(None),
-                Err(error) => Err(error),
-            },
+            Settled::Another => {
+                self.context.metrics.log.conflicts.inc();
+                of_living(self.catch_up().await).map(|()| None)
+            }
         }
     }
 
-    /// Refuses the requests that cannot be committed on the present state, and keeps the others.
-    fn admit(&self, group: Vec<Pending>) -> Vec<Pending> {
-        let (mut dimension, refusal) = {
-            let state = self.state();
-            let ended = state.has_ended() && !planted(Bug::WritesAfterSeal);
-            let ended = ended.then(|| self.not_found());
-            let read_only = state.fault.as_ref().map(|fault| self.read_only(fault));
-            (state.dimension, ended.or(read_only))
-        };
+    /// Conditions of which none holds leave nothing to put, and so no place in the log that would show that
+    /// they were asked on the newest state: the log is read instead.
+    async fn confirm_nothing(&self, group: &[Pending]) -> Result<Option<Vec<u64>>> {
+        of_living(self.refresh().await)?;
+        let state = self.state();
+        let stands = !state.has_ended() && group.iter().all(|pending| pending.is_of(&state));
+        Ok(stands.then(Vec::new))
+    }
+
+    /// Refuses the requests that cannot be committed on the present state, keeps the others, and decides those
+    /// that depend on single rows of it.
+    fn admit(&self, group: Vec<Pending>, now: Timestamp) -> Vec<Pending> {
+        let state = self.state();
+        let ended = state.has_ended() && !planted(Bug::WritesAfterSeal);
+        let ended = ended.then(|| self.not_found());
+        let refusal = ended.or_else(|| state.fault.as_ref().map(|fault| self.read_only(fault)));
+        let mut stage = Stage::new(&state, now, &group);
         let mut admitted = Vec::with_capacity(group.len());
-        for pending in group {
-            match refusal.clone().map_or_else(|| check(&pending.write, &mut dimension), Err) {
+        for mut pending in group {
+            match refusal.clone().map_or_else(|| stage.admit(&mut pending), Err) {
                 Ok(()) => admitted.push(pending),
                 Err(error) => pending.answer(Err(error)),
             }
@@ -118,21 +134,27 @@ impl Namespace {
         Error::ReadOnly { namespace: self.name.to_string(), reason: fault.to_string() }
     }
 
-    /// Encodes the group as the entry after the newest known one.
-    async fn prepare(&self, group: &[Pending]) -> Result<Attempt> {
-        let now = self.context.clock.now().wall;
+    /// Encodes the group as the entry after the newest known one. `None`: what depends on the state was decided
+    /// on an older one.
+    async fn prepare(&self, group: &mut [Pending], now: Timestamp) -> Result<Option<Attempt>> {
         let mut changes = Changes::default();
         let mut kind = EntryKind::Rows;
-        for pending in group {
+        for pending in &mut *group {
             match &pending.write {
                 Write::Upsert(rows) => changes.upsert(rows, now),
                 Write::Delete(ids) => changes.delete(ids),
                 Write::Clear => changes.clear(),
                 Write::Seal => kind = EntryKind::Seal,
+                Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_) => {
+                    changes.append(pending.decided.as_mut().map(Decided::take).unwrap_or_default());
+                }
             }
         }
         let header = {
             let state = self.state();
+            if !group.iter().all(|pending| pending.is_of(&state)) && !planted(Bug::DecidedOnOlderState) {
+                return Ok(None);
+            }
             let entry_id = self.context.random.uuid();
             let fixes_dimension = state.dimension.is_none() && changes.dimension > 0;
             Header {
@@ -150,7 +172,7 @@ impl Namespace {
             let bytes = format::encode(&header, &changes).map_err(Error::internal)?;
             let hash = format::hash(&bytes);
             let entry = Arc::new(Entry { header, changes, hash, bytes: bytes.len() });
-            Ok(Attempt { entry, bytes })
+            Ok(Some(Attempt { entry, bytes }))
         })
         .await?
     }
@@ -180,32 +202,27 @@ impl Namespace {
         metrics.committed(outcome);
         metrics.commit_seconds.observe(began.age(self.context.clock.now()).as_secs_f64());
         metrics.commit_requests.observe(group.len() as f64);
-        metrics
-            .commit_rows
-            .observe(group.iter().map(|pending| pending.write.changes()).sum::<usize>() as f64);
+        metrics.commit_rows.observe(group.iter().map(Pending::changes).sum::<usize>() as f64);
         metrics.commit_bytes.observe(group.iter().map(|pending| pending.bytes).sum::<u64>() as f64);
     }
 }
 
-/// Whether a write fits the namespace. The first upsert fixes the dimension for those after it.
-fn check(write: &Write, dimension: &mut Option<usize>) -> Result<()> {
-    let Write::Upsert(rows) = write else {
-        return Ok(());
-    };
-    let expected = *dimension.get_or_insert(rows.dimension);
-    if rows.dimension == expected {
-        return Ok(());
+/// Whether the incarnation ended is judged when the group is admitted again.
+fn of_living(caught_up: Result<()>) -> Result<()> {
+    match caught_up {
+        Err(Error::NamespaceNotFound { .. }) => Ok(()),
+        other => other,
     }
-    Err(Error::DimensionMismatch { field: "vectors".into(), expected, actual: rows.dimension })
 }
 
 /// Gives each request its share of what the entry's changes found.
 fn answer_each(group: Vec<Pending>, found: &[u64]) {
     let mut rest = found;
-    for pending in group {
-        let (own, others) = rest.split_at(pending.write.changes().min(rest.len()));
+    for mut pending in group {
+        let (own, others) = rest.split_at(pending.changes().min(rest.len()));
         rest = others;
-        let written = Written { changes: own.len() as u64, found: own.iter().sum() };
+        let report = pending.decided.take().map(|decided| decided.report).unwrap_or_default();
+        let written = Written { changes: own.len() as u64, found: own.iter().sum(), report };
         pending.answer(Ok(written));
     }
 }

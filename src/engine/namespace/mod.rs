@@ -3,11 +3,13 @@
 //!
 //! Nothing in here is durable. [`state`] is what the log says as far as it was read, [`refresh`]
 //! reads on through [`following`] (rules 1, 2, 7 and 8 of the protocol in `ARCHITECTURE.md`), [`queue`] gathers requests,
-//! [`commit`] writes them as entries and [`settle`] learns an entry's fate (rules 4 to 6).
+//! [`decide`] and [`select`] say what those do that depend on what is stored, [`commit`] writes them as entries
+//! and [`settle`] learns an entry's fate (rules 4 to 6).
 //! [`fold`] and [`merge`] turn the log into segments, [`maintain`] does so in the background, and
 //! [`lease`] keeps nodes from doing it twice.
 
 mod commit;
+mod decide;
 mod fold;
 mod following;
 mod index;
@@ -19,6 +21,7 @@ mod merge;
 mod queue;
 mod realign;
 mod refresh;
+mod select;
 mod settle;
 mod state;
 
@@ -35,6 +38,7 @@ pub(super) use self::{
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
+    select::{RowChange, Selection},
     state::{Misfit, State},
 };
 use self::{lease::Leases, queue::Queue, refresh::Refresh};

@@ -7,8 +7,13 @@ use std::{collections::VecDeque, sync::Arc, sync::PoisonError, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::Namespace;
+use super::{
+    Namespace,
+    decide::{Decided, Report},
+    select::Selection,
+};
 use crate::{
+    engine::Precondition,
     error::{Error, Result},
     types::{Rows, VectorId},
 };
@@ -25,6 +30,12 @@ pub(in crate::engine) enum Write {
     Upsert(Arc<Rows>),
     /// Delete rows.
     Delete(Arc<[VectorId]>),
+    /// Insert or replace those of the rows for which a condition holds.
+    UpsertIf(Arc<Rows>, Precondition),
+    /// Delete those of the rows for which a condition holds.
+    DeleteIf(Arc<[VectorId]>, Precondition),
+    /// Change the rows that match a filter.
+    Matching(Arc<Selection>),
     /// Delete every row.
     Clear,
     /// End this incarnation.
@@ -32,38 +43,36 @@ pub(in crate::engine) enum Write {
 }
 
 impl Write {
-    /// Changes that the entry will hold for it.
-    pub fn changes(&self) -> usize {
-        match self {
-            Self::Upsert(rows) => rows.len(),
-            Self::Delete(ids) => ids.len(),
-            Self::Clear => 1,
-            Self::Seal => 0,
-        }
+    /// Whether it is the only one of its entry. What changes rows by a filter is decided on all of them, which
+    /// no other write of the same entry may change before.
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Seal | Self::Matching(_))
     }
 
     /// Roughly the bytes that it takes in memory and in an entry.
     fn bytes(&self) -> u64 {
         let text = |ids: &[VectorId]| ids.iter().map(|id| id.as_str().len() + 16).sum::<usize>();
         let bytes = match self {
-            Self::Upsert(rows) => {
+            Self::Upsert(rows) | Self::UpsertIf(rows, _) => {
                 let metadata: usize = rows.metadata.iter().flatten().map(|text| text.len()).sum();
                 4 * rows.vectors.len() + text(&rows.ids) + metadata
             }
-            Self::Delete(ids) => text(ids),
-            Self::Clear | Self::Seal => 16,
+            Self::Delete(ids) | Self::DeleteIf(ids, _) => text(ids),
+            Self::Clear | Self::Seal | Self::Matching(_) => 16,
         };
         bytes as u64
     }
 }
 
 /// What a write did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(in crate::engine) struct Written {
     /// Changes that were made.
     pub changes: u64,
     /// Live rows that they met: replaced by an upsert, removed by a delete.
     pub found: u64,
+    /// What it left out, if it depended on what is stored.
+    pub report: Report,
 }
 
 /// A request that waits.
@@ -71,10 +80,23 @@ pub(in crate::engine) struct Written {
 pub(super) struct Pending {
     pub write: Write,
     pub bytes: u64,
+    /// What it does on the present state, if that depends on it.
+    pub decided: Option<Decided>,
     reply: oneshot::Sender<Result<Written>>,
 }
 
 impl Pending {
+    /// Changes that the entry holds for it.
+    pub fn changes(&self) -> usize {
+        match (&self.decided, &self.write) {
+            (Some(decided), _) => decided.count,
+            (None, Write::Upsert(rows)) => rows.len(),
+            (None, Write::Delete(ids)) => ids.len(),
+            (None, Write::Clear) => 1,
+            (None, Write::Seal | Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_)) => 0,
+        }
+    }
+
     /// Answers the request. One that has gone away is not told, and its write stands.
     pub fn answer(self, result: Result<Written>) {
         let _ = self.reply.send(result);
@@ -95,7 +117,7 @@ impl Namespace {
     /// the time for finding out is over.
     pub async fn write(self: &Arc<Self>, write: Write) -> Result<Written> {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { bytes: write.bytes(), write, reply };
+        let pending = Pending { bytes: write.bytes(), write, decided: None, reply };
         if let Err(full) = self.check_backlog(&pending) {
             self.maintain_if_due();
             return Err(full);
@@ -149,20 +171,19 @@ impl Namespace {
     }
 
     /// The requests of the next entry, or `None` when none wait and the committer may end.
-    /// A seal is alone in its entry.
     fn next_group(&self) -> Option<Vec<Pending>> {
         let max = self.context.log.entry_bytes.as_u64();
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut group: Vec<Pending> = Vec::new();
         let mut bytes = 0;
         while let Some(next) = queue.waiting.front() {
-            let seal = matches!(next.write, Write::Seal);
-            if !group.is_empty() && (seal || bytes + next.bytes > max) {
+            let alone = next.write.is_alone();
+            if !group.is_empty() && (alone || bytes + next.bytes > max) {
                 break;
             }
             bytes += next.bytes;
             group.extend(queue.waiting.pop_front());
-            if seal {
+            if alone {
                 break;
             }
         }

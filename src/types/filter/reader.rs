@@ -57,6 +57,11 @@ impl<'a> Value<'a> {
 pub struct Raw<'a>(&'a str);
 
 impl<'a> Raw<'a> {
+    /// Its text.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
     /// The value.
     pub fn read(self) -> Read<Value<'a>> {
         Value::of_exactly(self.0)

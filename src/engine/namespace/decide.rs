@@ -1,0 +1,200 @@
+//! Writes that depend on what is stored under their ids.
+//!
+//! What a condition says is asked of the state before the entry, as the writes before it in the same entry leave
+//! it. The entry itself holds plain upserts and deletes, so that nobody has to evaluate anything to read the log.
+//!
+//! Invariant: a decision counts only in the entry right after the state that it was made on; [`Decided`] names
+//! that state by the hash of its newest entry.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    queue::{Pending, Write},
+    state::State,
+};
+use crate::{
+    clock::Timestamp,
+    engine::{
+        Precondition,
+        format::{Changes, Hash},
+    },
+    error::{Error, Result},
+    types::{Rows, VectorId},
+};
+
+/// What a write does on a state that it depends on.
+#[derive(Debug)]
+pub(in crate::engine) struct Decided {
+    /// The newest entry of that state.
+    on: Hash,
+    changes: Changes,
+    /// How many changes these are, also once they were taken.
+    pub(super) count: usize,
+    /// What is left out.
+    pub(super) report: Report,
+}
+
+/// What a write left out.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct Report {
+    /// Ids for which its condition does not hold.
+    pub skipped: Vec<VectorId>,
+    /// Rows that match its filter.
+    pub matched: u64,
+    /// How many of these could not be changed, and the first of them.
+    pub refused: u64,
+    /// The first of them, with what is wrong.
+    pub errors: Vec<(VectorId, Error)>,
+    /// The last id that was looked at, if rows after it may match, too.
+    pub last: Option<VectorId>,
+}
+
+impl Decided {
+    /// On the state whose newest entry has this hash.
+    pub fn new(on: Hash, changes: Changes, report: Report) -> Self {
+        Self { on, count: changes.len(), changes, report }
+    }
+
+    /// The changes, for the entry.
+    pub fn take(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+}
+
+impl Pending {
+    /// Whether what it does was decided on this state, or does not depend on it.
+    pub(super) fn is_of(&self, state: &State) -> bool {
+        self.decided.as_ref().is_none_or(|decided| decided.on == state.hash)
+    }
+
+    /// Whether it was decided that it changes nothing.
+    pub(super) fn does_nothing(&self) -> bool {
+        self.decided.as_ref().is_some_and(|decided| decided.count == 0)
+    }
+}
+
+/// The metadata of a row that is there.
+type Stored = Option<Arc<str>>;
+
+/// A state with the writes of a group so far.
+pub(super) struct Stage<'a> {
+    state: &'a State,
+    now: Timestamp,
+    dimension: Option<usize>,
+    /// Whether there are conditions, so that it matters what is written.
+    has_conditions: bool,
+    /// What the group so far leaves of the rows that it writes.
+    written: HashMap<VectorId, Option<Stored>>,
+    cleared: bool,
+}
+
+impl<'a> Stage<'a> {
+    /// Before the first write of a group.
+    pub fn new(state: &'a State, now: Timestamp, group: &[Pending]) -> Self {
+        let conditional =
+            |pending: &Pending| matches!(pending.write, Write::UpsertIf(..) | Write::DeleteIf(..));
+        let has_conditions = group.iter().any(conditional);
+        let (dimension, written) = (state.dimension, HashMap::new());
+        Self { state, now, dimension, has_conditions, written, cleared: false }
+    }
+
+    /// Adds the next write, if it fits the namespace, and decides it, if it has a condition.
+    pub fn admit(&mut self, pending: &mut Pending) -> Result<()> {
+        let decided = match &pending.write {
+            Write::Upsert(rows) => {
+                self.upsert(rows)?;
+                None
+            }
+            Write::Delete(ids) => {
+                self.delete(ids.iter());
+                None
+            }
+            Write::Clear => {
+                self.written.clear();
+                self.cleared = true;
+                None
+            }
+            Write::UpsertIf(rows, condition) => Some(self.upsert_if(rows, condition)?),
+            Write::DeleteIf(ids, condition) => Some(self.delete_if(ids, condition)?),
+            Write::Matching(_) | Write::Seal => None,
+        };
+        pending.decided = decided;
+        Ok(())
+    }
+
+    /// The first upsert fixes the dimension for those after it.
+    fn upsert(&mut self, rows: &Rows) -> Result<()> {
+        self.check_dimension(rows)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.dimension = Some(rows.dimension);
+        if self.has_conditions {
+            let written = rows.ids.iter().zip(&rows.metadata);
+            self.written.extend(written.map(|(id, metadata)| (id.clone(), Some(metadata.clone()))));
+        }
+        Ok(())
+    }
+
+    fn check_dimension(&self, rows: &Rows) -> Result<()> {
+        match self.dimension {
+            Some(expected) if expected != rows.dimension => {
+                Err(Error::DimensionMismatch { field: "vectors".into(), expected, actual: rows.dimension })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delete<'i>(&mut self, ids: impl Iterator<Item = &'i VectorId>) {
+        if self.has_conditions {
+            self.written.extend(ids.map(|id| (id.clone(), None)));
+        }
+    }
+
+    fn upsert_if(&mut self, rows: &Rows, condition: &Precondition) -> Result<Decided> {
+        self.check_dimension(rows)?;
+        let (mut kept, mut skipped) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (row, id) in rows.ids.iter().enumerate() {
+            match condition.admits(self.stored(id)?.as_ref().map(Option::as_deref)) {
+                true => kept.push(row),
+                false => skipped.push(id.clone()),
+            }
+        }
+        let rows = rows.only(&kept);
+        self.upsert(&rows)?;
+        let mut changes = Changes::default();
+        changes.upsert(&rows, self.now);
+        Ok(self.decided(changes, skipped))
+    }
+
+    fn delete_if(&mut self, ids: &[VectorId], condition: &Precondition) -> Result<Decided> {
+        let (mut changes, mut skipped) = (Changes::default(), Vec::new());
+        for id in ids {
+            match self.stored(id)? {
+                None => {}
+                Some(stored) if condition.admits(Some(stored.as_deref())) => {
+                    self.delete(std::iter::once(id));
+                    changes.delete(std::slice::from_ref(id));
+                }
+                Some(_) => skipped.push(id.clone()),
+            }
+        }
+        Ok(self.decided(changes, skipped))
+    }
+
+    fn decided(&self, changes: Changes, skipped: Vec<VectorId>) -> Decided {
+        Decided::new(self.state.hash, changes, Report { skipped, ..Report::default() })
+    }
+
+    /// The row under an id after the writes so far.
+    fn stored(&self, id: &VectorId) -> Result<Option<Stored>> {
+        if let Some(written) = self.written.get(id) {
+            return Ok(written.clone());
+        }
+        if self.cleared {
+            return Ok(None);
+        }
+        let row = self.state.contents.find(id.as_str(), self.now)?;
+        Ok(row.map(|row| row.metadata.map(Arc::from)))
+    }
+}

@@ -1,0 +1,144 @@
+//! Writes to the rows that match a filter: which these are is decided on exactly the entries before the one
+//! that changes them, and again when that place goes to another writer.
+//!
+//! Invariant: an entry changes all rows that matched as of the entry before it, of those after an id as many
+//! as it may hold, and no others.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    Namespace,
+    decide::{Decided, Report},
+    queue::{Pending, Write},
+};
+use crate::{
+    clock::Timestamp,
+    engine::{
+        contents::{Matches, Snapshot},
+        context::offload,
+        format::Changes,
+        segment::RowRef,
+    },
+    error::Result,
+    types::{Filter, VectorId},
+};
+
+/// Rows that an entry changes at most.
+const MAX_ROWS: u64 = 100_000;
+/// Rows that could not be changed of which it is told why.
+const SHOWN: usize = 100;
+
+/// The new metadata of a row, from what it has; none if that is the same.
+pub(in crate::engine) type Edit = dyn Fn(Option<&str>) -> Result<Option<Arc<str>>> + Send + Sync;
+
+/// What is done to rows that match.
+#[derive(Clone)]
+pub(in crate::engine) enum RowChange {
+    /// They are deleted.
+    Delete,
+    /// They get other metadata, and keep their vectors and the times at which they expire.
+    Edit(Arc<Edit>),
+}
+
+impl fmt::Debug for RowChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delete => "Delete",
+            Self::Edit(_) => "Edit",
+        })
+    }
+}
+
+/// The rows that a write changes.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Selection {
+    /// Which.
+    pub filter: Arc<Filter>,
+    /// Only those with a greater id.
+    pub after: Option<VectorId>,
+    /// How many of these at most.
+    pub limit: u64,
+    /// How.
+    pub change: RowChange,
+}
+
+impl Namespace {
+    /// Decides which rows a write by filter changes; it is alone in its group.
+    pub(super) async fn select(&self, mut group: Vec<Pending>, now: Timestamp) -> Vec<Pending> {
+        let Some(Write::Matching(selection)) = group.first().map(|pending| &pending.write) else {
+            return group;
+        };
+        match self.selected(selection.clone(), now).await {
+            Ok(decided) => {
+                if let Some(pending) = group.first_mut() {
+                    pending.decided = Some(decided);
+                }
+                group
+            }
+            Err(error) => {
+                group.into_iter().for_each(|pending| pending.answer(Err(error.clone())));
+                Vec::new()
+            }
+        }
+    }
+
+    async fn selected(&self, selection: Arc<Selection>, now: Timestamp) -> Result<Decided> {
+        let (snapshot, on) = {
+            let mut state = self.state_mut();
+            (state.contents.snapshot(), state.hash)
+        };
+        let max = self.context.log.entry_bytes.as_u64();
+        let rows: u64 = snapshot.blocks().iter().map(|block| snapshot.block_rows(*block) as u64).sum();
+        let bytes = rows.saturating_mul(4 * snapshot.dimension as u64);
+        let (changes, report) = offload(bytes, move || select(&snapshot, &selection, now, max)).await??;
+        Ok(Decided::new(on, changes, report))
+    }
+}
+
+/// The changes of the next entry, of about `max` bytes.
+fn select(snapshot: &Snapshot, selection: &Selection, now: Timestamp, max: u64) -> Result<(Changes, Report)> {
+    let matches = Matches::of(snapshot, &selection.filter, now)?;
+    let limit = selection.limit.min(MAX_ROWS);
+    let (mut changes, mut report, mut bytes) = (Changes::default(), Report::default(), 0);
+    let mut last = None;
+    for row in snapshot.matching_after(&matches, selection.after.as_ref().map(VectorId::as_str))? {
+        if bytes >= max || report.matched >= limit {
+            report.last = last;
+            break;
+        }
+        let (row, before) = (row?, changes.len());
+        let id = VectorId::trusted(row.id);
+        last = Some(id.clone());
+        report.matched += 1;
+        change(&selection.change, id, &row, &mut changes, &mut report);
+        if changes.len() > before {
+            bytes += bytes_of(&row, &selection.change);
+        }
+    }
+    Ok((changes, report))
+}
+
+fn change(how: &RowChange, id: VectorId, row: &RowRef<'_>, changes: &mut Changes, report: &mut Report) {
+    match how {
+        RowChange::Delete => changes.delete(&[id]),
+        RowChange::Edit(edit) => match edit(row.metadata) {
+            Ok(Some(metadata)) => changes.put(id, row.vector, Some(metadata), row.expires_at),
+            Ok(None) => {}
+            Err(error) => {
+                report.refused += 1;
+                if report.errors.len() < SHOWN {
+                    report.errors.push((id, error));
+                }
+            }
+        },
+    }
+}
+
+/// Roughly what the change of a row takes in an entry.
+fn bytes_of(row: &RowRef<'_>, change: &RowChange) -> u64 {
+    let id = row.id.len() as u64 + 16;
+    match change {
+        RowChange::Delete => id,
+        RowChange::Edit(_) => id + size_of_val(row.vector) as u64 + row.metadata.map_or(0, str::len) as u64,
+    }
+}

@@ -1,0 +1,171 @@
+//! Writes that depend on what is stored, by several nodes at once: nothing comes between the look and the change.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use quiver::{
+    engine::{Bulk, Consistency, Engine, Precondition, Presence},
+    types::{Filter, Rows, filter::Limits},
+};
+
+use super::{ALL, Cluster, id, ns};
+
+const WRITERS: usize = 4;
+const ROUNDS: u64 = 8;
+
+fn filter(text: &str) -> Arc<Filter> {
+    Arc::new(Filter::parse(text, "filter", &Limits::default()).unwrap())
+}
+
+fn version(name: &str, version: u64) -> Rows {
+    Rows {
+        dimension: 2,
+        ids: vec![id(name)],
+        vectors: vec![version as f32, 1.0],
+        metadata: vec![Some(format!(r#"{{"n":{version}}}"#).into())],
+        ttl: vec![None],
+    }
+}
+
+fn presence(presence: Presence) -> Precondition {
+    Precondition { presence, filter: None }
+}
+
+fn all(text: &str) -> Bulk {
+    Bulk { filter: filter(text), after: None, limit: None, time: std::time::Duration::from_secs(60) }
+}
+
+async fn stored(engine: &Engine, name: &str) -> u64 {
+    let rows = engine.fetch(&ns("docs"), &[id(name)], Consistency::Strong, ALL).await.unwrap();
+    number(rows[0].metadata.as_deref())
+}
+
+fn number(metadata: Option<&str>) -> u64 {
+    let value: serde_json::Value = serde_json::from_str(metadata.unwrap()).unwrap();
+    value["n"].as_u64().unwrap()
+}
+
+/// Adds one if nobody else did since it was read, again and again.
+async fn count_up(engine: &Engine) {
+    let mut done = 0;
+    while done < ROUNDS {
+        let seen = stored(engine, "counter").await;
+        let condition =
+            Precondition { filter: Some(filter(&format!(r#"{{"n":{seen}}}"#))), ..Default::default() };
+        let answer = engine.upsert_if(&ns("docs"), version("counter", seen + 1), condition).await.unwrap();
+        assert_eq!(answer.upserted + answer.skipped.len() as u64, 1);
+        assert_eq!(answer.inserted, 0);
+        done += answer.upserted;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_increment_is_lost() {
+    let cluster = Cluster::new();
+    let nodes = [cluster.node(1), cluster.node(2)];
+    nodes[0].engine.upsert(&ns("docs"), version("counter", 0)).await.unwrap();
+    let writers = nodes.iter().flat_map(|node| (0..WRITERS).map(|_| node.engine.clone()));
+    let tasks = writers.map(|engine| tokio::spawn(async move { count_up(&engine).await }));
+    join_all(tasks).await.into_iter().for_each(|ended| ended.unwrap());
+    for node in &nodes {
+        assert_eq!(stored(&node.engine, "counter").await, 2 * WRITERS as u64 * ROUNDS);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_id_is_inserted_once() {
+    let cluster = Cluster::new();
+    let nodes = [cluster.node(1), cluster.node(2)];
+    let insert = |writer: usize| {
+        let engine = nodes[writer % 2].engine.clone();
+        tokio::spawn(async move {
+            let mut inserted = 0;
+            for row in 0..ROUNDS {
+                let rows = version(&row.to_string(), writer as u64);
+                let answer = engine.upsert_if(&ns("docs"), rows, presence(Presence::Absent)).await.unwrap();
+                assert_eq!(answer.upserted, answer.inserted);
+                inserted += answer.inserted;
+            }
+            inserted
+        })
+    };
+    let inserted = join_all((0..2 * WRITERS).map(insert)).await;
+    assert_eq!(inserted.into_iter().map(|count| count.unwrap()).sum::<u64>(), ROUNDS);
+    assert_eq!(nodes[0].engine.count(&ns("docs"), Consistency::Strong).await.unwrap(), ROUNDS);
+}
+
+/// What a node does not know yet decides, also if nothing is left to write.
+#[tokio::test]
+async fn an_old_state_decides_nothing() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node(1).engine, cluster.node(2).engine);
+    let docs = ns("docs");
+    a.upsert(&docs, version("x", 1)).await.unwrap();
+    b.delete(&docs, vec![id("x")]).await.unwrap();
+    // As far as `a` knows, the row is there.
+    let answer = a.upsert_if(&docs, version("x", 2), presence(Presence::Absent)).await.unwrap();
+    assert_eq!((answer.inserted, answer.skipped.len()), (1, 0));
+    b.upsert(&docs, version("y", 7)).await.unwrap();
+    let answer = a.upsert_if(&docs, version("y", 8), presence(Presence::Present)).await.unwrap();
+    assert_eq!((answer.upserted, answer.inserted), (1, 0));
+    b.upsert(&docs, version("z", 9)).await.unwrap();
+    let found = Precondition { filter: Some(filter(r#"{"n":9}"#)), ..Default::default() };
+    assert_eq!(a.delete_if(&docs, vec![id("z")], found).await.unwrap().deleted, 1);
+    b.upsert(&docs, version("w", 9)).await.unwrap();
+    assert_eq!(a.delete_matching(&docs, all(r#"{"n":9}"#)).await.unwrap().changed, 1);
+    // What was asked in vain is not in the log.
+    let head = a.describe(&docs).await.unwrap().head_seq;
+    let answer = a.upsert_if(&docs, version("y", 9), presence(Presence::Absent)).await.unwrap();
+    assert_eq!((answer.upserted, answer.skipped), (0, vec![id("y")]));
+    assert_eq!(a.delete_matching(&docs, all(r#"{"n":9}"#)).await.unwrap().changed, 0);
+    assert_eq!(a.describe(&docs).await.unwrap().head_seq, head);
+}
+
+/// Several writes of one entry see each other.
+#[tokio::test]
+async fn writes_of_one_entry_are_decided_one_after_the_other() {
+    let cluster = Cluster::new();
+    let node = cluster.node(1);
+    let (engine, docs) = (&node.engine, ns("docs"));
+    engine.upsert(&docs, version("x", 0)).await.unwrap();
+    let head = engine.describe(&docs).await.unwrap().head_seq;
+    let step = |seen: u64| {
+        let condition =
+            Precondition { filter: Some(filter(&format!(r#"{{"n":{seen}}}"#))), ..Default::default() };
+        engine.upsert_if(&docs, version("x", seen + 1), condition)
+    };
+    // On one thread all are asked before the first is put.
+    let clear = engine.delete_all(&docs);
+    let again = engine.upsert_if(&docs, version("x", 9), presence(Presence::Present));
+    let (first, second, third, repeated, cleared, gone) =
+        tokio::join!(step(0), step(1), step(2), step(1), clear, again);
+    let counts = [first, second, third, repeated, gone].map(|answer| answer.unwrap().upserted);
+    assert_eq!((counts, cleared.unwrap()), ([1, 1, 1, 0, 0], 1));
+    assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 1);
+}
+
+/// Each of several updates by filter finds every row as the one before left it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_update_by_filter_is_lost() {
+    let cluster = Cluster::new();
+    let nodes = [cluster.node(1), cluster.node(2)];
+    for row in 0..ROUNDS {
+        nodes[0].engine.upsert(&ns("docs"), version(&row.to_string(), 0)).await.unwrap();
+    }
+    let update = |writer: usize| {
+        let engine = nodes[writer % 2].engine.clone();
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                let edit =
+                    |metadata: Option<&str>| Ok(Some(format!(r#"{{"n":{}}}"#, number(metadata) + 1).into()));
+                let bulk = all(r#"{"n":{"$gte":0}}"#);
+                let done = engine.update_matching(&ns("docs"), bulk, edit).await.unwrap();
+                assert_eq!((done.changed, done.matched, done.refused, done.next), (ROUNDS, ROUNDS, 0, None));
+            }
+        })
+    };
+    join_all((0..WRITERS).map(update)).await.into_iter().for_each(|ended| ended.unwrap());
+    for row in 0..ROUNDS {
+        assert_eq!(stored(&nodes[1].engine, &row.to_string()).await, WRITERS as u64 * ROUNDS);
+    }
+}
