@@ -65,6 +65,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
         .routes(routes!(search::multi_vector))
+        .routes(routes!(search::unified_query))
         .routes(routes!(search::explain))
         .routes(routes!(aggregate::aggregate))
         .routes(routes!(search::recall))

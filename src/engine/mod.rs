@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 pub mod format;
 mod garbage;
+mod grouped;
 pub mod index;
 mod indexes;
 mod lease;
@@ -28,6 +29,7 @@ mod model;
 mod multi;
 mod namespace;
 pub mod query;
+mod ranking;
 mod registry;
 mod rows;
 mod search;
@@ -42,12 +44,14 @@ pub use self::bulk::{Bulk, Changed};
 pub use self::compact::Compaction;
 pub use self::explain::{Explanation, Recall};
 pub use self::garbage::{Collected, Markers};
+pub use self::grouped::Grouping;
 pub use self::indexes::IndexInfo;
 pub use self::model::{
-    Accuracy, Consistency, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
+    Accuracy, Consistency, Cut, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
     Presence, Projection, Query, QueryResult, Upserted,
 };
 pub use self::multi::{ByExamples, Diversity, Example, Ranked};
+pub use self::ranking::{Listed, Listing, Ranking};
 pub use self::transfer::Transferred;
 pub use self::verify::{Problem, VerifyReport};
 pub use self::warm::Warmed;

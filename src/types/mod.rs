@@ -10,6 +10,7 @@ mod index_spec;
 mod index_type;
 mod namespace;
 mod norm;
+pub mod rank_by;
 mod row;
 mod vector_id;
 
@@ -20,5 +21,6 @@ pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};
 pub use index_type::IndexType;
 pub use namespace::NamespaceName;
 pub use norm::inverse_norm;
+pub use rank_by::RankBy;
 pub use row::{Row, Rows};
 pub use vector_id::VectorId;

@@ -6,6 +6,7 @@
 mod aggregate;
 mod bulk;
 mod condition;
+mod cut;
 mod error;
 mod explain;
 mod filter;
@@ -16,6 +17,7 @@ mod object;
 mod schema;
 mod search;
 mod system;
+mod unified;
 mod vectors;
 mod whole;
 
@@ -23,6 +25,7 @@ pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
     condition::{Condition, Mode, delete_condition},
+    cut::GroupBy,
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
@@ -38,6 +41,7 @@ pub(super) use self::{
         BatchQueryRequest, BatchQueryResponse, Consistency, QueryRequest, QueryResponse, StalenessConfig,
     },
     system::{Capabilities, Check, Health, Readiness, limits},
+    unified::{UnifiedQueryRequest, UnifiedQueryResponse},
     vectors::{
         CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
         FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
