@@ -1,7 +1,7 @@
 # Everything a developer runs. `make` or `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint deny deps bench bench-data bench-peers crash scale model sim fuzz-http soak fuzz openapi clean
+.PHONY: help run build test lint deny deps bench bench-data bench-text bench-peers crash scale model sim fuzz-http soak fuzz openapi clean
 
 SEEDS ?= 10000
 PYTHON := .deps/venv/bin/python
@@ -34,6 +34,7 @@ deny: .deps/bin/cargo-deny ## Check dependencies for licences, advisories, dupli
 deps: ## Install what the tests need into .deps/ (Python 3.11 and Node 20 must be there)
 	@scripts/install-test-deps.sh
 	@scripts/install-haproxy.sh
+	@scripts/install-chromium.sh
 
 bench: deps ## Measure, with ratios against baselines from the same run
 	cargo bench --locked
@@ -41,6 +42,9 @@ bench: deps ## Measure, with ratios against baselines from the same run
 
 bench-data: deps ## Make the benchmark data set (117,791 embeddings) in .data/
 	@scripts/make_dataset.sh
+
+bench-text: bench-data ## Measure full text beside tantivy
+	cargo run --release --locked --manifest-path benches/text/Cargo.toml --target-dir target/text
 
 bench-peers: bench-data ## Measure Quiver and its peers on the same data; PEERS="name …" again, ROWS=n enlarged
 	@scripts/bench-peers.sh $(PEERS) $(if $(ROWS),--rows $(ROWS))

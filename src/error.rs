@@ -62,7 +62,7 @@ pub enum Error {
     #[error("vector {id:?} does not exist in namespace {namespace:?}")]
     VectorNotFound { namespace: String, id: String },
     /// No index bytes of that type were uploaded.
-    #[error("namespace {namespace:?} has no {index} index blob")]
+    #[error("namespace {namespace:?} has no index of type {index}")]
     IndexNotFound { namespace: String, index: &'static str },
     /// No such route.
     #[error("no route {path:?}")]

@@ -36,6 +36,8 @@ mod rankings;
 mod run;
 #[path = "fuzz/segment.rs"]
 mod segment;
+#[path = "fuzz/texts.rs"]
+mod texts;
 
 use run::run;
 
@@ -90,6 +92,16 @@ fn rankings() {
 #[test]
 fn filters() {
     run(&filters::Filters);
+}
+
+#[test]
+fn text_queries() {
+    run(&texts::TextQueries);
+}
+
+#[test]
+fn text_indexes() {
+    run(&texts::TextIndexes);
 }
 
 #[test]

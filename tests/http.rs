@@ -18,6 +18,8 @@ mod conditions;
 mod errors;
 #[path = "http/filters.rs"]
 mod filters;
+#[path = "http/fulltext.rs"]
+mod fulltext;
 #[path = "http/indexes.rs"]
 mod indexes;
 #[path = "http/limits.rs"]

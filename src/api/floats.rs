@@ -32,6 +32,13 @@ pub(super) fn vector<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f
     deserializer.deserialize_any(Values)
 }
 
+/// A vector in either form, or null.
+pub(super) fn optional_vector<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<f32>>, D::Error> {
+    Ok(Option::<Vector>::deserialize(deserializer)?.map(|Vector(values)| values))
+}
+
 /// Vectors, each in either form.
 pub(super) fn vectors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f32>>, D::Error> {
     Ok(Vec::<Vector>::deserialize(deserializer)?.into_iter().map(|Vector(values)| values).collect())

@@ -26,7 +26,9 @@ use utoipa_axum::{
     routes,
 };
 
-use self::routes::{aggregate, health, index_blobs, indexes, namespaces, search, system, vectors};
+use self::routes::{
+    aggregate, fulltext, health, index_blobs, indexes, namespaces, search, system, ui, vectors,
+};
 pub use self::state::AppState;
 use crate::error::Error;
 
@@ -48,6 +50,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(system::docs))
         .routes(routes!(system::docs_file))
         .routes(routes!(system::capabilities))
+        .routes(routes!(ui::ui))
+        .routes(routes!(ui::ui_file))
         .routes(routes!(namespaces::list, namespaces::create))
         .routes(routes!(namespaces::put, namespaces::describe, namespaces::delete))
         .routes(routes!(namespaces::compact))
@@ -62,10 +66,15 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(vectors::upsert_columns))
         .routes(routes!(vectors::fetch))
         .routes(routes!(vectors::export))
+        .routes(routes!(vectors::sample))
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
         .routes(routes!(search::multi_vector))
         .routes(routes!(search::unified_query))
+        .routes(routes!(fulltext::search))
+        .routes(routes!(fulltext::stats))
+        .routes(routes!(fulltext::delete))
+        .routes(routes!(fulltext::hybrid))
         .routes(routes!(search::explain))
         .routes(routes!(aggregate::aggregate))
         .routes(routes!(search::recall))

@@ -142,6 +142,7 @@ fn make_body_optional(operation: &mut Operation) {
             "compact_namespace"
                 | "count_vectors"
                 | "export_vectors"
+                | "sample_vectors"
                 | "put_index"
                 | "put_index_blob"
                 | "warm_cache"
@@ -200,7 +201,9 @@ fn statuses(method: &HttpMethod, path: &str, operation: &Operation) -> Vec<u16> 
         statuses.push(400);
     }
     let reads = matches!(method, HttpMethod::Get | HttpMethod::Head)
-        || ["query", "batch-query", "fetch", "export", "count"].iter().any(|action| path.ends_with(action));
+        || ["query", "batch-query", "fetch", "export", "sample", "count", "fulltext/search", "hybrid"]
+            .iter()
+            .any(|action| path.ends_with(action));
     if !reads {
         statuses.extend([409, 429]);
     }

@@ -21,7 +21,7 @@ pub use self::{
     load::{ConfigError, Inputs, Loaded},
     source::Source,
 };
-use crate::types::filter;
+use crate::types::{filter, text};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -179,6 +179,14 @@ pub struct LimitsConfig {
     pub filter_values: usize,
     /// `$regex`, `$glob` and `$icontains` in the filters of a request together.
     pub filter_patterns: usize,
+    /// Bytes of a query over texts.
+    pub text_query_bytes: usize,
+    /// Groups inside each other in a query over texts.
+    pub text_query_depth: usize,
+    /// Words, phrases, prefixes and fuzzy words of a query over texts, and the terms that they become.
+    pub text_query_terms: usize,
+    /// Terms that all prefixes and fuzzy words of a query over texts stand for.
+    pub text_expansions: usize,
     /// Groups that an aggregation finds.
     pub groups: usize,
 }
@@ -191,6 +199,15 @@ impl LimitsConfig {
             nodes: self.filter_nodes,
             values: self.filter_values,
             patterns: self.filter_patterns,
+        }
+    }
+
+    /// Those of queries over texts.
+    pub fn texts(&self) -> text::Limits {
+        text::Limits {
+            depth: self.text_query_depth,
+            terms: self.text_query_terms,
+            expansions: self.text_expansions,
         }
     }
 }
@@ -212,6 +229,10 @@ impl Default for LimitsConfig {
             filter_nodes: 1024,
             filter_values: 10_000,
             filter_patterns: 32,
+            text_query_bytes: 64 * 1024,
+            text_query_depth: 32,
+            text_query_terms: 1024,
+            text_expansions: 4096,
             groups: 100_000,
         }
     }

@@ -96,7 +96,7 @@ impl Engine {
         let sampled = vectors.is_none();
         let vectors = match vectors {
             Some(vectors) => vectors,
-            None => self.sample(name, samples).await?,
+            None => self.sample_vectors(name, samples).await?,
         };
         if vectors.is_empty() {
             return Err(Error::invalid("vectors", "the namespace has no rows to take queries from"));
@@ -123,27 +123,6 @@ impl Engine {
             recall.worst = recall.worst.min(of_this);
         }
         Ok(recall)
-    }
-
-    /// Vectors of rows spread over the namespace.
-    async fn sample(&self, name: &NamespaceName, samples: usize) -> Result<Vec<Vec<f32>>> {
-        let snapshot = self.read(name, Consistency::Eventual).await?.snapshot();
-        let now = self.context.clock.now().wall;
-        let blocks = snapshot.blocks();
-        let mut vectors = Vec::with_capacity(samples);
-        // A block and a row of it by chance, so that nothing has to be read in full; some are dead.
-        for _ in 0..samples.saturating_mul(8) {
-            if vectors.len() == samples || blocks.is_empty() {
-                break;
-            }
-            let block = blocks[self.context.random.below(blocks.len())];
-            let row = self.context.random.below(snapshot.block_rows(block).max(1));
-            let visible = snapshot.vectors(block, now)?.visible;
-            if visible.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1) {
-                vectors.push(snapshot.row(block, row)?.vector.to_vec());
-            }
-        }
-        Ok(vectors)
     }
 
     /// The ids nearest to a vector; if it is a row's, without the nearest, which is that row.

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A managed index as described to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexInfo {
     /// What was asked for.
     pub spec: IndexSpec,
@@ -40,7 +40,7 @@ impl Engine {
         let namespace = self.read(name, Consistency::Strong).await?;
         let change = |wanted: &[IndexSpec]| {
             let others = wanted.iter().filter(|other| other.index_type() != spec.index_type());
-            Some(others.copied().chain([spec]).collect())
+            Some(others.cloned().chain([spec.clone()]).collect())
         };
         namespace.change_indexes(change).await?;
         namespace.maintain_if_due();
@@ -55,7 +55,7 @@ impl Engine {
         let namespace = self.read(name, Consistency::Strong).await?;
         let change = |wanted: &[IndexSpec]| {
             let there = wanted.iter().any(|spec| spec.index_type() == index_type);
-            let rest = wanted.iter().filter(|spec| spec.index_type() != index_type).copied();
+            let rest = wanted.iter().filter(|spec| spec.index_type() != index_type).cloned();
             there.then(|| rest.collect())
         };
         namespace.change_indexes(change).await
@@ -97,7 +97,7 @@ impl Namespace {
         let manifest = &state.manifest;
         let describe = |spec: &IndexSpec| {
             let mut info = IndexInfo {
-                spec: *spec,
+                spec: spec.clone(),
                 automatic: manifest.indexes.is_none(),
                 indexed_rows: 0,
                 eligible_rows: 0,
@@ -105,7 +105,7 @@ impl Namespace {
                 bytes: 0,
             };
             for segment in &manifest.segments {
-                let index = segment.indexes.iter().find(|index| index.spec == *spec);
+                let index = segment.indexes.iter().find(|index| spec.is_served_by(&index.spec));
                 match index {
                     Some(index) => {
                         info.indexed_rows += segment.rows;

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Consistency, Cut, Engine, Query,
     contents::Snapshot,
-    query::{Composed, Found, Ordered, Target},
+    namespace::Namespace,
+    query::{Composed, Found, Ordered, Target, TextTarget},
     rows::Reader,
 };
 use crate::{
@@ -13,7 +14,9 @@ use crate::{
     error::{Error, Result},
     types::{
         Filter, NamespaceName, Row,
-        rank_by::{OrderBy, Position, RankBy, Score},
+        filter::Path,
+        rank_by::{OrderBy, Position, RankBy, Score, Words},
+        text::{Limits, TextQuery},
     },
 };
 
@@ -26,6 +29,8 @@ pub struct Ranking {
     pub like: Query,
     /// [`Listing::next`] of the answer before, of the same order of fields.
     pub after: Option<String>,
+    /// How large the queries of its texts may become.
+    pub texts: Limits,
 }
 
 /// The answer to a ranking.
@@ -62,15 +67,15 @@ impl Engine {
     /// The first rows of a ranking.
     ///
     /// # Errors
-    /// As [`Engine::query`]; [`Error::IndexNotFound`] for text, and [`Error::Invalid`] for a position that is not one
-    /// of the order.
+    /// As [`Engine::query`]; [`Error::IndexNotFound`] for text if there is no full-text index, [`Error::Invalid`] for
+    /// a field that it is not over, and for a position that is not one of the order.
     pub async fn rank(
         &self,
         name: &NamespaceName,
         ranking: Ranking,
         consistency: Consistency,
     ) -> Result<Listing> {
-        let Ranking { by, like, after } = ranking;
+        let Ranking { by, like, after, texts } = ranking;
         let score = match by {
             RankBy::Order(order) => {
                 return Box::pin(self.rank_by_fields(name, order, like, after, consistency)).await;
@@ -79,9 +84,6 @@ impl Engine {
         };
         if after.is_some() {
             return Err(Error::invalid("cursor", "only an order of fields has one; use offset"));
-        }
-        if !score.words().is_empty() {
-            return Err(Error::IndexNotFound { namespace: name.to_string(), index: "fulltext" });
         }
         match score {
             Score::Near(near) => {
@@ -94,7 +96,7 @@ impl Engine {
                 let rows = result.hits.into_iter().map(listed).collect();
                 Ok(Listing { rows, next: None, elapsed: result.elapsed })
             }
-            score => Box::pin(self.rank_by_scores(name, score, like, consistency)).await,
+            score => Box::pin(self.rank_by_scores(name, score, like, texts, consistency)).await,
         }
     }
 
@@ -137,6 +139,7 @@ impl Engine {
         name: &NamespaceName,
         score: Score,
         like: Query,
+        texts: Limits,
         consistency: Consistency,
     ) -> Result<Listing> {
         let namespace = self.read(name, consistency).await?;
@@ -153,10 +156,11 @@ impl Engine {
             namespace.check_wanted(index)?;
         }
         let snapshot = namespace.snapshot();
+        let texts = self.text_targets(&namespace, &snapshot, &score, texts).await?;
         let now = self.context.clock.now();
         let target = self.target(like.clone(), distance);
         let (distance, accuracy, index) = (target.distance, target.accuracy, target.index);
-        let ranker = Ranker::Composed(Composed { score: Arc::new(score), distance, accuracy, index });
+        let ranker = Ranker::Composed(Composed { score: Arc::new(score), distance, accuracy, index, texts });
         let wanted = like.top_k.saturating_add(like.cut.offset);
         let found = self.cut(&snapshot, &ranker, &like, wanted, now.wall).await?;
         let elapsed = now.age(self.context.clock.now());
@@ -166,6 +170,32 @@ impl Engine {
             Ok(Listed { score: Some(found.score), row })
         });
         Ok(Listing { rows: rows.collect::<Result<_>>()?, next: None, elapsed })
+    }
+
+    /// The searches for the texts of a score.
+    async fn text_targets(
+        &self,
+        namespace: &Namespace,
+        snapshot: &Arc<Snapshot>,
+        score: &Score,
+        limits: Limits,
+    ) -> Result<Vec<TextTarget>> {
+        let words = score.words();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let params = namespace.text_params()?;
+        self.prepare_texts(snapshot, &params).await?;
+        let target = |words: &&Words| {
+            let fields = match &words.field {
+                None => (0..params.fields.len()).collect(),
+                Some(field) => vec![place_of(field, &params.fields, &words.place)?],
+            };
+            let (query, params) = (TextQuery::plain(&words.text), params.clone());
+            let (place, filter, others) = ("rank_by", None, Vec::new());
+            Ok(TextTarget { query, place, params, fields, limits, top_k: 0, filter, others })
+        };
+        words.iter().map(target).collect()
     }
 
     /// The first rows that count, with those that the page begins after.
@@ -220,6 +250,15 @@ impl Cut {
         let threshold = self.score_threshold.unwrap_or(f32::NEG_INFINITY);
         found.into_iter().take_while(move |found| found.score >= threshold).skip(self.offset).take(top_k)
     }
+}
+
+/// The place of a field among those of an index.
+fn place_of(field: &Path, fields: &[String], place: &str) -> Result<usize> {
+    let is_it = |known: &String| Path::parse(known).is_ok_and(|known| known == *field);
+    fields.iter().position(is_it).ok_or_else(|| {
+        let known = fields.join(", ");
+        Error::invalid(place, format!("the full-text index is over {known}, not over {field}"))
+    })
 }
 
 /// An error about the one vector, which stands elsewhere here.

@@ -183,6 +183,18 @@ impl Reader {
         Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max })
     }
 
+    /// Counts bytes that go into the answer beside rows.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`]
+    pub fn take(&mut self, bytes: u64) -> Result<()> {
+        self.taken += bytes;
+        if self.taken <= self.max {
+            return Ok(());
+        }
+        Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max })
+    }
+
     /// The first rows, at most `limit`, and the id of the last of them if more follow.
     ///
     /// # Errors

@@ -53,12 +53,22 @@ pub fn check_vector(limits: &LimitsConfig, field: impl Fn() -> String, vector: &
     }
 }
 
+/// Checks how many rows are asked for.
+pub fn check_top_rows(limits: &LimitsConfig, field: &str, rows: usize) -> Result<()> {
+    if rows == 0 {
+        return Err(Error::invalid(field, "must be at least 1"));
+    }
+    at_most(|| field.to_owned(), "limits.top_k", limits.top_k, rows)
+}
+
+/// Checks the length of a query over texts.
+pub fn check_text(limits: &LimitsConfig, field: &str, text: &str) -> Result<()> {
+    at_most(|| field.to_owned(), "limits.text_query_bytes", limits.text_query_bytes, text.len())
+}
+
 /// Checks what a query asks for, but for its vector.
 pub fn check_top_k(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result<()> {
-    if query.top_k == 0 {
-        return Err(Error::invalid(format!("{prefix}top_k"), "must be at least 1"));
-    }
-    at_most(|| format!("{prefix}top_k"), "limits.top_k", limits.top_k, query.top_k)?;
+    check_top_rows(limits, &format!("{prefix}top_k"), query.top_k)?;
     let ranked = query.top_k.saturating_add(query.cut.offset);
     at_most(|| format!("{prefix}offset"), "limits.top_k", limits.top_k, ranked)?;
     check_accuracy(prefix, query.accuracy)

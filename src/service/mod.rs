@@ -13,7 +13,10 @@ mod rows;
 
 pub use self::{
     admission::{Admission, Admitted},
-    limits::{check_batch, check_queries, check_query, check_top_k, check_vector, page_rows, parse_ids, ttl},
+    limits::{
+        check_batch, check_queries, check_query, check_text, check_top_k, check_top_rows, check_vector,
+        page_rows, parse_ids, ttl,
+    },
     metadata::compact_metadata,
     patch::Patch,
     rows::RowsBuilder,

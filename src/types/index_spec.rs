@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::IndexType;
+use super::{IndexType, text::FulltextParams};
 
 /// A managed index and its parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum IndexSpec {
     /// Lists of rows in full.
@@ -16,6 +16,8 @@ pub enum IndexSpec {
     Hnsw(HnswParams),
     /// Balanced lists of quantised rows.
     Spfresh(SpfreshParams),
+    /// Words of the metadata's texts.
+    Fulltext(FulltextParams),
     /// Values of the metadata, for filters.
     Attributes,
 }
@@ -103,7 +105,27 @@ impl IndexSpec {
             Self::Pq(_) => IndexType::Pq,
             Self::Hnsw(_) => IndexType::Hnsw,
             Self::Spfresh(_) => IndexType::Spfresh,
+            Self::Fulltext(_) => IndexType::Fulltext,
             Self::Attributes => IndexType::Attributes,
+        }
+    }
+
+    /// Whether an index that was built for `other` serves this as well.
+    pub fn is_served_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fulltext(params), Self::Fulltext(built)) => params.indexes_as(built),
+            _ => self == other,
+        }
+    }
+
+    /// How dear it is to do without: the dearest are built first.
+    pub fn urgency(&self) -> u8 {
+        match self {
+            // Without it, the first search builds one in memory.
+            Self::Fulltext(_) => 2,
+            // Without it, metadata is read for each filter.
+            Self::Attributes => 1,
+            Self::Ivf(_) | Self::Pq(_) | Self::Hnsw(_) | Self::Spfresh(_) => 0,
         }
     }
 }

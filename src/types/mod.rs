@@ -12,6 +12,7 @@ mod namespace;
 mod norm;
 pub mod rank_by;
 mod row;
+pub mod text;
 mod vector_id;
 
 pub use bits::{Bits, set_bits};

@@ -56,6 +56,7 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "POST", "/namespaces/team-a/recall", "{}"),
     ("read", "POST", "/namespaces/team-a/fetch", r#"{"ids":[]}"#),
     ("read", "POST", "/namespaces/team-a/export", "{}"),
+    ("read", "POST", "/namespaces/team-a/sample", "{}"),
     ("read", "POST", "/namespaces/team-a/vectors/count", "{}"),
     ("read", "GET", "/namespaces/team-a/vectors", ""),
     ("read", "GET", "/namespaces/team-a/vectors/delete", ""),
@@ -65,6 +66,10 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "HEAD", "/namespaces/team-a/indexes/spfresh", ""),
     ("read", "GET", "/namespaces/team-a/indexes/pq/blob", ""),
     ("read", "HEAD", "/namespaces/team-a/indexes/pq/blob", ""),
+    ("read", "POST", "/namespaces/team-a/fulltext/search", r#"{"query":"a"}"#),
+    ("read", "GET", "/namespaces/team-a/fulltext/stats", ""),
+    ("read", "POST", "/namespaces/team-a/hybrid", r#"{"text":"a"}"#),
+    ("write", "POST", "/namespaces/team-a/fulltext/delete", r#"{"ids":[]}"#),
     ("write", "POST", "/namespaces/team-a/vectors", r#"{"vectors":[{"id":"x","values":[1]}]}"#),
     ("write", "POST", "/namespaces/team-a/upsert-columns", r#"{"ids":[],"vectors":[]}"#),
     ("write", "POST", "/namespaces/team-a/vectors/delete", r#"{"ids":[]}"#),
@@ -152,7 +157,9 @@ async fn the_percent_encoded_name_is_the_one_that_is_checked() {
 #[tokio::test]
 async fn what_tells_nothing_about_data_is_public() {
     let server = Server::with(keys);
-    for path in ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs/index.html"] {
+    for path in
+        ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs/index.html", "/ui/index.html"]
+    {
         assert_eq!(server.get(path).await.status, 200, "{path}");
         assert_eq!(server.get(&format!("/v1{path}")).await.status, 200, "{path}");
     }

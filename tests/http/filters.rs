@@ -136,3 +136,36 @@ async fn limits_of_filters_are_configured() {
         assert_eq!(error["details"]["limit"], limit, "{filter}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_sample_is_of_what_matches() {
+    let server = seeded().await;
+    let path = "/v1/namespaces/ns/sample";
+    let all = server.post(path, json!({"include_vectors": false})).await.ok();
+    assert_eq!(
+        (ids(&all["vectors"]).len(), &all["total_count"], &all["next_cursor"]),
+        (10, &json!(10), &json!(null))
+    );
+    assert!(
+        all["vectors"][0].get("values").is_none() && all["vectors"][0]["metadata"]["year"] == 2000,
+        "{all}"
+    );
+    server.post("/v1/namespaces/ns/vectors/delete", json!({"ids": ["r2", "r6"]})).await.ok();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let body = json!({"limit": 2, "filter": {"tags": "even"}, "include_metadata": false});
+        let few = server.post(path, body).await.ok();
+        let drawn = ids(&few["vectors"]);
+        assert!(drawn.len() == 2 && drawn[0] < drawn[1] && few["total_count"] == 3, "{few}");
+        assert!(few["vectors"][0]["values"].is_array() && few["vectors"][0]["metadata"].is_null());
+        seen.extend(drawn.into_iter().map(str::to_owned));
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["r0", "r4", "r8"]);
+    assert_eq!(
+        server.post(path, json!({"limit": 0})).await.error(400, "INVALID_REQUEST")["details"]["field"],
+        "limit"
+    );
+    server.post(path, json!({"limit": 1_000_000})).await.error(400, "LIMIT_EXCEEDED");
+    server.post(path, json!({"cursor": "x"})).await.error(422, "UNPROCESSABLE_CONTENT");
+    server.post("/v1/namespaces/none/sample", json!({})).await.error(404, "NAMESPACE_NOT_FOUND");
+}

@@ -111,6 +111,7 @@ async fn every_json_example_works() {
             let rows = &upsert["content"]["application/json"]["example"]["vectors"];
             if path != "/namespaces/{ns}/upsert-columns" {
                 server.upsert("ns", rows.clone()).await;
+                server.put("/v1/namespaces/ns/indexes/fulltext", json!({})).await.ok();
             }
         }
         let answer = server

@@ -324,3 +324,73 @@ async fn exact_parts_make_an_exact_whole() {
     let body = json!({"rank_by": sum("kNN"), "top_k": 2, "filter": {"x": 0}});
     assert_eq!(ids(&server.post(UNIFIED, body).await.ok()), ["0-1", "0-2"]);
 }
+
+/// The scores of a search for words, by id.
+async fn words(server: &Server, query: &str) -> HashMap<String, f64> {
+    let body = json!({"query": query, "syntax": "plain", "top_k": 100});
+    let answer = server.post("/v1/namespaces/ns/fulltext/search", body).await.ok();
+    let hits = answer["results"].as_array().unwrap().iter();
+    hits.map(|hit| (hit["id"].as_str().unwrap().to_owned(), hit["score"].as_f64().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn words_are_a_part_of_a_score() {
+    let server = Server::new();
+    let body = json!({"name": "ns", "dimension": 2, "distance": "dot_product"});
+    server.post("/v1/namespaces", body).await.ok();
+    let text = |n: i32| ["a quick fox", "fox and fox again", "dogs sleep", "the quick dog"][n as usize % 4];
+    let row =
+        |n: i32| json!({"id": format!("r{n:02}"), "values": [n, 1], "metadata": {"text": text(n), "n": n}});
+    server.upsert("ns", (0..10).map(row).collect()).await;
+    server.put("/v1/namespaces/ns/indexes/fulltext", json!({"fields": ["text"]})).await.ok();
+    server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
+    server.upsert("ns", (10..20).map(row).collect()).await;
+    let (fox, quick) = (words(&server, "fox").await, words(&server, "quick").await);
+    assert_eq!((fox.len(), quick.len()), (10, 10));
+    let of = |scores: &HashMap<String, f64>, id: &str| scores.get(id).copied().unwrap_or_default();
+    let near = |id: &str| 0.01 * id[1..].parse::<f64>().unwrap();
+    let all: Vec<String> = (0..20).map(|n| format!("r{n:02}")).collect();
+    let sum = |id: &str| near(id) + 2.0 * of(&fox, id);
+    let either = |id: &str| of(&fox, id).max(of(&quick, id));
+    let both = |id: &str| of(&fox, id) + of(&quick, id);
+    for name in ["ANN", "kNN"] {
+        let vector = json!([name, [0.01, 0]]);
+        let cases: [(Value, &dyn Fn(&str) -> f64, bool); 5] = [
+            (json!(["BM25", "fox"]), &|id| of(&fox, id), true),
+            (json!(["Product", 3, ["text", "BM25", "fox"]]), &|id| 3.0 * of(&fox, id), true),
+            (json!(["Max", [["text", "BM25", "fox"], ["BM25", "text", "quick"]]]), &either, true),
+            (json!(["Sum", [["text", "BM25", "fox"], ["BM25", "quick"]]]), &both, true),
+            (json!(["Sum", [vector, ["Product", 2, ["text", "BM25", "fox"]]]]), &sum, false),
+        ];
+        for (rank_by, score, only_matching) in cases {
+            let mut expected: Vec<(&String, f64)> = all.iter().map(|id| (id, score(id))).collect();
+            expected.retain(|(_, score)| !only_matching || *score > 0.0);
+            expected.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+            for top_k in [3, 20] {
+                let answer = server.post(UNIFIED, json!({"rank_by": rank_by, "top_k": top_k})).await.ok();
+                let found: Vec<(&str, f64)> = ids(&answer).into_iter().zip(scores(&answer)).collect();
+                assert_eq!(found.len(), expected.len().min(top_k), "{rank_by}");
+                for ((id, score), (expected, exact)) in found.iter().zip(&expected) {
+                    assert!(
+                        *id == *expected && (score - exact).abs() < 1e-5,
+                        "{rank_by}: {found:?} {expected}"
+                    );
+                }
+            }
+        }
+    }
+    let body = json!({"rank_by": ["BM25", "fox dogs"], "filter": {"n": {"$lt": 3}}, "top_k": 9});
+    assert_eq!(ids(&server.post(UNIFIED, body).await.ok()).len(), 3);
+    let body = json!({"rank_by": ["BM25", "fox"], "group_by": {"field": "text"}, "top_k": 9});
+    assert_eq!(ids(&server.post(UNIFIED, body).await.ok()), ["r01", "r00"]);
+    let error = server.post(UNIFIED, json!({"rank_by": ["Sum", [["title", "BM25", "x"]]]})).await;
+    assert_eq!(error.error(400, "INVALID_REQUEST")["details"]["field"], "rank_by[1][0]");
+}
+
+#[tokio::test]
+async fn long_texts_are_refused_by_their_place() {
+    let server = Server::with(|config| config.limits.text_query_bytes = 3);
+    server.upsert("ns", json!([{"id": "a", "values": [1]}])).await;
+    let answer = server.post(UNIFIED, json!({"rank_by": ["Max", [["BM25", "four"]]]})).await;
+    assert_eq!(answer.error(400, "LIMIT_EXCEEDED")["details"]["field"], "rank_by[1][0]");
+}

@@ -110,6 +110,37 @@ async fn the_documentation_page_loads_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_page_is_in_the_binary_and_loads_nothing_from_elsewhere() {
+    let server = Server::new();
+    for prefix in ["", "/v1"] {
+        let redirect = server.get(&format!("{prefix}/ui")).await;
+        assert_eq!((redirect.status, redirect.header("location")), (307, Some("ui/index.html")));
+        let mut open = vec!["index.html".to_owned()];
+        let mut loaded = std::collections::BTreeSet::new();
+        while let Some(file) = open.pop() {
+            if !loaded.insert(file.clone()) {
+                continue;
+            }
+            let found = server.get(&format!("{prefix}/ui/{file}")).await;
+            assert_eq!(found.status, 200, "{file}");
+            let policy = found.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+            assert!(found.header("content-type").is_some_and(|media| media.contains('/')));
+            let text = String::from_utf8(found.body.to_vec()).unwrap();
+            let namespace = "http://www.w3.org/2000/svg";
+            assert!(!text.replace(namespace, "").contains("//www."), "{file} names another host");
+            let quoted = text.split('"').map(|part| part.strip_prefix("./").unwrap_or(part));
+            let ends = [".js", ".css", ".svg"];
+            let files = quoted.filter(|part| ends.iter().any(|end| part.ends_with(end)));
+            open.extend(files.map(str::to_owned));
+        }
+        assert_eq!(loaded.len(), 12, "{loaded:?}");
+    }
+    server.get("/ui/nothing.js").await.error(404, "ROUTE_NOT_FOUND");
+    server.get("/ui/..%2F..%2Fetc%2Fpasswd").await.error(404, "ROUTE_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn capabilities_are_those_of_this_server() {
     let server = Server::with(|config| config.limits.top_k = 77);
     let body = server.get("/v1/capabilities").await.ok();

@@ -22,6 +22,11 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 
 
+def pytest_configure(config):
+    """The marks that our tests have."""
+    config.addinivalue_line("markers", "refusals: the page under test is refused something (4xx) on purpose")
+
+
 @dataclass
 class Server:
     """A running server."""

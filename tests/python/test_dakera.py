@@ -190,3 +190,66 @@ def test_aggregate(client, filled):
     assert total["aggregations"] == {"count": 3, "sum_n": 3, "avg_n": 1.5, "max_n": 2}
     groups = client.aggregate(filled, group_by="n", filter={"n": {"$exists": True}}, limit=1)
     assert groups["aggregation_groups"] == [{"n": 1, "count": 1}]
+
+
+TEXTS = [
+    {"id": "fox", "values": [1.0, 0.0], "metadata": {"text": "The quick brown fox jumps over the lazy dog", "n": 1}},
+    {"id": "dog", "values": [0.9, 0.1], "metadata": {"text": "Dogs dream of a quick dog", "n": 2}},
+    {"id": "cat", "values": [0.0, 1.0], "metadata": {"text": "A cat sleeps", "n": 3}},
+]
+
+
+@pytest.fixture
+def texts(client, namespace):
+    client.upsert(namespace, TEXTS)
+    # The SDK has no method of its own for this route; its transport and error handling are used.
+    client._request("PUT", f"/v1/namespaces/{namespace}/indexes/fulltext", data={"fields": ["text"]})
+    return namespace
+
+
+def test_fulltext_search(client, texts):
+    found = client.fulltext_search(texts, "quick dogs", top_k=2)
+    assert [hit.id for hit in found] == ["dog", "fox"]
+    assert found[0].score > found[1].score > 0
+    assert found[0].content == TEXTS[1]["metadata"]["text"]
+    assert found[0].highlights == ["<em>Dogs</em> dream of a <em>quick</em> <em>dog</em>"]
+    assert found[0].metadata == TEXTS[1]["metadata"]
+    assert [hit.id for hit in client.fulltext_search(texts, "dog", filter={"n": 1})] == ["fox"]
+    with pytest.raises(exceptions.ValidationError):
+        client.fulltext_search(texts, "(dog")
+
+
+def test_fulltext_stats_and_delete(client, texts):
+    stats = client.fulltext_stats(texts)
+    assert (stats.document_count, stats.unique_terms) == (3, 9)
+    assert stats.avg_doc_length == pytest.approx((7 + 4 + 2) / 3)
+    assert client.fulltext_delete(texts, ["cat", "absent"])["deleted_count"] == 1
+    assert client.fulltext_stats(texts).document_count == 2
+
+
+def test_unified_query_with_words(client, texts):
+    def ids(answer):
+        return [hit["id"] for hit in answer["results"]]
+
+    words = client.fulltext_search(texts, "quick dogs")
+    answer = client.unified_query(texts, text="quick dogs")
+    assert [(hit["id"], hit["$dist"]) for hit in answer["results"]] == [
+        (hit.id, pytest.approx(hit.score)) for hit in words
+    ]
+    answer = client.unified_query(texts, vector=[1.0, 0.0], text="dog", vector_weight=100, text_weight=0.5)
+    assert ids(answer)[0] == "fox"
+    assert ids(client.unified_query(texts, vector=[1.0, 0.0], text="dog", vector_weight=0, text_weight=1))[0] == "dog"
+    with pytest.raises(exceptions.ValidationError):
+        client.unified_query(texts, rank_by=["title", "BM25", "dog"])
+
+
+def test_hybrid_search(client, texts):
+    found = client.hybrid_search(texts, "sleeping cats?", vector=[1.0, 0.0], top_k=3, vector_weight=0.5)
+    assert sorted(hit.id for hit in found) == ["cat", "dog", "fox"]
+    scores = {hit.id: (hit.vector_score, hit.text_score) for hit in found}
+    assert scores["fox"] == (pytest.approx(1.0), None)
+    assert scores["cat"][0] == 0.0 and scores["cat"][1] > 0
+    assert {hit.id: hit.content for hit in found}["cat"] == "A cat sleeps"
+    assert [hit.id for hit in client.hybrid_search(texts, "dog")] == ["dog", "fox"]
+    only = client.hybrid_search(texts, "cat", vector=[1.0, 0.0], vector_weight=1.0, filter={"n": {"$lt": 3}})
+    assert [hit.id for hit in only] == ["fox", "dog"]

@@ -1,5 +1,7 @@
 //! Indexes: those that the server builds, and uploaded bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -7,7 +9,10 @@ use super::optional;
 use crate::{
     engine::IndexInfo,
     error::{Error, Result},
-    types::{HnswParams, IndexSpec, IndexType, IvfParams, PqParams, SpfreshParams},
+    types::{
+        HnswParams, IndexSpec, IndexType, IvfParams, PqParams, SpfreshParams,
+        text::{Factor, FulltextParams, Language},
+    },
 };
 
 /// An index that a client uploaded.
@@ -73,6 +78,37 @@ pub(in crate::api) struct IndexParameters {
     #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 2, maximum = 4096)]
     pub ef_construction: Option<u32>,
+    /// `fulltext`: the metadata fields that are text, as paths (`title`, `author.name`). A field may be a string
+    /// or an array of strings; anything else in it is no text. Default: `text`.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 32)]
+    pub fields: Option<Vec<String>>,
+    /// `fulltext`: how much a field's score counts, for fields that do not count 1.
+    #[serde(default)]
+    pub weights: Option<BTreeMap<String, f32>>,
+    /// `fulltext`: the language of the texts. Default: `english`.
+    #[serde(default)]
+    pub language: Option<Language>,
+    /// `fulltext`: whether words are found in other forms too (`runs` by `running`). Default: true.
+    #[serde(default)]
+    pub stemming: Option<bool>,
+    /// `fulltext`: whether the commonest words of the language (`the`, `of`) are left out. Default: true.
+    #[serde(default)]
+    pub stop_words: Option<bool>,
+    /// `fulltext`: whether `é` is the same as `e`. Default: true.
+    #[serde(default)]
+    pub ascii_folding: Option<bool>,
+    /// `fulltext`: whether `A` is another letter than `a`. Default: false.
+    #[serde(default)]
+    pub case_sensitive: Option<bool>,
+    /// `fulltext`: how much further occurrences of a word count. Default: 1.2.
+    #[serde(default)]
+    #[schema(minimum = 0.0, maximum = 100.0)]
+    pub k1: Option<f32>,
+    /// `fulltext`: how much the length of a text counts. Default: 0.75.
+    #[serde(default)]
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    pub b: Option<f32>,
 }
 
 impl IndexParameters {
@@ -84,11 +120,17 @@ impl IndexParameters {
             IndexType::Pq => &["list_rows", "subquantizers"],
             IndexType::Hnsw => &["m", "ef_construction"],
             IndexType::Attributes => &[],
-            IndexType::Fulltext => {
-                let message =
-                    "fulltext cannot be built by this server; hnsw, pq, ivf, spfresh and attributes can";
-                return Err(Error::invalid("type", message));
-            }
+            IndexType::Fulltext => &[
+                "fields",
+                "weights",
+                "language",
+                "stemming",
+                "stop_words",
+                "ascii_folding",
+                "case_sensitive",
+                "k1",
+                "b",
+            ],
         };
         if let Some(other) = self.given().find(|field| !taken.contains(field)) {
             let message = format!("{} has no such parameter; it has {}", index_type.as_str(), listed(taken));
@@ -100,7 +142,8 @@ impl IndexParameters {
             IndexType::Pq => IndexSpec::Pq(self.pq(list_rows)?),
             IndexType::Hnsw => IndexSpec::Hnsw(self.hnsw()?),
             IndexType::Attributes => IndexSpec::Attributes,
-            IndexType::Spfresh | IndexType::Fulltext => IndexSpec::Spfresh(self.spfresh(list_rows)?),
+            IndexType::Fulltext => IndexSpec::Fulltext(self.fulltext()?),
+            IndexType::Spfresh => IndexSpec::Spfresh(self.spfresh(list_rows)?),
         })
     }
 
@@ -113,6 +156,15 @@ impl IndexParameters {
             ("subquantizers", self.subquantizers.is_some()),
             ("m", self.m.is_some()),
             ("ef_construction", self.ef_construction.is_some()),
+            ("fields", self.fields.is_some()),
+            ("weights", self.weights.is_some()),
+            ("language", self.language.is_some()),
+            ("stemming", self.stemming.is_some()),
+            ("stop_words", self.stop_words.is_some()),
+            ("ascii_folding", self.ascii_folding.is_some()),
+            ("case_sensitive", self.case_sensitive.is_some()),
+            ("k1", self.k1.is_some()),
+            ("b", self.b.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
     }
@@ -126,6 +178,31 @@ impl IndexParameters {
         }
         let list_rows = list_rows.unwrap_or(default.list_rows);
         Ok(SpfreshParams { list_rows, closure_percent, code_bits: self.code_bits })
+    }
+
+    fn fulltext(self) -> Result<FulltextParams> {
+        let default = FulltextParams::default();
+        let factor = |field: String, value: f32, most: f32| {
+            let wrong = || Error::invalid(field, format!("must be from 0 to {most}"));
+            Factor::new(value).filter(|factor| factor.value() <= most).ok_or_else(wrong)
+        };
+        let weight = |(field, weight): (String, f32)| {
+            let place = format!("weights.{field}");
+            Ok((field, factor(place, weight, FulltextParams::MAX_WEIGHT)?))
+        };
+        let params = FulltextParams {
+            fields: self.fields.unwrap_or(default.fields),
+            weights: self.weights.into_iter().flatten().map(weight).collect::<Result<_>>()?,
+            language: self.language.unwrap_or(default.language),
+            stemming: self.stemming.unwrap_or(default.stemming),
+            stop_words: self.stop_words.unwrap_or(default.stop_words),
+            ascii_folding: self.ascii_folding.unwrap_or(default.ascii_folding),
+            case_sensitive: self.case_sensitive.unwrap_or(default.case_sensitive),
+            k1: factor("k1".into(), self.k1.unwrap_or(default.k1.value()), FulltextParams::MAX_K1)?,
+            b: factor("b".into(), self.b.unwrap_or(default.b.value()), 1.0)?,
+        };
+        params.validate()?;
+        Ok(params)
     }
 
     fn pq(&self, list_rows: Option<u32>) -> Result<PqParams> {
@@ -196,6 +273,7 @@ impl From<IndexInfo> for Index {
             IndexSpec::Ivf(params) => serde_json::to_value(params),
             IndexSpec::Pq(params) => serde_json::to_value(params),
             IndexSpec::Spfresh(params) => serde_json::to_value(params),
+            IndexSpec::Fulltext(ref params) => serde_json::to_value(params),
             IndexSpec::Attributes => Ok(serde_json::json!({})),
         };
         Self {

@@ -10,6 +10,8 @@ mod cut;
 mod error;
 mod explain;
 mod filter;
+mod fulltext;
+mod hybrid;
 mod indexes;
 mod multi;
 mod namespaces;
@@ -29,6 +31,8 @@ pub(super) use self::{
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
+    fulltext::{FulltextSearchRequest, FulltextSearchResponse, FulltextStats},
+    hybrid::{HybridRequest, HybridResponse},
     indexes::{Index, IndexBlob, IndexList, IndexParameters},
     multi::{MultiVectorRequest, MultiVectorResponse},
     namespaces::{
@@ -43,8 +47,9 @@ pub(super) use self::{
     system::{Capabilities, Check, Health, Readiness, limits},
     unified::{UnifiedQueryRequest, UnifiedQueryResponse},
     vectors::{
-        CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-        FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
+        CountRequest, CountResponse, DeleteRequest, DeleteResponse, DocumentIds, ExportRequest, FetchRequest,
+        FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
+        UpsertResponse, Vector,
     },
     whole::{Whole, optional},
 };

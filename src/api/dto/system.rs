@@ -93,6 +93,10 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         filter_nodes,
         filter_values,
         filter_patterns,
+        text_query_bytes,
+        text_query_depth,
+        text_query_terms,
+        text_expansions,
         groups,
     } = config;
     BTreeMap::from([
@@ -110,6 +114,10 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         ("filter_nodes", *filter_nodes as u64),
         ("filter_values", *filter_values as u64),
         ("filter_patterns", *filter_patterns as u64),
+        ("text_query_bytes", *text_query_bytes as u64),
+        ("text_query_depth", *text_query_depth as u64),
+        ("text_query_terms", *text_query_terms as u64),
+        ("text_expansions", *text_expansions as u64),
         ("groups", *groups as u64),
     ])
 }

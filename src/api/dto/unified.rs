@@ -21,7 +21,7 @@ use crate::{
     config::LimitsConfig,
     engine::{self, Listed, Listing, Projection, Query, Ranking},
     error::{Error, Result},
-    service::check_top_k,
+    service::{check_text, check_top_k},
     telemetry,
     types::{
         Distance, RankBy,
@@ -122,7 +122,13 @@ impl UnifiedQueryRequest {
         let (top_k, distance) = (self.top_k, self.distance_metric);
         let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter, cut };
         check_top_k(limits, "", &like)?;
-        Ok(Ranking { by, like, after: cursor::decode(self.cursor.as_deref())? })
+        if let RankBy::Score(score) = &by {
+            for words in score.words() {
+                check_text(limits, &words.place, &words.text)?;
+            }
+        }
+        let after = cursor::decode(self.cursor.as_deref())?;
+        Ok(Ranking { by, like, after, texts: limits.texts() })
     }
 }
 

@@ -226,6 +226,16 @@ pub(in crate::api) struct DeleteRequest {
     pub condition: Option<Box<RawValue>>,
 }
 
+/// Documents to delete.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"ids": ["intro", "session/42"]})))]
+pub(in crate::api) struct DocumentIds {
+    /// Their ids. Ids that do not exist are not counted.
+    #[schema(schema_with = schema::ids)]
+    pub ids: Vec<String>,
+}
+
 /// How many rows were deleted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct DeleteResponse {
@@ -327,6 +337,47 @@ pub(in crate::api) struct ExportRequest {
     pub filter: Option<Box<RawValue>>,
 }
 
+/// How many rows to draw, and of which.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"limit": 100, "include_vectors": false, "filter": {"year": {"$gte": 2000}}})))]
+pub(in crate::api) struct SampleRequest {
+    /// Rows at most; 1000 if left out.
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+    /// Return vectors; true if left out.
+    #[serde(default)]
+    pub include_vectors: Option<bool>,
+    /// Return metadata; true if left out.
+    #[serde(default)]
+    pub include_metadata: Option<bool>,
+    /// How fresh the answer has to be; `strong` if left out.
+    #[serde(default)]
+    pub consistency: Option<Consistency>,
+    /// The bound of `bounded_staleness`; not looked at otherwise.
+    #[serde(default)]
+    pub staleness_config: Option<StalenessConfig>,
+    #[serde(default)]
+    #[schema(schema_with = schema::filter, required = false)]
+    pub filter: Option<Box<RawValue>>,
+}
+
+impl SampleRequest {
+    /// The columns that are asked for.
+    pub fn projection(&self) -> Projection {
+        Projection {
+            vectors: self.include_vectors.unwrap_or(true),
+            metadata: self.include_metadata.unwrap_or(true),
+        }
+    }
+
+    /// The consistency that is asked for.
+    pub fn consistency(&self) -> engine::Consistency {
+        search::consistency(self.consistency, self.staleness_config)
+    }
+}
+
 impl From<ExportRequest> for PageParams {
     fn from(request: ExportRequest) -> Self {
         Self {
@@ -348,7 +399,7 @@ impl PageParams {
     }
 }
 
-/// A page of rows, in id order.
+/// Rows, in id order: a page of them, or a sample.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct RowList {
     /// The rows.

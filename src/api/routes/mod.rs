@@ -4,12 +4,14 @@
 //! than the successful ones are added to every operation in [`super::openapi`].
 
 pub(super) mod aggregate;
+pub(super) mod fulltext;
 pub(super) mod health;
 pub(super) mod index_blobs;
 pub(super) mod indexes;
 pub(super) mod namespaces;
 pub(super) mod search;
 pub(super) mod system;
+pub(super) mod ui;
 pub(super) mod vectors;
 
 use std::sync::Arc;

@@ -85,8 +85,8 @@ pub(in crate::api) async fn multi_vector(
 /// Rank rows
 ///
 /// Near a vector, by scores that are made of several, or in the order of fields of the metadata, among the rows that
-/// match the `filter`. A score that is made of several is exact for each row of the answer; if all its parts are, so
-/// is the answer, and otherwise the rows are the best of those that each part finds on its own.
+/// match the `filter`. A score that is made of several is exact for each row of the answer; if no part of it searches
+/// approximately, so is the answer, and otherwise the rows are the best of those that each part finds on its own.
 #[utoipa::path(post, path = "/namespaces/{ns}/unified-query", operation_id = "unified_query", tag = "search",
     security(("bearer" = ["read"]), ("api_key" = ["read"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),

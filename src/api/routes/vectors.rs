@@ -13,8 +13,8 @@ use crate::{
         dto::{
             Binary, BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse,
             CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-            FetchResponse, PageParams, RowList, UpsertColumnsRequest, UpsertRequest, UpsertResponse, Vector,
-            delete_condition, filter,
+            FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
+            UpsertResponse, Vector, delete_condition, filter,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
     },
@@ -117,6 +117,27 @@ pub(in crate::api) async fn export(
 ) -> Result<Response> {
     let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
     page(&state, &name, filter, &request.into()).await
+}
+
+/// Sample rows
+///
+/// So many of the rows that match, drawn by chance, each as likely as any other and none twice; all of them if
+/// there are fewer. In id order.
+#[utoipa::path(post, path = "/namespaces/{ns}/sample", operation_id = "sample_vectors", tag = "vectors",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = SampleRequest,
+    responses((status = 200, description = "The rows.", body = RowList)))]
+pub(in crate::api) async fn sample(
+    state: State,
+    Namespace(name): Namespace,
+    OptionalJson(request): OptionalJson<SampleRequest>,
+) -> Result<Response> {
+    let filter = filter(request.filter.as_deref(), "filter", &state.limits)?;
+    let limit = page_rows(&state.limits, "limit", request.limit, 1000)?;
+    let (projection, consistency) = (request.projection(), request.consistency());
+    let sample = state.engine.sample(&name, filter, limit, projection, consistency).await?;
+    Ok(Json(RowList::new(sample, state.now())).respond().await)
 }
 
 async fn page(

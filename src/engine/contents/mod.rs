@@ -9,6 +9,7 @@ mod matches;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub use self::{
     following::Following,
     matches::{Matches, Matching},
     snapshot::{Block, Snapshot, Vectors},
+    texts::{TextIndexes, TextPart, TextPlace},
 };
 use super::{
     format::{Change, Changes},
@@ -32,6 +34,7 @@ pub struct Contents {
     segments: Vec<SegmentView>,
     tail: Tail,
     snapshot: Option<Arc<Snapshot>>,
+    texts: Arc<TextIndexes>,
 }
 
 /// A live row of a segment: which segment, and which row.
@@ -133,6 +136,7 @@ impl Contents {
                 dimension: self.dimension,
                 segments: self.segments.clone(),
                 chunks: self.tail.chunks().to_vec(),
+                texts: self.texts.clone(),
             })
         };
         self.snapshot.get_or_insert_with(new).clone()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::TextIndexes;
 use crate::{
     clock::Timestamp,
     engine::{
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub segments: Vec<SegmentView>,
     /// The rows after the fold.
     pub chunks: Vec<Chunk>,
+    /// Indexes over the texts of rows that have none in the store.
+    pub texts: Arc<TextIndexes>,
 }
 
 /// A run of rows whose vectors lie side by side.

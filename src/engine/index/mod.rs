@@ -7,7 +7,7 @@
 //! The other types answer approximately, and faster: a [`VectorIndex`] is built once from the rows
 //! of a segment ([`VectorSource`]), is bytes from then on, and is searched in those bytes where they
 //! lie. It says which rows to look at; their scores are computed exactly, from the rows. What is built
-//! over the metadata is no such index, but made of rows and kept in the same way ([`Opened`]).
+//! over the metadata, its values or its texts, is no such index, but made of rows and kept in the same way ([`Opened`]).
 //!
 //! Invariants, for all of them (`tests.rs` is one suite for all types): the same rows, parameters
 //! and seed give the same bytes; a row is returned at most once, with its exact score, and only if
@@ -18,6 +18,7 @@ pub mod attributes;
 mod codes;
 mod content;
 pub mod flat;
+pub mod fulltext;
 pub mod hnsw;
 pub mod ivf;
 pub mod kernel;
@@ -34,12 +35,14 @@ pub mod spfresh;
 pub mod top;
 mod truth;
 
+use std::sync::Arc;
+
 use crate::{
     error::Result,
     types::{Distance, IndexSpec, IndexType},
 };
 
-use self::attributes::Attributes;
+use self::{attributes::Attributes, fulltext::Fulltext};
 pub use self::{
     content::{Content, Reader},
     moved::Moved,
@@ -82,14 +85,17 @@ pub enum Opened {
     Vectors(Box<dyn VectorIndex>),
     /// The values of their metadata.
     Attributes(Attributes),
+    /// The words of their texts.
+    Texts(Arc<Fulltext>),
 }
 
 impl Opened {
     /// Opens an index where its bytes lie, or says what is wrong with them.
-    pub fn of(index_type: IndexType, content: impl Into<Content>) -> std::result::Result<Self, String> {
-        match index_type {
-            IndexType::Attributes => Attributes::open(content).map(Self::Attributes),
-            index_type => open(index_type, content).map(Self::Vectors),
+    pub fn of(spec: &IndexSpec, content: impl Into<Content>) -> std::result::Result<Self, String> {
+        match spec {
+            IndexSpec::Attributes => Attributes::open(content).map(Self::Attributes),
+            IndexSpec::Fulltext(params) => Fulltext::open(content, params).map(Arc::new).map(Self::Texts),
+            spec => open(spec.index_type(), content).map(Self::Vectors),
         }
     }
 
@@ -98,6 +104,7 @@ impl Opened {
         match self {
             Self::Vectors(index) => index.shape() == (rows, dimension),
             Self::Attributes(index) => index.rows() == rows,
+            Self::Texts(index) => index.rows() as usize == rows,
         }
     }
 
@@ -107,6 +114,7 @@ impl Opened {
             Self::Vectors(index) => index.check(),
             // All of it was checked when it was opened.
             Self::Attributes(_) => Ok(()),
+            Self::Texts(index) => index.check(),
         }
     }
 
@@ -114,7 +122,7 @@ impl Opened {
     pub fn vectors(&self) -> Option<&dyn VectorIndex> {
         match self {
             Self::Vectors(index) => Some(&**index),
-            Self::Attributes(_) => None,
+            Self::Attributes(_) | Self::Texts(_) => None,
         }
     }
 
@@ -122,7 +130,15 @@ impl Opened {
     pub fn attributes(&self) -> Option<&Attributes> {
         match self {
             Self::Attributes(index) => Some(index),
-            Self::Vectors(_) => None,
+            Self::Vectors(_) | Self::Texts(_) => None,
+        }
+    }
+
+    /// The index over texts that it is.
+    pub fn texts(&self) -> Option<&Arc<Fulltext>> {
+        match self {
+            Self::Texts(index) => Some(index),
+            Self::Vectors(_) | Self::Attributes(_) => None,
         }
     }
 }
@@ -139,6 +155,7 @@ pub fn build(spec: &IndexSpec, rows: &dyn RowSource, distance: Distance, seed: u
         IndexSpec::Hnsw(params) => hnsw::build(rows, distance, params, seed),
         IndexSpec::Spfresh(params) => spfresh::build(rows, distance, params, seed),
         IndexSpec::Attributes => attributes::build(rows),
+        IndexSpec::Fulltext(params) => fulltext::build(&fulltext::MetadataOf(rows), params),
     }
 }
 

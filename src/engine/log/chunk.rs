@@ -3,7 +3,10 @@
 //! The columns of a full chunk never change again, so readers share them; only the small bitmap of
 //! live rows is copied when a row in an old chunk dies under a reader.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     clock::Timestamp,
@@ -34,9 +37,13 @@ struct Columns {
     first_expiry: Timestamp,
 }
 
+/// The number of the next chunk.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// A run of rows and which of them are live. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Chunk {
+    number: u64,
     columns: Arc<Columns>,
     live: Bitmap,
 }
@@ -56,7 +63,7 @@ impl Chunk {
             expires_at: Vec::with_capacity(rows),
             first_expiry: NEVER,
         };
-        Self { columns: Arc::new(columns), live: [0; WORDS] }
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), columns: Arc::new(columns), live: [0; WORDS] }
     }
 
     /// Adds a live row. Copies the columns if a reader holds them.
@@ -81,6 +88,12 @@ impl Chunk {
 
     pub(super) fn kill(&mut self, row: usize) {
         self.live[row / 64] &= !(1 << (row % 64));
+    }
+
+    /// Which chunk of this process it is: with the number of a row in it, this says for good which metadata
+    /// that row has.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Number of rows, dead ones included.

@@ -179,7 +179,7 @@ impl Manifest {
     pub fn with_indexes(&self, nonce: Uuid, indexes: Vec<IndexSpec>) -> Self {
         let mut next = self.with_segments(nonce, self.segments.clone());
         for segment in &mut next.segments {
-            segment.indexes.retain(|index| indexes.contains(&index.spec));
+            segment.indexes.retain(|index| indexes.iter().any(|spec| spec.is_served_by(&index.spec)));
         }
         Self { indexes: Some(indexes), ..next }
     }

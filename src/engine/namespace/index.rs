@@ -88,11 +88,19 @@ impl Namespace {
         lacking.max_by_key(|job| job.segment.rows())
     }
 
-    /// An index that a segment is to have and has not.
+    /// The most urgent index that a segment is to have and has not.
     fn lacks(&self, manifest: &Manifest, segment: &SegmentRef) -> Option<IndexSpec> {
-        let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| index.spec == *spec);
+        let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| spec.is_served_by(&index.spec));
         let large = self.is_indexed(segment);
-        manifest.wanted_indexes().iter().find(|spec| large && !has(spec)).copied()
+        let lacking = manifest.wanted_indexes().iter().filter(|spec| large && !has(spec));
+        lacking.max_by_key(|spec| spec.urgency()).cloned()
+    }
+
+    /// Whether a segment is to have an index and has none that serves.
+    fn lacks_as(&self, manifest: &Manifest, segment: &SegmentRef, spec: &IndexSpec) -> bool {
+        let wanted = manifest.wanted_indexes().iter().any(|wanted| wanted.is_served_by(spec));
+        let has = segment.indexes.iter().any(|index| spec.is_served_by(&index.spec));
+        wanted && !has && self.is_indexed(segment)
     }
 
     /// Whether a segment is large enough for indexes.
@@ -137,7 +145,7 @@ impl Namespace {
     }
 
     async fn run_index(&self, job: &Job) -> Result<Outcome> {
-        let index = self.build_index(&job.segment, job.spec, &[]).await?;
+        let index = self.build_index(&job.segment, job.spec.clone(), &[]).await?;
         let done = Compacted { bytes: index.blob.bytes, rows: job.segment.rows() as u64 };
         // No fold of this node is to be in vain because of the swap.
         let _alone = self.compacting.lock().await;
@@ -185,14 +193,16 @@ impl Namespace {
         let (rows, builders) = (segment.clone(), self.context.builders.clone());
         // The segment's id, so that a build can be repeated.
         let seed = segment.reference().id.as_u64_pair().1;
+        let wanted = spec.clone();
         let make = move || match &base {
-            Some(base) => index::extend(&spec, &*rows, distance, seed, base),
-            None => Ok((index::build(&spec, &*rows, distance, seed)?, Work::Built)),
+            Some(base) => index::extend(&wanted, &*rows, distance, seed, base),
+            None => Ok((index::build(&wanted, &*rows, distance, seed)?, Work::Built)),
         };
         let size = segment.reference().data.bytes;
         let (bytes, work) = offload(size, move || builders.install(make)).await??;
         let bytes = Bytes::from(bytes);
         let head = index::head_bytes(spec.index_type(), &bytes).map(|head| Blob::of(&bytes[..head]));
+        let kind = spec.index_type().as_str();
         let reference = IndexRef { id, spec, blob: Blob::of(&bytes), head, owner: None };
         let key = self.home().index_key(segment.reference().id, &reference);
         let mut upload = self.context.store.upload(&key);
@@ -200,7 +210,6 @@ impl Namespace {
         upload.finish().await?;
         let (rows, bytes) = (segment.rows(), reference.blob.bytes);
         let elapsed = began.age(self.context.clock.now());
-        let kind = spec.index_type().as_str();
         self.context.metrics.log.index_built(match work {
             Work::Built => BuildWork::built,
             Work::Extended => BuildWork::extended,
@@ -219,8 +228,7 @@ impl Namespace {
             let lives = manifest.state == Life::Live && manifest.incarnation == self.incarnation;
             let mut segments = manifest.segments.clone();
             let segment = segments.iter_mut().find(|segment| segment.id == id);
-            let Some(segment) = segment.filter(|segment| self.lacks(&manifest, segment) == Some(job.spec))
-            else {
+            let Some(segment) = segment.filter(|segment| self.lacks_as(&manifest, segment, &job.spec)) else {
                 return Ok(false);
             };
             // What is not named on this manifest may have been condemned by the one before it.

@@ -1,14 +1,18 @@
 //! Rankings by a score that is made of several.
 //!
 //! Every row that takes part is scored by every part, exactly, so that a score does not depend on how the row was
-//! found. Which rows take part: all that match, if nothing but exact parts is asked for; else those that each part
-//! finds on its own, as a search of so many rows finds them.
+//! found. Which rows take part: all that match the filter, if vectors are to be searched exactly; all that match a
+//! text, if there are only texts; else those that each part finds on its own, as a search of so many rows finds them.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 
-use super::{Accuracy, Found, Searchers, Target, ordered::visible, place, row_number};
+use super::{Accuracy, Found, Searchers, Target, TextTarget, ordered::visible, place, row_number};
 use crate::{
     clock::Timestamp,
     engine::{
@@ -17,7 +21,11 @@ use crate::{
         segment::RowRef,
     },
     error::Result,
-    types::{Distance, Filter, IndexType, rank_by::Score, set_bits},
+    types::{
+        Distance, Filter, IndexType,
+        rank_by::{Near, Score},
+        set_bits,
+    },
 };
 
 /// Candidates of each part, for each row that is wanted, and at least.
@@ -27,7 +35,7 @@ const MIN_CANDIDATES: usize = 100;
 /// A score that is made of several.
 #[derive(Debug, Clone)]
 pub struct Composed {
-    /// The score, of vectors of the snapshot's dimension and of no text.
+    /// The score; its vectors are of the snapshot's dimension.
     pub score: Arc<Score>,
     /// The metric of its vectors.
     pub distance: Distance,
@@ -35,7 +43,12 @@ pub struct Composed {
     pub accuracy: Accuracy,
     /// The type of index that answers for these.
     pub index: Option<IndexType>,
+    /// The searches for its texts, in the order of [`Score::words`].
+    pub texts: Vec<TextTarget>,
 }
+
+/// What rows score by a text; a row that is not there has 0.
+type TextScores = HashMap<(Block, usize), f32>;
 
 impl Searchers {
     /// The rows with the highest scores, of those visible at `now` that match: best first, equal ones by id.
@@ -53,22 +66,58 @@ impl Searchers {
         if snapshot.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = match composed.is_exact() {
-            true => None,
-            false => {
-                let targets = composed.targets(filter.as_ref(), limit);
-                let answers = self.search(snapshot.clone(), targets, now).await?;
-                Some(candidates(answers.into_iter().flat_map(|answer| answer.found)))
-            }
-        };
-        self.run(move || composed.best(&snapshot, rows, filter.as_deref(), limit, now)).await
+        let is_exact = composed.is_exact();
+        let mut found = Vec::new();
+        if !is_exact {
+            let targets = composed.targets(filter.as_ref(), limit);
+            let answers = self.search(snapshot.clone(), targets, now).await?;
+            found.extend(answers.into_iter().flat_map(|answer| answer.found));
+        }
+        let top_k = composed.text_candidates(&snapshot, limit);
+        let mut texts = Vec::with_capacity(composed.texts.len());
+        for target in &composed.texts {
+            let target = TextTarget { top_k, filter: filter.clone(), ..target.clone() };
+            let answer = self.search_texts(snapshot.clone(), target, now).await?;
+            texts.push(scores(&answer.found));
+            found.extend(answer.found);
+        }
+        let all = is_exact && !composed.score.vectors().is_empty();
+        let rows = (!all).then(|| candidates(&found));
+        if !is_exact {
+            self.complete(&snapshot, &composed, &found, &mut texts, now).await?;
+        }
+        self.run(move || composed.best(&snapshot, rows, &texts, filter.as_deref(), limit, now)).await
     }
+
+    /// Adds what candidates of other parts score by each text.
+    async fn complete(
+        self: &Arc<Self>,
+        snapshot: &Arc<Snapshot>,
+        composed: &Composed,
+        found: &[Found],
+        texts: &mut [TextScores],
+        now: Timestamp,
+    ) -> Result<()> {
+        for (target, scores) in composed.texts.iter().zip(texts) {
+            let others = found.iter().map(|found| (found.block, found.row));
+            let others: Vec<_> = others.filter(|row| !scores.contains_key(row)).collect();
+            let target = TextTarget { top_k: 1, others: others.clone(), ..target.clone() };
+            let answer = self.search_texts(snapshot.clone(), target, now).await?;
+            let known = others.into_iter().zip(answer.others);
+            scores.extend(known.filter_map(|(row, score)| Some((row, score?))));
+        }
+        Ok(())
+    }
+}
+
+fn scores(found: &[Found]) -> TextScores {
+    found.iter().map(|found| ((found.block, found.row), found.score)).collect()
 }
 
 /// Rows of blocks, by the number of the block.
 type Candidates = BTreeMap<Block, Vec<usize>>;
 
-fn candidates(found: impl Iterator<Item = Found>) -> Candidates {
+fn candidates(found: &[Found]) -> Candidates {
     let mut candidates = Candidates::new();
     for found in found {
         candidates.entry(found.block).or_default().push(found.row);
@@ -87,8 +136,8 @@ impl Composed {
 
     /// What each part searches for.
     fn targets(&self, filter: Option<&Arc<Filter>>, limit: usize) -> Vec<Target> {
-        let top_k = limit.saturating_mul(CANDIDATES).max(MIN_CANDIDATES);
-        let target = |near: &crate::types::rank_by::Near| Target {
+        let top_k = candidates_for(limit);
+        let target = |near: &Near| Target {
             vector: near.vector.clone(),
             distance: self.distance,
             top_k,
@@ -99,15 +148,27 @@ impl Composed {
         self.score.vectors().into_iter().map(target).collect()
     }
 
+    /// How many rows each text finds: all that match, where these decide which rows are the best.
+    fn text_candidates(&self, snapshot: &Snapshot, limit: usize) -> usize {
+        if matches!(*self.score, Score::Words(_)) {
+            return limit;
+        }
+        if self.is_exact() {
+            return snapshot.blocks().into_iter().map(|block| snapshot.block_rows(block)).sum();
+        }
+        candidates_for(limit)
+    }
+
     fn best(
         &self,
         snapshot: &Snapshot,
         rows: Option<Candidates>,
+        texts: &[TextScores],
         filter: Option<&Filter>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Found>> {
-        let prepared = Prepared::new(&self.score, self.distance);
+        let prepared = Prepared::new(&self.score, self.distance, &mut texts.iter());
         let blocks = snapshot.blocks();
         let rows_of: Box<dyn Fn(Block) -> Result<Vec<usize>> + Sync> = match &rows {
             Some(rows) => Box::new(|block| Ok(rows.get(&block).cloned().unwrap_or_default())),
@@ -123,7 +184,8 @@ impl Composed {
         let of_block = |number: usize| -> Result<TopK> {
             let mut top = TopK::new(limit);
             for row in rows_of(blocks[number])? {
-                let score = prepared.score(&snapshot.row(blocks[number], row)?);
+                let at = (blocks[number], row);
+                let score = prepared.score(&snapshot.row(at.0, at.1)?, at);
                 top.push(score, row_number(number) + row as u64, &tie);
             }
             Ok(top)
@@ -142,6 +204,11 @@ impl Composed {
     }
 }
 
+/// How many rows each part finds that does not find all.
+fn candidates_for(limit: usize) -> usize {
+    limit.saturating_mul(CANDIDATES).max(MIN_CANDIDATES)
+}
+
 /// Rows of equal score come in id order.
 fn tie(snapshot: &Snapshot, blocks: &[Block], left: u64, right: u64) -> Ordering {
     let id = |number| {
@@ -153,34 +220,42 @@ fn tie(snapshot: &Snapshot, blocks: &[Block], left: u64, right: u64) -> Ordering
 }
 
 /// A score, ready to be computed for rows.
-enum Prepared {
+enum Prepared<'a> {
     Near(Query),
+    Words(&'a TextScores),
+    Sum(Vec<Self>),
+    Max(Vec<Self>),
+    Product(f32, Box<Self>),
     Nothing,
-    Sum(Vec<Prepared>),
-    Max(Vec<Prepared>),
-    Product(f32, Box<Prepared>),
 }
 
-impl Prepared {
-    fn new(score: &Score, distance: Distance) -> Self {
-        let all = |parts: &[Score]| parts.iter().map(|part| Self::new(part, distance)).collect();
+impl<'a> Prepared<'a> {
+    /// `texts` are the scores of the texts that come next.
+    fn new(score: &Score, distance: Distance, texts: &mut std::slice::Iter<'a, TextScores>) -> Self {
+        let mut all =
+            |parts: &[Score]| parts.iter().map(|part| Self::new(part, distance, texts)).collect::<Vec<_>>();
         match score {
             Score::Near(near) => Self::Near(Query::new(distance, &near.vector)),
-            // A row in which nothing matches has the score 0.
-            Score::Words(_) => Self::Nothing,
             Score::Sum(parts) => Self::Sum(all(parts)),
             Score::Max(parts) => Self::Max(all(parts)),
-            Score::Product(factor, part) => Self::Product(*factor, Box::new(Self::new(part, distance))),
+            Score::Words(_) => texts.next().map_or(Self::Nothing, Self::Words),
+            Score::Product(factor, part) => {
+                Self::Product(*factor, Box::new(Self::new(part, distance, texts)))
+            }
         }
     }
 
-    fn score(&self, row: &RowRef<'_>) -> f32 {
+    /// That of a row, and where it lies.
+    fn score(&self, row: &RowRef<'_>, at: (Block, usize)) -> f32 {
         match self {
             Self::Near(query) => score(query, row.vector, row.inverse_norm),
+            Self::Words(scores) => scores.get(&at).copied().unwrap_or_default(),
+            Self::Sum(parts) => parts.iter().map(|part| part.score(row, at)).sum(),
+            Self::Max(parts) => {
+                parts.iter().map(|part| part.score(row, at)).fold(f32::NEG_INFINITY, f32::max)
+            }
+            Self::Product(factor, part) => factor * part.score(row, at),
             Self::Nothing => 0.0,
-            Self::Sum(parts) => parts.iter().map(|part| part.score(row)).sum(),
-            Self::Max(parts) => parts.iter().map(|part| part.score(row)).fold(f32::NEG_INFINITY, f32::max),
-            Self::Product(factor, part) => factor * part.score(row),
         }
     }
 }

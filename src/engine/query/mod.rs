@@ -12,11 +12,13 @@
 mod aggregate;
 mod composed;
 mod diverse;
+mod fusion;
 mod indexed;
 mod ordered;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
@@ -25,8 +27,10 @@ use rayon::prelude::*;
 pub use self::aggregate::{Aggregation, Group, Groups, Measure, values_of};
 pub use self::composed::Composed;
 pub use self::diverse::{Candidate, diversify};
+pub use self::fusion::{Fusion, Scores, fuse};
 pub use self::ordered::Ordered;
 pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
+pub use self::text::{FieldStatistics, TextAnswer, TextStatistics, TextTarget};
 
 use super::{
     contents::{Block, Matches, Snapshot},
@@ -183,7 +187,7 @@ impl Searchers {
         filter: Arc<Filter>,
         now: Timestamp,
     ) -> Result<Matches> {
-        if Matches::cost(&snapshot, &filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES {
+        if is_light_filter(&snapshot, &filter) {
             return Matches::of(&snapshot, &filter, now);
         }
         self.run(move || Matches::of(&snapshot, &filter, now)).await
@@ -197,15 +201,32 @@ impl Searchers {
         self: &Arc<Self>,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.run_unless_left(|_| work()).await
+    }
+
+    /// The same for something that takes long, and asks now and then whether anybody waits for it.
+    ///
+    /// # Errors
+    /// As [`Searchers::run`].
+    pub(in crate::engine) async fn run_unless_left<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             // A caller that has gone away needs no answer.
             if !reply.is_closed() {
-                let _ = reply.send(work());
+                let answer = work(&|| reply.is_closed());
+                let _ = reply.send(answer);
             }
         });
         answer.await.map_err(|_| Error::internal("a search thread panicked"))?
     }
+}
+
+/// Whether that holds for deciding a filter.
+fn is_light_filter(snapshot: &Snapshot, filter: &Filter) -> bool {
+    Matches::cost(snapshot, filter).saturating_mul(VALUES_PER_READ) <= LIGHT_VALUES
 }
 
 /// Whether an answer takes less than about two hundred microseconds, as far as a look at the plan tells.

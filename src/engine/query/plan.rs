@@ -121,7 +121,7 @@ pub fn preference(spec: &IndexSpec) -> Option<u8> {
         IndexSpec::Spfresh(_) => Some(1),
         IndexSpec::Pq(_) => Some(2),
         IndexSpec::Ivf(_) => Some(3),
-        IndexSpec::Attributes => None,
+        IndexSpec::Attributes | IndexSpec::Fulltext(_) => None,
     }
 }
 

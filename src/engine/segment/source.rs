@@ -25,7 +25,7 @@ impl SegmentIndex {
     pub fn open(reference: IndexRef, segment: &Segment, object: &str, content: Content) -> Result<Self> {
         let corrupt = |reason| Error::Corrupt { object: object.to_owned(), reason };
         reference.blob.check_in_parts(&content).map_err(corrupt)?;
-        let index = Opened::of(reference.spec.index_type(), content).map_err(corrupt)?;
+        let index = Opened::of(&reference.spec, content).map_err(corrupt)?;
         if !index.fits(segment.rows(), segment.dimension()) {
             return Err(corrupt("it is not of this segment".into()));
         }

@@ -11,7 +11,12 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{Segment, SegmentIndex};
-use crate::{clock::Timestamp, engine::index::attributes::Attributes, error::Result, types::Bits};
+use crate::{
+    clock::Timestamp,
+    engine::index::{attributes::Attributes, fulltext::Fulltext},
+    error::Result,
+    types::{Bits, IndexSpec, text::FulltextParams},
+};
 
 /// A bit per row of a record batch, lowest first.
 type Words = Arc<[u64]>;
@@ -60,6 +65,14 @@ impl SegmentView {
     /// What is known of the metadata of its rows.
     pub fn attributes(&self) -> Option<&Attributes> {
         self.indexes.iter().find_map(|index| index.index.attributes())
+    }
+
+    /// The index over its texts that serves these parameters.
+    pub fn texts(&self, params: &FulltextParams) -> Option<&Arc<Fulltext>> {
+        let serves =
+            |spec: &IndexSpec| matches!(spec, IndexSpec::Fulltext(built) if params.indexes_as(built));
+        let index = self.indexes.iter().find(|index| serves(&index.reference.spec))?;
+        index.index.texts()
     }
 
     /// The segment.

@@ -79,6 +79,8 @@ impl Kind for FullRows {
         cost: &mut Cost,
     ) -> Result<()> {
         let placed = lists.space().query(request.query.vector());
+        // Here an admitted row costs the same wherever it is found.
+        let breadth = Breadth { most: None, ..breadth };
         probe(lists, request, &placed, breadth, cost, &mut Exact { request, best, found: 0 })
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::index::{
-        Best, Content, Cost, Effort, InParts, Part, Request, Shortlisted, VectorIndex, VectorSource,
+        Best, Content, Cost, Effort, InParts, Mask, Part, Request, Shortlisted, VectorIndex, VectorSource,
     },
     error::{Error, Result},
     types::Distance,
@@ -30,7 +30,7 @@ pub struct ListIndex<K> {
 }
 
 /// If the candidates may not have been enough, there are so many times as many.
-const WIDER: usize = 4;
+const WIDER: usize = 16;
 
 /// What is particular to a type of index of lists.
 pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
@@ -65,21 +65,53 @@ pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
         cost: &mut Cost,
     ) -> Result<()> {
         let margin = lists.header().margin;
-        let (mut breadth, mut done) = (breadth, 0);
+        let (mut breadth, mut done, mut scored) = (breadth, 0, Vec::new());
         loop {
+            let before = *cost;
             let candidates = self.candidates(lists, request, breadth, cost)?;
             // With more candidates, the best of them are those that there were with fewer.
-            rerank(request, candidates.get(done..).unwrap_or_default(), margin, best, cost)?;
+            let fresh = candidates.get(done..).unwrap_or_default();
+            rerank(request, fresh, margin, best, cost)?;
+            scored.extend(fresh.iter().take((cost.scored - before.scored) as usize).map(|(_, row)| *row));
+            if !cost.stopped && breadth.is_too_much(lists, cost) {
+                return score_others(request, &scored, best, cost);
+            }
             let last = candidates.last().map(|(estimate, _)| request.query.score_of(estimate + margin));
             let may_miss = last.is_some_and(|last| last >= best.threshold());
             let is_cut = candidates.len().saturating_mul(lists.copies()) >= breadth.scored;
-            if cost.stopped || !(breadth.widens && is_cut && may_miss && candidates.len() > done) {
+            let may_widen = breadth.most.is_some() && is_cut && candidates.len() > done;
+            if cost.stopped || !(may_widen && may_miss) {
                 return Ok(());
             }
             done = candidates.len();
             breadth.scored = breadth.scored.saturating_mul(WIDER);
+            if breadth.will_be_too_much(lists, cost.estimated - before.estimated) {
+                return score_others(request, &scored, best, cost);
+            }
         }
     }
+}
+
+/// Scores all admitted rows but those that were scored already.
+fn score_others(request: &Request<'_>, scored: &[u32], best: &mut Best<'_>, cost: &mut Cost) -> Result<()> {
+    let others = match request.mask {
+        Mask::Bits(words) => without(words, scored),
+        // Of these it is not known how many there are.
+        Mask::All | Mask::Only(_) => return Ok(()),
+    };
+    *cost += best.score_all(&Request { mask: Mask::Bits(&others), ..*request })?;
+    Ok(())
+}
+
+/// The rows of a mask that are not among others.
+fn without(words: &[u64], rows: &[u32]) -> Vec<u64> {
+    let mut words = words.to_vec();
+    for row in rows {
+        if let Some(word) = words.get_mut(*row as usize / 64) {
+            *word &= !(1 << (row % 64));
+        }
+    }
+    words
 }
 
 impl<K: Kind> ListIndex<K> {
@@ -175,7 +207,8 @@ impl<K: Kind> InParts for ListIndex<K> {
         let mut cost = Cost::default();
         // A row that is in two lists takes two places.
         let spare = spare.saturating_mul(self.lists.copies());
-        let wider = Breadth { scored: scored.saturating_add(spare), ..breadth };
+        // To score all rows of the mask would be many more reads of the store.
+        let wider = Breadth { scored: scored.saturating_add(spare), most: None, ..breadth };
         let candidates = self.kind.candidates(&self.lists, request, wider, &mut cost)?;
         // Lists are looked at as they rank, and one that is not here looks empty.
         let ranked = self.lists.further(&self.lists.products_with(request.query), 0, f32::NEG_INFINITY);

@@ -35,9 +35,19 @@ pub struct Breadth {
     /// If only some rows are admitted: further lists are looked at until they rank by more than this below
     /// the last row that is wanted.
     pub gap: Option<f32>,
-    /// Whether more rows are scored if some of the next ones may be among the best: where a filter leaves
-    /// rows whose scores are nearly the same, such as those at some distance, estimates tell little.
-    pub widens: bool,
+    /// If it is known how many rows are admitted: to read so many entries takes as long as to score all of
+    /// these. Where a filter leaves rows whose scores are nearly the same, such as those at some distance,
+    /// estimates tell little; then more rows are scored, as long as that is cheaper than to score them all.
+    pub most: Option<u64>,
+}
+
+/// A row that lies anywhere takes so many times as long as one of many in order.
+const SCATTERED: u64 = 2;
+
+/// Entries of lists that are read in about the time of so many rows.
+fn entries_like(lists: &Lists, rows: u64) -> u64 {
+    let header = lists.header();
+    rows.saturating_mul((header.dimension * size_of::<f32>()) as u64) / (header.entry_bytes as u64 + 4)
 }
 
 /// How many lists effort `e` looks at: `listsᵉ`.
@@ -60,8 +70,23 @@ impl Breadth {
             wanted: limit.saturating_mul(lists.copies()),
             last: limit.saturating_mul(header.entries).div_ceil(header.rows.max(1)),
             gap: masked.then(|| gap(header, request.effort)),
-            widens: matches!(request.mask, Mask::Bits(_)),
+            most: match request.mask {
+                Mask::Bits(_) => request.mask.count(header.rows).map(|rows| entries_like(lists, rows as u64)),
+                Mask::All | Mask::Only(_) => None,
+            },
         }
+    }
+
+    /// Whether it is cheaper to score all admitted rows than to go on like this: if the search took as long
+    /// already, no more than twice the least is lost.
+    pub fn is_too_much(&self, lists: &Lists, spent: &Cost) -> bool {
+        let spent = spent.estimated.saturating_add(entries_like(lists, SCATTERED * spent.scored));
+        self.most.is_some_and(|most| spent > most)
+    }
+
+    /// Whether it will be when all of `scored` have been scored, after as many entries as a search read.
+    pub fn will_be_too_much(&self, lists: &Lists, estimated: u64) -> bool {
+        self.is_too_much(lists, &Cost { estimated, scored: self.scored as u64, ..Cost::default() })
     }
 
     /// Whether the admitted rows, if it is known how many there are, are less to read than the lists.
@@ -77,14 +102,7 @@ impl Breadth {
 
     /// All lists, and all of their rows.
     pub fn of_all(lists: &Lists) -> Self {
-        Self {
-            lists: lists.len(),
-            scored: lists.header().entries,
-            wanted: 0,
-            last: 0,
-            gap: None,
-            widens: false,
-        }
+        Self { lists: lists.len(), scored: lists.header().entries, wanted: 0, last: 0, gap: None, most: None }
     }
 }
 
@@ -149,12 +167,16 @@ pub fn probe(
 ) -> Result<()> {
     let products = lists.products(placed);
     let nearest = lists.nearest(&products, breadth.lists);
-    let mut look = |search: &mut _, list: u32, next: Option<&u32>| {
+    let mut look = |search: &mut _, list: u32, next: Option<&u32>| -> Result<bool> {
         next.inspect(|next| lists.prefetch(**next as usize));
         cost.visited += 1;
         cost.stopped = (request.stop)();
         let (list, base) = (lists.list(list as usize), products[list as usize]);
-        if cost.stopped { Ok(false) } else { Look::look(search, list, base, cost).map(|()| true) }
+        if cost.stopped {
+            return Ok(false);
+        }
+        Look::look(search, list, base, cost)?;
+        Ok(!breadth.is_too_much(lists, cost))
     };
     for (place, list) in nearest.iter().enumerate() {
         if !look(search, *list, nearest.get(place + 1))? {

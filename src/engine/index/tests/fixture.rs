@@ -20,7 +20,7 @@ pub const TYPES: &[Kind] = &[
 ];
 
 /// A type of index, and how it is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Kind {
     pub spec: IndexSpec,
     /// From an older index, that is, and not from the rows alone.
