@@ -171,7 +171,7 @@ async fn the_index_is_chosen_by_its_parameters() {
     for (name, value) in chosen.as_object().unwrap() {
         let got = &index["parameters"][name];
         match (got.as_f64(), value.as_f64()) {
-            (Some(got), Some(value)) => assert!((got - value).abs() < 1e-6, "{name}"),
+            (Some(got), Some(value)) => assert_eq!(got, value, "{name}"),
             _ if name == "weights" => assert_eq!(got["title"].as_f64(), Some(100.0)),
             _ => assert_eq!(got, value, "{name}"),
         }

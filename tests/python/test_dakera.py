@@ -221,7 +221,7 @@ def test_fulltext_search(client, texts):
 
 def test_fulltext_stats_and_delete(client, texts):
     stats = client.fulltext_stats(texts)
-    assert (stats.document_count, stats.unique_terms) == (3, 9)
+    assert (stats.document_count, stats.unique_terms) == (3, 10)
     assert stats.avg_doc_length == pytest.approx((7 + 4 + 2) / 3)
     assert client.fulltext_delete(texts, ["cat", "absent"])["deleted_count"] == 1
     assert client.fulltext_stats(texts).document_count == 2

@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Language;
 use crate::{
@@ -17,8 +17,7 @@ use crate::{
 pub const MAX_FIELDS: usize = 32;
 
 /// A number of at least zero that is finite, so that it equals itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, utoipa::ToSchema)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, utoipa::ToSchema)]
 pub struct Factor(f32);
 
 impl Factor {
@@ -39,6 +38,14 @@ impl Eq for Factor {}
 impl Hash for Factor {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.to_bits().hash(state);
+    }
+}
+
+impl Serialize for Factor {
+    /// By the fewest digits that tell it from other numbers of 32 bits: 1.2, not 1.2000000476837158.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shortest = self.0.to_string().parse().unwrap_or(f64::from(self.0));
+        serializer.serialize_f64(shortest)
     }
 }
 
