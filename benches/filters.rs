@@ -291,6 +291,7 @@ async fn measure(
             index,
             filter: filter_of(number),
             projection: Projection { vectors: false, metadata: false },
+            cut: Default::default(),
         };
         let began = Instant::now();
         let result =

@@ -197,6 +197,7 @@ async fn in_process(data: &DataSet, workdir: &Workdir, queries: usize) {
         index: None,
         filter: None,
         projection: Projection { vectors: false, metadata: false },
+        cut: Default::default(),
     };
     let bytes = size_of_val(data.base.as_slice());
     let (mut found, mut times) = (0, Times::default());

@@ -186,6 +186,7 @@ fn hybrid_search(
         index: None,
         filter: None,
         projection: Projection { vectors: false, metadata: false },
+        cut: Default::default(),
     };
     let side = VectorSide { query: vector, weight, candidates: 100 };
     HybridSearch { text: text_search(&corpus.queries[query].0, TOP_K), vector: Some(side), fusion }

@@ -89,6 +89,7 @@ async fn query(node: &Node, namespace: &str, consistency: Consistency) -> (usize
         index: None,
         filter: None,
         projection: Projection { vectors: false, metadata: false },
+        cut: Default::default(),
     };
     let began = tokio::time::Instant::now();
     let before = requests(node);

@@ -96,6 +96,7 @@ async fn answers(engine: &Engine, data: &DataSet) -> Result<Vec<Vec<(String, f32
         index: None,
         filter: None,
         projection: Projection { vectors: false, metadata: false },
+        cut: Default::default(),
     };
     let found = engine.query(&name(), (0..20).map(query).collect(), Consistency::Strong).await?;
     let hits = |hits: Vec<quiver::engine::Hit>| {

@@ -55,6 +55,7 @@ fn query(vector: &[f32], filter: &Arc<Filter>, accuracy: Accuracy, index: Option
         index,
         filter: Some(filter.clone()),
         projection: COLUMNS,
+        cut: Default::default(),
     }
 }
 

@@ -30,6 +30,8 @@ mod index;
 mod manifest;
 #[path = "fuzz/mutation.rs"]
 mod mutation;
+#[path = "fuzz/rankings.rs"]
+mod rankings;
 #[path = "fuzz/run.rs"]
 mod run;
 #[path = "fuzz/segment.rs"]
@@ -80,6 +82,11 @@ fn arrow_bodies() {
 #[test]
 fn json_bodies() {
     run(&bodies::JsonBodies(bodies::Server::new()));
+}
+
+#[test]
+fn rankings() {
+    run(&rankings::Rankings);
 }
 
 #[test]

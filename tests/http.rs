@@ -30,6 +30,8 @@ mod multi;
 mod namespaces;
 #[path = "http/openapi.rs"]
 mod openapi;
+#[path = "http/ranking.rs"]
+mod ranking;
 #[path = "http/search.rs"]
 mod search;
 #[path = "http/system.rs"]

@@ -63,6 +63,7 @@ async fn query(engine: &Engine, data: &DataSet, number: usize, accuracy: Accurac
         index: None,
         filter: None,
         projection: Projection { vectors: false, metadata: false },
+        cut: Default::default(),
     };
     engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0)
 }
@@ -261,6 +262,7 @@ async fn each_metric_has_its_index() {
             index: None,
             filter: None,
             projection: Projection { vectors: false, metadata: false },
+            cut: Default::default(),
         };
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap();
         assert_eq!(found[0].work.indexed_segments, 0);
@@ -301,6 +303,7 @@ async fn a_search_stays_within_the_memory_budget() {
             index: None,
             filter: None,
             projection: Projection { vectors: false, metadata: false },
+            cut: Default::default(),
         };
         let found = engine.query(&name(), vec![query], Consistency::Strong).await.unwrap().remove(0);
         assert_eq!((found.hits.len(), found.work.indexed_segments), (2, 1));

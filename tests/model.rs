@@ -33,6 +33,10 @@ enum Step {
     /// Rows whose number is less get another, so many with each request.
     BulkUpdate(i8, i8, u8),
     Query([i8; 2], usize),
+    /// The same with an offset and at most so many rows of a group.
+    Grouped([i8; 2], usize, usize, usize),
+    /// Rows in the order of their numbers, or the other way round, with an offset.
+    Ordered(bool, usize, usize),
     Wait(u8),
     Compact,
     Restart,
@@ -91,6 +95,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<i8>(), any::<i8>(), 1..6u8).prop_map(|(bound, set, limit)| Step::BulkUpdate(bound, set, limit)),
         1 => Just(Step::DeleteAll),
         4 => (any::<[i8; 2]>(), 1..20usize).prop_map(|(vector, top_k)| Step::Query(vector, top_k)),
+        3 => (any::<[i8; 2]>(), 1..6usize, 0..4usize, 1..4usize)
+            .prop_map(|(vector, top_k, offset, limit)| Step::Grouped(vector, top_k, offset, limit)),
+        3 => (any::<bool>(), 1..6usize, 0..4usize)
+            .prop_map(|(descending, top_k, offset)| Step::Ordered(descending, top_k, offset)),
         2 => (1..10u8).prop_map(Step::Wait),
         2 => Just(Step::Compact),
         2 => Just(Step::Restart),
@@ -164,6 +172,8 @@ impl World {
                 self.model.clear();
             }
             Step::Query(vector, top_k) => self.query(vector, top_k).await,
+            Step::Grouped(vector, top_k, offset, limit) => self.grouped(vector, top_k, offset, limit).await,
+            Step::Ordered(descending, top_k, offset) => self.ordered(descending, top_k, offset).await,
             Step::Wait(seconds) => {
                 self.now += u64::from(seconds);
                 self.clock.advance(Duration::from_secs(seconds.into()));
@@ -249,9 +259,7 @@ impl World {
         let answer = self.post("/vectors/bulk-delete", json!({ "filter": { "n": { "$lt": bound } } })).await;
         let matching = self.less(bound);
         assert_eq!((&answer["deleted"], &answer["next_cursor"]), (&json!(matching.len()), &Value::Null));
-        for id in &matching {
-            self.model.remove(id);
-        }
+        self.model.retain(|id, _| !matching.contains(id));
     }
 
     async fn bulk_update(&mut self, bound: i8, set: i8, limit: u8) {
@@ -288,15 +296,63 @@ impl World {
         assert_eq!(answer["deleted_count"], existed);
     }
 
-    /// Small integers: dot products are exact, so the order is, too.
-    async fn query(&self, vector: [i8; 2], top_k: usize) {
+    /// Every row with its score and group, the best one first. Small integers: dot products are exact, so the
+    /// order is, too.
+    fn ranking(&self, vector: [i8; 2]) -> Vec<(String, i64, i8)> {
         let score = |row: &[i8; 2]| -> i64 {
             row.iter().zip(&vector).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum()
         };
-        let mut expected: Vec<(String, i64)> =
-            self.visible().iter().map(|(id, (row, _))| (id.clone(), score(row))).collect();
-        expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        expected.truncate(top_k);
+        let mut ranking: Vec<_> =
+            self.visible().iter().map(|(id, (row, _))| (id.clone(), score(row), group_of(row))).collect();
+        ranking.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        ranking
+    }
+
+    async fn grouped(&self, vector: [i8; 2], top_k: usize, offset: usize, limit: usize) {
+        let mut counts = BTreeMap::new();
+        let mut expected = Vec::new();
+        for (id, _, group) in self.ranking(vector) {
+            let count: &mut usize = counts.entry(group).or_default();
+            *count += 1;
+            expected.extend((*count <= limit).then_some(id));
+        }
+        let expected: Vec<String> = expected.into_iter().skip(offset).take(top_k).collect();
+        let group_by = json!({ "field": "g", "limit": limit });
+        let body = json!({ "vector": vector, "top_k": top_k, "offset": offset, "group_by": group_by });
+        assert_eq!(ids(&self.post("/query", body).await), expected);
+        let rank_by = json!(["Sum", [["kNN", vector]]]);
+        let body = json!({ "rank_by": rank_by, "top_k": top_k, "offset": offset, "group_by": group_by });
+        assert_eq!(ids(&self.post("/unified-query", body).await), expected);
+    }
+
+    async fn ordered(&self, descending: bool, top_k: usize, offset: usize) {
+        let mut rows: Vec<(String, i8)> =
+            self.visible().into_iter().map(|(id, (_, number))| (id, number)).collect();
+        rows.sort_by_key(|(id, number)| {
+            let number = i16::from(*number);
+            (if descending { -number } else { number }, id.clone())
+        });
+        let all: Vec<String> = rows.into_iter().map(|(id, _)| id).collect();
+        let rank_by = json!(["n", if descending { "desc" } else { "asc" }]);
+        let body = json!({ "rank_by": rank_by, "top_k": top_k, "offset": offset });
+        let expected: Vec<String> = all.iter().skip(offset).take(top_k).cloned().collect();
+        assert_eq!(ids(&self.post("/unified-query", body).await), expected);
+        let (mut found, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let body = json!({ "rank_by": rank_by, "top_k": top_k, "cursor": cursor });
+            let page = self.post("/unified-query", body).await;
+            found.extend(ids(&page));
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!(found, all);
+    }
+
+    async fn query(&self, vector: [i8; 2], top_k: usize) {
+        let ranking = self.ranking(vector).into_iter().take(top_k);
+        let expected: Vec<(String, i64)> = ranking.map(|(id, score, _)| (id, score)).collect();
         let answer = self.post("/query", json!({ "vector": vector, "top_k": top_k })).await;
         let found: Vec<(String, i64)> = answer["results"]
             .as_array()
@@ -333,9 +389,18 @@ impl World {
     }
 }
 
-/// A row as it is sent; its metadata has the first of its values.
+fn group_of(vector: &[i8; 2]) -> i8 {
+    vector[1].rem_euclid(3)
+}
+
+fn ids(answer: &Value) -> Vec<String> {
+    let results = answer["results"].as_array().unwrap().iter();
+    results.map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A row as it is sent; its metadata has the first of its values, and a group.
 fn body_of((id, vector, ttl): &(u8, [i8; 2], Option<u8>)) -> Value {
-    let mut row = json!({ "id": id.to_string(), "values": vector, "metadata": { "n": vector[0] } });
+    let mut row = json!({ "id": id.to_string(), "values": vector, "metadata": { "n": vector[0], "g": group_of(vector) } });
     if let Some(ttl) = ttl {
         row["ttl_seconds"] = json!(ttl);
     }

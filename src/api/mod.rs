@@ -70,6 +70,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(search::query))
         .routes(routes!(search::batch_query))
         .routes(routes!(search::multi_vector))
+        .routes(routes!(search::unified_query))
         .routes(routes!(fulltext::search))
         .routes(routes!(fulltext::stats))
         .routes(routes!(fulltext::delete))

@@ -19,6 +19,7 @@ mod failure;
 pub mod format;
 mod fulltext;
 mod garbage;
+mod grouped;
 mod hybrid;
 pub mod index;
 mod indexes;
@@ -30,6 +31,7 @@ mod model;
 mod multi;
 mod namespace;
 pub mod query;
+mod ranking;
 mod registry;
 mod rows;
 mod sample;
@@ -46,13 +48,15 @@ pub use self::compact::Compaction;
 pub use self::explain::{Explanation, Recall};
 pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
 pub use self::garbage::{Collected, Markers};
+pub use self::grouped::Grouping;
 pub use self::hybrid::{HybridHit, HybridResult, HybridSearch, VectorSide};
 pub use self::indexes::IndexInfo;
 pub use self::model::{
-    Accuracy, Consistency, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
+    Accuracy, Consistency, Cut, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
     Presence, Projection, Query, QueryResult, Upserted,
 };
 pub use self::multi::{ByExamples, Diversity, Example, Ranked};
+pub use self::ranking::{Listed, Listing, Ranking};
 pub use self::transfer::Transferred;
 pub use self::verify::{Problem, VerifyReport};
 pub use self::warm::Warmed;

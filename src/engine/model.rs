@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub use super::query::Accuracy;
-use super::query::Work;
+use super::{grouped::Grouping, query::Work};
 use crate::{
     clock::Timestamp,
     types::{Distance, Filter, IndexType, NamespaceName, Row, VectorId},
@@ -154,6 +154,19 @@ pub struct Query {
     pub filter: Option<Arc<Filter>>,
     /// Columns to return.
     pub projection: Projection,
+    /// Which part of the ranking to return.
+    pub cut: Cut,
+}
+
+/// Which part of a ranking an answer has.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cut {
+    /// So many of the first rows are left out.
+    pub offset: usize,
+    /// Rows with a lower score are left out.
+    pub score_threshold: Option<f32>,
+    /// Rows with the same value in a field are left out, but for the first ones.
+    pub group_by: Option<Grouping>,
 }
 
 /// A row found by a query.

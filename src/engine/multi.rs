@@ -6,7 +6,7 @@
 //! as far beyond it as the mean of the negative ones is before it.
 
 use super::{
-    Consistency, Engine, Hit, Projection, Query,
+    Consistency, Cut, Engine, Hit, Projection, Query,
     query::{Candidate, diversify},
 };
 use crate::{
@@ -76,13 +76,15 @@ impl Engine {
             }
         };
         let (vector, scale) = combined(distance, &search.positive, &search.negative)?;
-        let Query { top_k, projection, .. } = search.like;
-        let candidates = search.diversity.map_or(top_k, |diversity| diversity.candidates.max(top_k));
+        let Query { top_k, projection, cut: Cut { offset, group_by, .. }, .. } = search.like;
+        let wanted = top_k.saturating_add(offset);
+        let candidates = search.diversity.map_or(wanted, |diversity| diversity.candidates.max(wanted));
         let vectors = projection.vectors || search.diversity.is_some();
         let query = Query {
             vector,
             top_k: candidates,
             projection: Projection { vectors, ..projection },
+            cut: Cut { group_by, ..Cut::default() },
             ..search.like
         };
         let results = self.query(name, vec![query], consistency).await.map_err(of_examples)?;
@@ -95,7 +97,7 @@ impl Engine {
                 (hits, order)
             }
             Some(Diversity { lambda, .. }) => {
-                let choose = move || Ok((chosen(distance, &hits, lambda, top_k), hits));
+                let choose = move || Ok((chosen(distance, &hits, lambda, wanted), hits));
                 let (order, hits) = self.searchers.run(choose).await?;
                 (hits, order)
             }
@@ -106,7 +108,7 @@ impl Engine {
             hit.row.vector = hit.row.vector.filter(|_| projection.vectors);
             Ranked { hit, mmr_score }
         };
-        Ok(order.into_iter().map(ranked).collect())
+        Ok(order.into_iter().skip(offset).map(ranked).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Consistency, Engine, Hit, Query, QueryResult,
     cold::Cold,
     query::{Accuracy, Target},
+    ranking::Ranker,
     rows::Reader,
 };
 use crate::{
@@ -39,13 +40,21 @@ impl Engine {
         }
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
-        let projections: Vec<_> = queries.iter().map(|query| query.projection).collect();
-        let targets = queries.into_iter().map(|query| self.target(query, distance));
-        let answers = self.searchers.search(snapshot.clone(), targets.collect(), now.wall).await?;
+        let shown: Vec<_> =
+            queries.iter().map(|query| (query.projection, query.cut.clone(), query.top_k)).collect();
+        let targets: Vec<Target> = queries.into_iter().map(|query| self.target(query, distance)).collect();
+        let mut answers = self.searchers.search(snapshot.clone(), targets.clone(), now.wall).await?;
+        for ((answer, target), (_, cut, _)) in answers.iter_mut().zip(targets).zip(&shown) {
+            let Some(grouping) = &cut.group_by else { continue };
+            let (filter, found) = (target.filter.clone(), (std::mem::take(&mut answer.found), target.top_k));
+            let ranker = Ranker::Near(target);
+            answer.found =
+                Box::pin(self.grouped(&snapshot, &ranker, filter, grouping, found, now.wall)).await?;
+        }
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
-        let results = answers.into_iter().zip(projections).map(|(answer, projection)| {
-            let hits = answer.found.into_iter().map(|found| {
+        let results = answers.into_iter().zip(shown).map(|(answer, (projection, cut, top_k))| {
+            let hits = cut.page(answer.found, top_k).map(|found| {
                 let row = reader.read(&snapshot.row(found.block, found.row)?, projection)?;
                 Ok(Hit { score: found.score, row })
             });
@@ -60,7 +69,7 @@ impl Engine {
             accuracy: query.accuracy.unwrap_or(Accuracy::Recall(self.context.recall_target)),
             index: query.index,
             distance: query.distance.unwrap_or(distance),
-            top_k: query.top_k,
+            top_k: query.top_k.saturating_add(query.cut.offset),
             vector: query.vector,
             // What matches everything is no filter.
             filter: query.filter.filter(|filter| !filter.is_everything()),

@@ -69,6 +69,8 @@ pub fn check_text(limits: &LimitsConfig, field: &str, text: &str) -> Result<()> 
 /// Checks what a query asks for, but for its vector.
 pub fn check_top_k(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result<()> {
     check_top_rows(limits, &format!("{prefix}top_k"), query.top_k)?;
+    let ranked = query.top_k.saturating_add(query.cut.offset);
+    at_most(|| format!("{prefix}offset"), "limits.top_k", limits.top_k, ranked)?;
     check_accuracy(prefix, query.accuracy)
 }
 
@@ -91,7 +93,7 @@ pub fn check_queries(limits: &LimitsConfig, field: &str, queries: &[Query]) -> R
     for (row, query) in queries.iter().enumerate() {
         check_query(limits, &format!("{field}[{row}]."), query)?;
     }
-    let results = queries.iter().map(|query| query.top_k).fold(0, usize::saturating_add);
+    let results = queries.iter().map(|query| query.top_k + query.cut.offset).fold(0, usize::saturating_add);
     at_most(|| field.to_owned(), "limits.batch_results", limits.batch_results, results)
 }
 
@@ -125,11 +127,12 @@ pub(super) fn at_most(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Projection;
+    use crate::engine::{Cut, Projection};
 
     fn query(vector: Vec<f32>, top_k: usize) -> Query {
         let projection = Projection { vectors: false, metadata: true };
-        Query { vector, top_k, distance: None, accuracy: None, index: None, projection, filter: None }
+        let cut = Cut::default();
+        Query { vector, top_k, distance: None, accuracy: None, index: None, projection, filter: None, cut }
     }
 
     fn limits() -> LimitsConfig {

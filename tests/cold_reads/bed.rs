@@ -107,6 +107,7 @@ impl Bed {
             index: None,
             filter: None,
             projection: Projection { vectors: true, metadata: true },
+            cut: Default::default(),
         }
     }
 

@@ -52,6 +52,7 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "POST", "/namespaces/team-a/query", r#"{"vector":[1]}"#),
     ("read", "POST", "/namespaces/team-a/batch-query", r#"{"queries":[]}"#),
     ("read", "POST", "/namespaces/team-a/explain", r#"{"vector":[1]}"#),
+    ("read", "POST", "/namespaces/team-a/unified-query", r#"{"rank_by":["ANN",[1]]}"#),
     ("read", "POST", "/namespaces/team-a/recall", "{}"),
     ("read", "POST", "/namespaces/team-a/fetch", r#"{"ids":[]}"#),
     ("read", "POST", "/namespaces/team-a/export", "{}"),

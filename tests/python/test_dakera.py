@@ -166,6 +166,25 @@ def test_multi_vector_search(client, filled):
     assert [(hit["id"], hit["mmr_score"]) for hit in answer["results"]] == [("x", 0.5), ("y", 0.0)]
 
 
+def test_unified_query(client, filled):
+    def ids(answer):
+        return [hit["id"] for hit in answer["results"]]
+
+    answer = client.unified_query(filled, vector=[1.0, 0.0, 0.0], top_k=2)
+    assert ids(answer) == ["x", "z"]
+    assert answer["results"][0]["$dist"] == pytest.approx(1.0)
+    assert answer["results"][0]["metadata"] == {"n": 1}
+    answer = client.unified_query(filled, vector=[1.0, 0.0, 0.0], vector_weight=0.5, filter={"n": {"$gte": 2}})
+    assert (ids(answer), answer["results"][0]["$dist"]) == (["y"], pytest.approx(0.0))
+    rank_by = ["Sum", [["kNN", [1.0, 0.0, 0.0]], ["Product", 2, ["ANN", [0.0, 1.0, 0.0]]]]]
+    assert ids(client.unified_query(filled, rank_by=rank_by)) == ["y", "z", "x"]
+    first = client.unified_query(filled, rank_by=["n", "desc"], top_k=2)
+    assert ids(first) == ["y", "x"]
+    assert first["next_cursor"] is not None
+    with pytest.raises(exceptions.ValidationError):
+        client.unified_query(filled, rank_by=["Sum", []])
+
+
 def test_aggregate(client, filled):
     total = client.aggregate(filled, metrics=["count", "sum:n", "avg:n", "max:n"])
     assert total["aggregations"] == {"count": 3, "sum_n": 3, "avg_n": 1.5, "max_n": 2}
@@ -206,6 +225,22 @@ def test_fulltext_stats_and_delete(client, texts):
     assert stats.avg_doc_length == pytest.approx((7 + 4 + 2) / 3)
     assert client.fulltext_delete(texts, ["cat", "absent"])["deleted_count"] == 1
     assert client.fulltext_stats(texts).document_count == 2
+
+
+def test_unified_query_with_words(client, texts):
+    def ids(answer):
+        return [hit["id"] for hit in answer["results"]]
+
+    words = client.fulltext_search(texts, "quick dogs")
+    answer = client.unified_query(texts, text="quick dogs")
+    assert [(hit["id"], hit["$dist"]) for hit in answer["results"]] == [
+        (hit.id, pytest.approx(hit.score)) for hit in words
+    ]
+    answer = client.unified_query(texts, vector=[1.0, 0.0], text="dog", vector_weight=100, text_weight=0.5)
+    assert ids(answer)[0] == "fox"
+    assert ids(client.unified_query(texts, vector=[1.0, 0.0], text="dog", vector_weight=0, text_weight=1))[0] == "dog"
+    with pytest.raises(exceptions.ValidationError):
+        client.unified_query(texts, rank_by=["title", "BM25", "dog"])
 
 
 def test_hybrid_search(client, texts):

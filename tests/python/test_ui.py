@@ -46,6 +46,7 @@ def filled(tmp_path_factory):
             http.post(f"/{NAMESPACE}/vectors", json={"vectors": rows[:-100]}).raise_for_status()
             http.post(f"/{NAMESPACE}/compact").raise_for_status()
             http.post(f"/{NAMESPACE}/vectors", json={"vectors": rows[-100:]}).raise_for_status()
+            http.put(f"/{NAMESPACE}/indexes/fulltext", json={"fields": ["text"]}).raise_for_status()
             hostile = {"id": HOSTILE["id"], "values": [1, 0], "metadata": {HOSTILE["html"]: HOSTILE["html"]}}
             http.post("/hostile/vectors", json={"vectors": [hostile]}).raise_for_status()
         yield server
@@ -141,6 +142,25 @@ def test_a_search_finds_what_the_api_finds(page, filled):
     expect(page.locator(".hits h3 a").first).to_have_text(row["id"])
 
 
+def test_words_are_found_and_marked(page, filled):
+    api = httpx.Client(base_url=f"{filled.url}/v1/namespaces/{NAMESPACE}")
+    found = [hit["id"] for hit in api.post("/fulltext/search", json={"query": "person -woman"}).json()["results"]]
+    show(page, filled.url, f"#/ns/{NAMESPACE}/search")
+    expect(page.get_by_label("Words")).to_be_focused()
+    page.keyboard.type("person -woman")
+    page.keyboard.press("Enter")
+    says(page, f"{len(found)} results by words in ")
+    assert ids(page) == found and len(found) > 3
+    marks = page.locator(".hits mark").all_inner_texts()
+    assert len(marks) >= len(found) and {mark.lower() for mark in marks} <= {"person", "persons"}, marks
+    page.get_by_label("Near the row").fill(found[3])
+    page.keyboard.press("Enter")
+    says(page, "10 results by words and vector")
+    assert found[3] in ids(page)
+    show(page, filled.url, "#/ns/hostile/search")
+    expect(page.get_by_label("Words")).to_be_disabled()
+
+
 @pytest.mark.refusals
 def test_what_is_wrong_with_an_input_stands_beside_it(page, filled):
     show(page, filled.url, f"#/ns/{NAMESPACE}/search")
@@ -157,6 +177,7 @@ def test_what_is_wrong_with_an_input_stands_beside_it(page, filled):
 
     refused("Near the row", "", "Say what to search for")
     refused("Near the row", "nobody", "nobody")
+    refused("Words", '"an open phrase', "character|quote|phrase")
     refused("Near the vector", "[1, 2", "JSON|Expected")
     refused("Near the vector", "[1, 2]", "384")
     page.get_by_label("Near the row").fill("00023451n")

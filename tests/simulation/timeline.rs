@@ -27,6 +27,8 @@ pub struct Step {
     pub seq: u64,
     /// The rows; `None` while there is no such namespace.
     pub contents: Option<Contents>,
+    /// Rows that were there before it or in between: the requests of one entry see each other.
+    pub held: BTreeSet<u8>,
 }
 
 /// What a request did, as the log tells.
@@ -54,7 +56,7 @@ pub struct Timeline {
 impl Timeline {
     pub fn new(archive: &Archive) -> Self {
         let mut timeline = Self { violations: archive.damaged.clone(), ..Self::default() };
-        timeline.steps.push(Step { seen: Moment::default(), seq: 0, contents: None });
+        timeline.steps.push(Step { seen: Moment::default(), seq: 0, contents: None, held: BTreeSet::new() });
         let mut incarnations: Vec<(Uuid, Moment)> = Vec::new();
         for (manifest, seen) in &archive.manifests {
             if incarnations.iter().all(|(known, _)| *known != manifest.incarnation) {
@@ -83,7 +85,7 @@ impl Timeline {
             self.violations.push(format!("{incarnation} began before the one before it was sealed"));
         }
         self.births.push(self.steps.len());
-        self.steps.push(Step { seen, seq: 0, contents: Some(Contents::new()) });
+        self.steps.push(Step { seen, seq: 0, contents: Some(Contents::new()), held: BTreeSet::new() });
         let (mut previous, mut dimension, mut sealed) = (0, None, false);
         let places = archive.places.range((incarnation, 0)..=(incarnation, u64::MAX));
         for (((_, seq), place), expected) in places.zip(1..) {
@@ -117,6 +119,7 @@ impl Timeline {
     fn apply(&mut self, entry: &Entry, seen: Moment) {
         let step = self.steps.len();
         let mut contents = self.end().contents.clone().unwrap_or_default();
+        let mut held: BTreeSet<u8> = contents.keys().copied().collect();
         let mut vectors = entry.changes.vectors.chunks(entry.changes.dimension.max(1));
         let mut deleted = Effect { step, changes: 0, found: 0 };
         let mut written: BTreeMap<u32, Effect> = BTreeMap::new();
@@ -125,6 +128,7 @@ impl Timeline {
                 (Change::Upsert, Some(row)) => {
                     let value = value_of(vectors.next().expect("a vector for each upsert"));
                     let replaced = contents.insert(row, value).is_some();
+                    held.insert(row);
                     let effect = written.entry(value).or_insert(Effect { step, changes: 0, found: 0 });
                     effect.changes += 1;
                     effect.found += u64::from(replaced);
@@ -156,7 +160,7 @@ impl Timeline {
             self.seals.push(step);
         }
         let contents = (!sealed).then_some(contents);
-        self.steps.push(Step { seen, seq: entry.header.seq, contents });
+        self.steps.push(Step { seen, seq: entry.header.seq, contents, held });
     }
 
     fn check_folds(&mut self, archive: &Archive) {

@@ -45,9 +45,8 @@ impl<'a> Witness<'a> {
         let step = match (&record.request, &record.reply) {
             (_, Reply::Wrong(what)) => return Err(format!("a wrong answer: {what}")),
             (Request::Insert { ids, .. }, Reply::Inserted(inserted)) if inserted.is_empty() => {
-                // A look at the newest state, in which all of them are there.
-                let all = |contents: &Contents| ids.iter().all(|id| contents.contains_key(id));
-                self.find(record, from, |step| step.contents.as_ref().is_some_and(all))?
+                // All of them were there: before the entry of the request, or by what came before it in there.
+                self.find(record, from, |step| ids.iter().all(|id| step.held.contains(id)))?
             }
             (Request::Upsert { .. } | Request::Insert { .. } | Request::Delete { .. }, reply) => {
                 let Some(effect) = self.effect_of(record)? else { return self.absent(record, from) };

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::LimitsConfig,
-    engine::{Explanation, Projection, Query, Recall, query},
+    engine::{Cut, Explanation, Projection, Query, Recall, query},
     error::{Error, Result},
     service::check_query,
     telemetry,
@@ -239,6 +239,7 @@ impl RecallRequest {
             index,
             projection,
             filter: filter.clone(),
+            cut: Cut::default(),
         };
         for (row, vector) in self.vectors.iter().flatten().enumerate() {
             check_query(limits, &format!("vectors[{row}]."), &query(vector.clone()))?;

@@ -18,7 +18,7 @@ use crate::{
     api::floats::optional_vector,
     config::LimitsConfig,
     engine::{
-        self, HybridHit, HybridResult, HybridSearch, Projection, Query, TextSearch, VectorSide,
+        self, Cut, HybridHit, HybridResult, HybridSearch, Projection, Query, TextSearch, VectorSide,
         query::Fusion as How,
     },
     error::{Error, Result},
@@ -184,6 +184,7 @@ impl HybridRequest {
             index,
             filter: filter(self.filter.as_deref(), "filter", limits)?,
             projection: Projection { vectors: false, metadata: false },
+            cut: Cut::default(),
         };
         check_query(limits, "", &query)?;
         Ok(Some(VectorSide { query, weight: self.vector_weight, candidates }))

@@ -6,6 +6,7 @@
 mod aggregate;
 mod bulk;
 mod condition;
+mod cut;
 mod error;
 mod explain;
 mod filter;
@@ -18,6 +19,7 @@ mod object;
 mod schema;
 mod search;
 mod system;
+mod unified;
 mod vectors;
 mod whole;
 
@@ -25,6 +27,7 @@ pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
     condition::{Condition, Mode, delete_condition},
+    cut::GroupBy,
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,
@@ -42,6 +45,7 @@ pub(super) use self::{
         BatchQueryRequest, BatchQueryResponse, Consistency, QueryRequest, QueryResponse, StalenessConfig,
     },
     system::{Capabilities, Check, Health, Readiness, limits},
+    unified::{UnifiedQueryRequest, UnifiedQueryResponse},
     vectors::{
         CountRequest, CountResponse, DeleteRequest, DeleteResponse, DocumentIds, ExportRequest, FetchRequest,
         FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,

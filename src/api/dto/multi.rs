@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Consistency, StalenessConfig,
+    Consistency, GroupBy, StalenessConfig,
+    cut::cut,
     filter::filter,
     object::optional_object,
     raw_json, schema,
@@ -66,10 +67,14 @@ pub(in crate::api) struct MultiVectorRequest {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub negative_weights: Option<Vec<f32>>,
-    /// Results at most; at most 1,000 with `enable_mmr`.
+    /// Results at most; with `enable_mmr` at most 1,000, `offset` included.
     #[serde(default = "default_top_k", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10000, default = 10)]
     pub top_k: usize,
+    /// So many of the first results are left out. Together with `top_k` at most `limits.top_k`.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 10000, default = 0)]
+    pub offset: usize,
     /// Choose rows that differ from each other (maximal marginal relevance), among four times as many.
     #[serde(default)]
     #[schema(default = false)]
@@ -81,6 +86,9 @@ pub(in crate::api) struct MultiVectorRequest {
     /// Rows with a lower score are left out.
     #[serde(default)]
     pub score_threshold: Option<f32>,
+    /// At most so many rows with the same value in a field of the metadata: those that come first.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub group_by: Option<GroupBy>,
     /// Return the metadata of results.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -131,23 +139,25 @@ impl MultiVectorRequest {
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
         let (top_k, distance) = (self.top_k, self.distance_metric);
-        let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter };
+        let cut = cut("", self.offset, self.score_threshold, self.group_by.as_ref())?;
+        let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter, cut };
         check_top_k(limits, "", &like)?;
         let positive = examples(limits, "positive", self.positive_vectors, self.positive_weights)?;
         let negative = examples(limits, "negative", self.negative_vectors, self.negative_weights)?;
         if positive.iter().all(|example| example.weight == 0.0) {
             return Err(Error::invalid("positive_vectors", "at least one with a weight above 0 is needed"));
         }
-        if self.score_threshold.is_some_and(|threshold| !threshold.is_finite()) {
-            return Err(Error::invalid("score_threshold", "must be a finite number"));
-        }
         if !(0.0..=1.0).contains(&self.mmr_lambda) {
             return Err(Error::invalid("mmr_lambda", "must be from 0 to 1"));
         }
-        if self.enable_mmr && top_k > MAX_DIVERSE {
-            return Err(Error::invalid("top_k", format!("must be at most {MAX_DIVERSE} with enable_mmr")));
+        let wanted = top_k + self.offset;
+        if self.enable_mmr && wanted > MAX_DIVERSE {
+            return Err(Error::invalid(
+                "top_k",
+                format!("must be at most {MAX_DIVERSE} with enable_mmr, offset included"),
+            ));
         }
-        let candidates = (top_k * CANDIDATES).max(MIN_CANDIDATES).min(limits.top_k);
+        let candidates = (wanted * CANDIDATES).max(MIN_CANDIDATES).min(limits.top_k);
         let diversity = self.enable_mmr.then_some(Diversity { lambda: self.mmr_lambda, candidates });
         Ok(ByExamples { positive, negative, like, score_threshold: self.score_threshold, diversity })
     }

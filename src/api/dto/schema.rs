@@ -44,6 +44,20 @@ fn filter_of(types: SchemaType) -> Object {
         .build()
 }
 
+/// A ranking.
+pub(super) fn rank_by() -> Array {
+    ArrayBuilder::new()
+        .items(ArrayItems::from(Object::builder().schema_type(SchemaType::AnyValue).build()))
+        .min_items(Some(1))
+        .description(Some(
+            "By what: `[\"ANN\", vector]`, `[\"kNN\", vector]` (exactly), `[\"BM25\", text]`, `[field, \"BM25\", text]`, \
+             `[\"Sum\", [rankings]]`, `[\"Max\", [rankings]]`, `[\"Product\", factor, ranking]`; or in the order of \
+             fields of the metadata, `[field, \"asc\"]`, `[field, \"desc\"]` or an array of these.",
+        ))
+        .examples([json!(["ANN", [0.12, -0.5, 0.33]]), json!([["year", "desc"], ["title", "asc"]])])
+        .build()
+}
+
 /// A filter on the stored row.
 pub(super) fn condition() -> Object {
     let mut filter = filter();

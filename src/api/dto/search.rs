@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    GroupBy,
+    cut::cut,
     filter::{Filters, filter},
     object::{objects, optional_object},
     raw_json, schema,
@@ -81,6 +83,16 @@ pub(in crate::api) struct QueryRequest {
     #[serde(default = "default_top_k", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10000, default = 10)]
     pub top_k: usize,
+    /// So many of the first results are left out. Together with `top_k` at most `limits.top_k`.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 10000, default = 0)]
+    pub offset: usize,
+    /// Rows with a lower score are left out.
+    #[serde(default)]
+    pub score_threshold: Option<f32>,
+    /// At most so many rows with the same value in a field of the metadata: those that come first.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub group_by: Option<GroupBy>,
     /// Return the metadata of results.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -138,7 +150,8 @@ impl QueryRequest {
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let distance = self.distance_metric;
         let (vector, top_k) = (self.vector.clone(), self.top_k);
-        Ok(Query { vector, top_k, distance, accuracy, index, projection, filter })
+        let cut = cut(prefix, self.offset, self.score_threshold, self.group_by.as_ref())?;
+        Ok(Query { vector, top_k, distance, accuracy, index, projection, filter, cut })
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     api::{
         dto::{
             BatchQueryRequest, BatchQueryResponse, ExplainResponse, MultiVectorRequest, MultiVectorResponse,
-            QueryRequest, QueryResponse, RecallRequest, RecallResponse,
+            QueryRequest, QueryResponse, RecallRequest, RecallResponse, UnifiedQueryRequest,
+            UnifiedQueryResponse,
         },
         extract::{Json, Namespace, OptionalJson},
     },
@@ -79,6 +80,27 @@ pub(in crate::api) async fn multi_vector(
     let consistency = request.consistency();
     let search = request.into_search(&state.limits)?;
     Ok(Json(state.engine.query_by_examples(&name, search, consistency).await?.into()))
+}
+
+/// Rank rows
+///
+/// Near a vector, by scores that are made of several, or in the order of fields of the metadata, among the rows that
+/// match the `filter`. A score that is made of several is exact for each row of the answer; if no part of it searches
+/// approximately, so is the answer, and otherwise the rows are the best of those that each part finds on its own.
+#[utoipa::path(post, path = "/namespaces/{ns}/unified-query", operation_id = "unified_query", tag = "search",
+    security(("bearer" = ["read"]), ("api_key" = ["read"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = UnifiedQueryRequest,
+    responses((status = 200, description = "The first rows.", body = UnifiedQueryResponse)))]
+pub(in crate::api) async fn unified_query(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<UnifiedQueryRequest>,
+) -> Result<Response> {
+    let consistency = request.consistency();
+    let ranking = request.into_ranking(&state.limits)?;
+    let (listing, usage) = metered(state.engine.rank(&name, ranking, consistency)).await;
+    Ok(Json(UnifiedQueryResponse::new(listing?, usage)).respond().await)
 }
 
 /// Explain a query

@@ -92,8 +92,7 @@ function show(root, name, hits) {
   root.replaceChildren(h("ol", { class: "hits" }, hits.map((hit) => h("li", {},
     h("h3", {}, h("a", { href: `#/ns/${encodeURIComponent(name)}/search?like=${encodeURIComponent(hit.id)}`, title: "Search near this row" }, hit.id),
       h("span", { class: "quiet" }, `score ${short(hit.score)}`)),
-    Object.entries(hit.highlights ?? {}).map(([path, fragments]) =>
-      h("p", { class: "fragment" }, h("b", {}, path), fragments.flatMap((fragment) => [" … ", ...marked(fragment)]))),
+    (hit.highlights ?? []).map((fragment) => h("p", { class: "fragment" }, marked(fragment))),
     metadata(hit.metadata)))));
 }
 

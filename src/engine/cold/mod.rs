@@ -78,7 +78,9 @@ impl Engine {
     /// As [`Engine::query`].
     pub(super) async fn query_cold(&self, name: &NamespaceName, queries: &[Query]) -> Result<Cold> {
         let exact = |query: &Query| query.accuracy.is_some_and(|accuracy| accuracy.is_exact());
-        let plain = |query: &Query| !exact(query) && query.index.is_none() && query.filter.is_none();
+        let plain = |query: &Query| {
+            !exact(query) && query.index.is_none() && query.filter.is_none() && query.cut.group_by.is_none()
+        };
         let fits = (1..=MAX_QUERIES).contains(&queries.len()) && queries.iter().all(plain);
         if !fits || !self.context.reads_parts || self.registry.is_loaded(name) {
             return Ok(Cold::Whole(None));
@@ -194,7 +196,9 @@ impl Engine {
         {
             let merge = Merge { tail: &tail, segments: &segments, answer };
             let (ranked, work) = merge.best(target, shortlists)?;
-            let hits = ranked.into_iter().map(|ranked| {
+            let threshold = query.cut.score_threshold.unwrap_or(f32::NEG_INFINITY);
+            let ranked = ranked.into_iter().take_while(|ranked| ranked.score >= threshold);
+            let hits = ranked.skip(query.cut.offset).map(|ranked| {
                 Ok(Hit { score: ranked.score, row: reader.read(&ranked.row, query.projection)? })
             });
             results.push(QueryResult { hits: hits.collect::<Result<_>>()?, work, elapsed });

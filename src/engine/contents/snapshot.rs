@@ -26,7 +26,7 @@ pub struct Snapshot {
 }
 
 /// A run of rows whose vectors lie side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Block {
     /// A record batch of a segment, by their numbers.
     Batch(usize, usize),

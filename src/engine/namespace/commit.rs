@@ -48,7 +48,9 @@ impl Namespace {
             }
             match self.try_commit(&mut group, now, began).await {
                 Ok(Some(found)) => {
-                    self.observe(CommitOutcome::committed, began, &group);
+                    if !group.iter().all(Pending::does_nothing) {
+                        self.observe(CommitOutcome::committed, began, &group);
+                    }
                     return answer_each(group, &found);
                 }
                 Ok(None) => group = self.drop_if_late(group, began),

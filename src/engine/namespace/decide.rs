@@ -160,10 +160,16 @@ impl<'a> Stage<'a> {
                 false => skipped.push(id.clone()),
             }
         }
-        let rows = rows.only(&kept);
-        self.upsert(&rows)?;
+        let some;
+        let rows = if skipped.is_empty() {
+            rows
+        } else {
+            some = rows.only(&kept);
+            &some
+        };
+        self.upsert(rows)?;
         let mut changes = Changes::default();
-        changes.upsert(&rows, self.now);
+        changes.upsert(rows, self.now);
         Ok(self.decided(changes, skipped))
     }
 

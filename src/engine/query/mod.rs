@@ -10,9 +10,11 @@
 //! answer has visible rows that match only, each once, with its exact score.
 
 mod aggregate;
+mod composed;
 mod diverse;
 mod fusion;
 mod indexed;
+mod ordered;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,11 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use rayon::prelude::*;
 
-pub use self::aggregate::{Aggregation, Group, Groups, Measure};
+pub use self::aggregate::{Aggregation, Group, Groups, Measure, values_of};
+pub use self::composed::Composed;
 pub use self::diverse::{Candidate, diversify};
 pub use self::fusion::{Fusion, Scores, fuse};
+pub use self::ordered::Ordered;
 pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
 pub use self::text::{FieldStatistics, TextAnswer, TextStatistics, TextTarget};
 

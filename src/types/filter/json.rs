@@ -91,6 +91,16 @@ impl Json {
         }
     }
 
+    /// Bytes of the text in it.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+            Self::String(text) => text.len(),
+            Self::Array(elements) => elements.iter().map(Self::text_bytes).sum(),
+            Self::Object(members) => members.iter().map(|(key, value)| key.len() + value.text_bytes()).sum(),
+        }
+    }
+
     fn is_nested(&self) -> bool {
         matches!(self, Self::Array(_) | Self::Object(_))
     }

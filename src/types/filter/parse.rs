@@ -279,15 +279,7 @@ fn unreadable(place: &str, Unreadable(reason): Unreadable) -> Error {
 }
 
 fn unexpected(place: &str, found: &Value<'_>, expected: &str) -> Error {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    };
-    Error::invalid(place, format!("found {found}; expected {expected}"))
+    Error::invalid(place, format!("found {}; expected {expected}", found.kind()))
 }
 
 /// A name with a dollar sign where fields stand.

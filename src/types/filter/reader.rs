@@ -42,6 +42,18 @@ impl<'a> Value<'a> {
         Ok(value)
     }
 
+    /// What kind of value it is, in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
     /// The value that `text` is, if it ends where the value ends: arrays and objects are not read.
     fn of_exactly(text: &'a str) -> Read<Self> {
         match text.as_bytes().first() {

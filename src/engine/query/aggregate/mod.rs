@@ -131,21 +131,9 @@ impl Found {
         match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                self.bytes += entry.key().iter().map(text_bytes).sum::<u64>();
+                self.bytes += entry.key().iter().map(|value| value.text_bytes() as u64).sum::<u64>();
                 entry.insert(aggregation.nothing())
             }
-        }
-    }
-}
-
-/// Bytes of the text in a value.
-fn text_bytes(value: &Json) -> u64 {
-    match value {
-        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
-        Json::String(text) => text.len() as u64,
-        Json::Array(elements) => elements.iter().map(text_bytes).sum(),
-        Json::Object(members) => {
-            members.iter().map(|(key, value)| key.len() as u64 + text_bytes(value)).sum()
         }
     }
 }
@@ -188,7 +176,7 @@ impl Aggregation {
     fn keys(&self, metadata: Option<&str>) -> Result<Vec<Vec<Json>>> {
         let mut keys = vec![Vec::with_capacity(self.group_by.len())];
         for field in &self.group_by {
-            let values = values(field, metadata);
+            let values = values_of(field, metadata);
             self.check_count(keys.len().saturating_mul(values.len()))?;
             keys = keys
                 .into_iter()
@@ -296,7 +284,7 @@ impl Partial {
 }
 
 /// The different values of a field; null if there is none, or if the metadata cannot be read.
-fn values(field: &Path, metadata: Option<&str>) -> Vec<Json> {
+pub fn values_of(field: &Path, metadata: Option<&str>) -> Vec<Json> {
     let mut values = Vec::new();
     let read = field.visit(metadata.unwrap_or("{}"), &mut |value| values.push(whole(value.clone())));
     let mut values: Vec<Json> = match read {

@@ -1,0 +1,120 @@
+//! Answers with a limited number of rows for each value of a field.
+//!
+//! A ranking is gone through from the best row on, and a row is left out if as many rows before it have one of its
+//! values as may. If what was ranked does not suffice, more is: four times as many rows, of those that have none of
+//! the values of which no more are taken. That is a filter, so a value that nearly all rows have costs nothing.
+//!
+//! Invariant: the answer is a prefix of the whole ranking without the rows that are left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Engine,
+    contents::{Block, Snapshot},
+    query::{Found, values_of},
+    ranking::Ranker,
+};
+use crate::{
+    clock::Timestamp,
+    error::Result,
+    types::{
+        Filter,
+        filter::{Json, Limits, Path, text},
+    },
+};
+
+/// By how much more is ranked if it does not suffice.
+const MORE: usize = 4;
+/// A filter that is made of another one and of values in rows is within the limits that these were.
+const ANY: Limits = Limits { depth: usize::MAX, nodes: usize::MAX, values: usize::MAX, patterns: usize::MAX };
+
+/// How many rows of an answer may have the same value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grouping {
+    /// In which field. A row with several values counts for each, one without a value for null.
+    pub field: Path,
+    /// How many.
+    pub limit: usize,
+}
+
+/// The rows that were taken.
+struct Taken<'a> {
+    grouping: &'a Grouping,
+    counts: BTreeMap<Json, usize>,
+    /// Values of which no more rows are taken.
+    full: BTreeSet<Json>,
+    seen: HashSet<(Block, usize)>,
+    rows: Vec<Found>,
+}
+
+impl Engine {
+    /// The first `wanted` rows of a ranking without those of values that enough rows before have; `found` are the
+    /// first `wanted` of all.
+    pub(super) async fn grouped(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        ranker: &Ranker,
+        filter: Option<Arc<Filter>>,
+        grouping: &Grouping,
+        (mut found, wanted): (Vec<Found>, usize),
+        now: Timestamp,
+    ) -> Result<Vec<Found>> {
+        let (mut taken, mut size) = (Taken::new(grouping), wanted);
+        loop {
+            let is_all = found.len() < size;
+            for found in found {
+                if taken.rows.len() < wanted && taken.seen.insert((found.block, found.row)) {
+                    taken.offer(snapshot, found)?;
+                }
+            }
+            if is_all || taken.rows.len() >= wanted {
+                return Ok(taken.rows);
+            }
+            size = size.saturating_mul(MORE);
+            let rest = taken.rest_of(filter.as_deref())?;
+            found = self.best(snapshot, ranker, Some(rest), size, now).await?;
+        }
+    }
+}
+
+impl<'a> Taken<'a> {
+    fn new(grouping: &'a Grouping) -> Self {
+        let (counts, full) = (BTreeMap::new(), BTreeSet::new());
+        Self { grouping, counts, full, seen: HashSet::new(), rows: Vec::new() }
+    }
+
+    /// Takes the next row of the ranking, unless it is one too many.
+    fn offer(&mut self, snapshot: &Snapshot, found: Found) -> Result<()> {
+        let values = values_of(&self.grouping.field, snapshot.row(found.block, found.row)?.metadata);
+        if values.iter().any(|value| self.full.contains(value)) {
+            return Ok(());
+        }
+        for value in values {
+            let count = self.counts.entry(value.clone()).or_default();
+            *count += 1;
+            if *count >= self.grouping.limit {
+                self.full.insert(value);
+            }
+        }
+        self.rows.push(found);
+        Ok(())
+    }
+
+    /// A filter that leaves out rows of full values; not all of them, but no others.
+    fn rest_of(&self, filter: Option<&Filter>) -> Result<Arc<Filter>> {
+        let field = text(&self.grouping.field.to_string());
+        // An array equals an array as a whole, too, so what is in it is not asked for; and null is what is not there.
+        let is_plain = |value: &&Json| !matches!(value, Json::Array(_) | Json::Null);
+        let values: Vec<String> = self.full.iter().filter(is_plain).map(Json::to_string).collect();
+        let mut parts = vec![format!("{{{field}:{{\"$nin\":[{}]}}}}", values.join(","))];
+        if self.full.contains(&Json::Null) {
+            parts.push(format!("{{{field}:{{\"$exists\":true}}}}"));
+        }
+        parts.extend(filter.map(ToString::to_string));
+        let rest = format!("{{\"$and\":[{}]}}", parts.join(","));
+        Ok(Arc::new(Filter::parse(&rest, "filter", &ANY)?))
+    }
+}
