@@ -197,7 +197,7 @@ impl TextPlace {
 fn of_rows(words: &[u64], rows: &Range<usize>) -> Vec<u64> {
     let mut words = words[rows.start / 64..rows.end.div_ceil(64)].to_vec();
     if let Some(last) = words.last_mut()
-        && rows.len() % 64 > 0
+        && !rows.len().is_multiple_of(64)
     {
         *last &= (1 << (rows.len() % 64)) - 1;
     }

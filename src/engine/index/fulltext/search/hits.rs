@@ -34,9 +34,9 @@ impl Hits {
 
     /// Leaves those whose bits are set.
     pub fn retain(&mut self, bits: &Bits) {
-        for word in 0..WORDS {
-            let gone = self.bits[word] & !bits[word];
-            self.bits[word] &= bits[word];
+        for (word, kept) in bits.iter().enumerate() {
+            let gone = self.bits[word] & !kept;
+            self.bits[word] &= kept;
             each(gone, |bit| self.scores[word * 64 + bit] = 0.0);
         }
     }
