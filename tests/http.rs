@@ -8,6 +8,8 @@ mod support;
 mod aggregate;
 #[path = "http/auth.rs"]
 mod auth;
+#[path = "http/batch.rs"]
+mod batch;
 #[path = "http/bodies.rs"]
 mod bodies;
 #[path = "http/bulk.rs"]

@@ -27,7 +27,7 @@ use utoipa_axum::{
 };
 
 use self::routes::{
-    aggregate, fulltext, health, index_blobs, indexes, namespaces, search, system, ui, vectors,
+    aggregate, batch, fulltext, health, index_blobs, indexes, namespaces, search, system, ui, vectors,
 };
 pub use self::state::AppState;
 use crate::error::Error;
@@ -75,6 +75,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(fulltext::stats))
         .routes(routes!(fulltext::delete))
         .routes(routes!(fulltext::hybrid))
+        .routes(routes!(batch::batch))
         .routes(routes!(search::explain))
         .routes(routes!(aggregate::aggregate))
         .routes(routes!(search::recall))

@@ -201,9 +201,19 @@ fn statuses(method: &HttpMethod, path: &str, operation: &Operation) -> Vec<u16> 
         statuses.push(400);
     }
     let reads = matches!(method, HttpMethod::Get | HttpMethod::Head)
-        || ["query", "batch-query", "fetch", "export", "sample", "count", "fulltext/search", "hybrid"]
-            .iter()
-            .any(|action| path.ends_with(action));
+        || [
+            "query",
+            "batch-query",
+            "fetch",
+            "batch",
+            "export",
+            "sample",
+            "count",
+            "fulltext/search",
+            "hybrid",
+        ]
+        .iter()
+        .any(|action| path.ends_with(action));
     if !reads {
         statuses.extend([409, 429]);
     }

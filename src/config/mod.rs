@@ -159,6 +159,8 @@ pub struct LimitsConfig {
     pub batch_rows: usize,
     /// Results of all queries in a batch query together: the sum of their `top_k`.
     pub batch_results: usize,
+    /// Searches in a batch of searches of every kind.
+    pub batch_requests: usize,
     /// Rows in a page of a listing or export.
     pub page_rows: usize,
     /// Bytes of an id.
@@ -220,6 +222,7 @@ impl Default for LimitsConfig {
             top_k: 10_000,
             batch_rows: 10_000,
             batch_results: 100_000,
+            batch_requests: 100,
             page_rows: 10_000,
             id_bytes: 512,
             metadata_bytes: 64 * 1024,

@@ -54,6 +54,7 @@ impl Config {
             ("limits.top_k", limits.top_k),
             ("limits.batch_rows", limits.batch_rows),
             ("limits.batch_results", limits.batch_results),
+            ("limits.batch_requests", limits.batch_requests),
             ("limits.page_rows", limits.page_rows),
             ("limits.id_bytes", limits.id_bytes),
             ("limits.metadata_bytes", limits.metadata_bytes),

@@ -17,6 +17,11 @@ pub fn check_batch(limits: &LimitsConfig, field: &str, count: usize) -> Result<(
     at_most(|| field.to_owned(), "limits.batch_rows", limits.batch_rows, count)
 }
 
+/// Checks the number of searches in one request against `limits.batch_requests`.
+pub fn check_batch_requests(limits: &LimitsConfig, field: &str, count: usize) -> Result<()> {
+    at_most(|| field.to_owned(), "limits.batch_requests", limits.batch_requests, count)
+}
+
 /// The size of a page: `asked`, or `default`, from 1 to `limits.page_rows`.
 pub fn page_rows(limits: &LimitsConfig, field: &str, asked: Option<usize>, default: usize) -> Result<usize> {
     let rows = asked.unwrap_or(default.min(limits.page_rows));

@@ -57,6 +57,7 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "POST", "/namespaces/team-a/fetch", r#"{"ids":[]}"#),
     ("read", "POST", "/namespaces/team-a/export", "{}"),
     ("read", "POST", "/namespaces/team-a/sample", "{}"),
+    ("read", "POST", "/namespaces/team-a/batch", r#"{"requests":[]}"#),
     ("read", "POST", "/namespaces/team-a/vectors/count", "{}"),
     ("read", "GET", "/namespaces/team-a/vectors", ""),
     ("read", "GET", "/namespaces/team-a/vectors/delete", ""),

@@ -394,3 +394,24 @@ async fn long_texts_are_refused_by_their_place() {
     let answer = server.post(UNIFIED, json!({"rank_by": ["Max", [["BM25", "four"]]]})).await;
     assert_eq!(answer.error(400, "LIMIT_EXCEEDED")["details"]["field"], "rank_by[1][0]");
 }
+
+/// The row that is nearest has the longest text, so that a search for words does not come to it.
+#[tokio::test]
+async fn what_one_part_finds_is_scored_by_the_others() {
+    let server = Server::new();
+    let body = json!({"name": "ns", "dimension": 2, "distance": "dot_product"});
+    server.post("/v1/namespaces", body).await.ok();
+    let text =
+        |n: usize| format!("{} {}", if n % 2 == 1 { "fox" } else { "dog" }, "word ".repeat(n / 10 + 1));
+    let row = |n: usize| json!({"id": format!("r{n:03}"), "values": [n, 0], "metadata": {"text": text(n)}});
+    server.upsert("ns", (0..300).map(row).collect()).await;
+    server.put("/v1/namespaces/ns/indexes/fulltext", json!({})).await.ok();
+    let body = json!({"query": "fox", "top_k": 300});
+    let answer = server.post("/v1/namespaces/ns/fulltext/search", body).await.ok();
+    let place = ids(&answer).iter().position(|id| *id == "r299").unwrap();
+    assert!(place >= 100, "{place}");
+    let expected = 299.0 + scores(&answer)[place];
+    let rank_by = json!(["Sum", [["ANN", [1, 0]], ["BM25", "fox"]]]);
+    let answer = server.post(UNIFIED, json!({"rank_by": rank_by, "top_k": 1})).await.ok();
+    assert!(ids(&answer) == ["r299"] && (scores(&answer)[0] - expected).abs() < 1e-4, "{expected}: {answer}");
+}

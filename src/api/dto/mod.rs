@@ -4,6 +4,7 @@
 //! Bounds in the schemas are those of the default configuration.
 
 mod aggregate;
+mod batch;
 mod bulk;
 mod condition;
 mod cut;
@@ -25,6 +26,7 @@ mod whole;
 
 pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
+    batch::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
     condition::{Condition, Mode, delete_condition},
     cut::GroupBy,

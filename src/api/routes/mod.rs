@@ -4,6 +4,7 @@
 //! than the successful ones are added to every operation in [`super::openapi`].
 
 pub(super) mod aggregate;
+pub(super) mod batch;
 pub(super) mod fulltext;
 pub(super) mod health;
 pub(super) mod index_blobs;
