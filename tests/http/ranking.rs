@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::Server;
 
+/// What a row is to score.
+type Expected<'a> = &'a dyn Fn(&str) -> f64;
+
 const QUERY: &str = "/v1/namespaces/ns/query";
 const UNIFIED: &str = "/v1/namespaces/ns/unified-query";
 const GENRES: [&str; 3] = ["a", "b", "c"];
@@ -355,7 +358,7 @@ async fn words_are_a_part_of_a_score() {
     let both = |id: &str| of(&fox, id) + of(&quick, id);
     for name in ["ANN", "kNN"] {
         let vector = json!([name, [0.01, 0]]);
-        let cases: [(Value, &dyn Fn(&str) -> f64, bool); 5] = [
+        let cases: [(Value, Expected<'_>, bool); 5] = [
             (json!(["BM25", "fox"]), &|id| of(&fox, id), true),
             (json!(["Product", 3, ["text", "BM25", "fox"]]), &|id| 3.0 * of(&fox, id), true),
             (json!(["Max", [["text", "BM25", "fox"], ["BM25", "text", "quick"]]]), &either, true),
