@@ -325,6 +325,9 @@ async fn exact_parts_make_an_exact_whole() {
     assert_eq!(ids(&server.post(UNIFIED, body).await.ok()), ["0-1", "0-2"]);
 }
 
+/// What a row is to score, by its id.
+type Expected<'a> = &'a dyn Fn(&str) -> f64;
+
 /// The scores of a search for words, by id.
 async fn words(server: &Server, query: &str) -> HashMap<String, f64> {
     let body = json!({"query": query, "syntax": "plain", "top_k": 100});
@@ -355,7 +358,7 @@ async fn words_are_a_part_of_a_score() {
     let both = |id: &str| of(&fox, id) + of(&quick, id);
     for name in ["ANN", "kNN"] {
         let vector = json!([name, [0.01, 0]]);
-        let cases: [(Value, &dyn Fn(&str) -> f64, bool); 5] = [
+        let cases: [(Value, Expected<'_>, bool); 5] = [
             (json!(["BM25", "fox"]), &|id| of(&fox, id), true),
             (json!(["Product", 3, ["text", "BM25", "fox"]]), &|id| 3.0 * of(&fox, id), true),
             (json!(["Max", [["text", "BM25", "fox"], ["BM25", "text", "quick"]]]), &either, true),
