@@ -152,7 +152,7 @@ def test_words_are_found_and_marked(page, filled):
     says(page, f"{len(found)} results by words in ")
     assert ids(page) == found and len(found) > 3
     marks = page.locator(".hits mark").all_inner_texts()
-    assert len(marks) >= len(found) and {mark.lower() for mark in marks} <= {"person", "persons"}, marks
+    assert len(marks) >= len(found) and all(mark.lower().startswith("person") for mark in marks), marks
     page.get_by_label("Near the row").fill(found[3])
     page.keyboard.press("Enter")
     says(page, "10 results by words and vector")

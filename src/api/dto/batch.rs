@@ -25,13 +25,13 @@ use super::{
 pub(in crate::api) struct BatchRequest {
     /// The searches.
     #[schema(max_items = 100)]
-    pub requests: Vec<Search>,
+    pub requests: Vec<BatchItem>,
 }
 
 /// A search, under the name of its route.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub(in crate::api) enum Search {
+pub(in crate::api) enum BatchItem {
     /// As `query`.
     Query(Box<QueryRequest>),
     /// As `fulltext/search`.
@@ -62,31 +62,31 @@ enum Kind {
 }
 
 /// Not derived: that would call an object with two names malformed JSON.
-impl<'de> Deserialize<'de> for Search {
+impl<'de> Deserialize<'de> for BatchItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(SearchVisitor)
+        deserializer.deserialize_map(ItemVisitor)
     }
 }
 
-struct SearchVisitor;
+struct ItemVisitor;
 
-impl<'de> Visitor<'de> for SearchVisitor {
-    type Value = Search;
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = BatchItem;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the name of one search")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Search, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BatchItem, A::Error> {
         let nothing = || Error::invalid_length(0, &self);
         let search = match map.next_key()?.ok_or_else(nothing)? {
-            Kind::Query => Search::Query(object(&mut map)?),
-            Kind::FulltextSearch => Search::FulltextSearch(object(&mut map)?),
-            Kind::Hybrid => Search::Hybrid(object(&mut map)?),
-            Kind::UnifiedQuery => Search::UnifiedQuery(object(&mut map)?),
-            Kind::MultiVector => Search::MultiVector(object(&mut map)?),
-            Kind::Aggregate => Search::Aggregate(object(&mut map)?),
-            Kind::Count => Search::Count(object(&mut map)?),
+            Kind::Query => BatchItem::Query(object(&mut map)?),
+            Kind::FulltextSearch => BatchItem::FulltextSearch(object(&mut map)?),
+            Kind::Hybrid => BatchItem::Hybrid(object(&mut map)?),
+            Kind::UnifiedQuery => BatchItem::UnifiedQuery(object(&mut map)?),
+            Kind::MultiVector => BatchItem::MultiVector(object(&mut map)?),
+            Kind::Aggregate => BatchItem::Aggregate(object(&mut map)?),
+            Kind::Count => BatchItem::Count(object(&mut map)?),
         };
         match map.next_key::<Kind>()? {
             None => Ok(search),

@@ -26,7 +26,7 @@ mod whole;
 
 pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
-    batch::{BatchAnswer, BatchRequest, BatchResponse, Search},
+    batch::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
     condition::{Condition, Mode, delete_condition},
     cut::GroupBy,

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{State, aggregate, fulltext, search, vectors};
 use crate::{
     api::{
-        dto::{BatchAnswer, BatchRequest, BatchResponse, Search},
+        dto::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
         extract::{Json, Namespace, OptionalJson},
     },
     error::{Error, Result},
@@ -51,22 +51,26 @@ pub(in crate::api) async fn batch(
     Ok(Json(BatchResponse { results }).respond().await)
 }
 
-async fn answer(state: State, name: NamespaceName, search: Search) -> Result<BatchAnswer> {
+async fn answer(state: State, name: NamespaceName, search: BatchItem) -> Result<BatchAnswer> {
     let name = Namespace(name);
     let response = match search {
-        Search::Query(request) => search::query(state, name, Json(*request)).await.into_response(),
-        Search::FulltextSearch(request) => {
+        BatchItem::Query(request) => search::query(state, name, Json(*request)).await.into_response(),
+        BatchItem::FulltextSearch(request) => {
             fulltext::search(state, name, Json(*request)).await.into_response()
         }
-        Search::Hybrid(request) => fulltext::hybrid(state, name, Json(*request)).await.into_response(),
-        Search::UnifiedQuery(request) => {
+        BatchItem::Hybrid(request) => fulltext::hybrid(state, name, Json(*request)).await.into_response(),
+        BatchItem::UnifiedQuery(request) => {
             search::unified_query(state, name, Json(*request)).await.into_response()
         }
-        Search::MultiVector(request) => {
+        BatchItem::MultiVector(request) => {
             search::multi_vector(state, name, Json(*request)).await.into_response()
         }
-        Search::Aggregate(request) => aggregate::aggregate(state, name, Json(*request)).await.into_response(),
-        Search::Count(request) => vectors::count(state, name, OptionalJson(*request)).await.into_response(),
+        BatchItem::Aggregate(request) => {
+            aggregate::aggregate(state, name, Json(*request)).await.into_response()
+        }
+        BatchItem::Count(request) => {
+            vectors::count(state, name, OptionalJson(*request)).await.into_response()
+        }
     };
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.map_err(Error::internal)?;

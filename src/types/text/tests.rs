@@ -124,7 +124,7 @@ fn parameters_are_checked() {
         (json!({"weights": {"text": 1001}}), "1000"),
         (json!({"weights": {"text": -1}}), "at least 0"),
         (json!({"k1": 101}), "k1"),
-        (json!({"b": 1.5}), "parameters.b"),
+        (json!({"b": 1.5}), "b is at most 1"),
         (json!({"language": "klingon"}), "klingon"),
         (json!({"stemer": true}), "stemer"),
     ] {
