@@ -325,9 +325,6 @@ async fn exact_parts_make_an_exact_whole() {
     assert_eq!(ids(&server.post(UNIFIED, body).await.ok()), ["0-1", "0-2"]);
 }
 
-/// What a row is to score, by its id.
-type Expected<'a> = &'a dyn Fn(&str) -> f64;
-
 /// The scores of a search for words, by id.
 async fn words(server: &Server, query: &str) -> HashMap<String, f64> {
     let body = json!({"query": query, "syntax": "plain", "top_k": 100});
