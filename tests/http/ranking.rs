@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::Server;
 
+/// What a row is to score, by its id.
+type Expected<'a> = &'a dyn Fn(&str) -> f64;
+
 const QUERY: &str = "/v1/namespaces/ns/query";
 const UNIFIED: &str = "/v1/namespaces/ns/unified-query";
 const GENRES: [&str; 3] = ["a", "b", "c"];
