@@ -12,7 +12,7 @@ use utoipa::{
     openapi::{
         Content, Header, HttpMethod, Ref, RefOr, Required, Response, ResponseBuilder,
         path::{Operation, ParameterIn, PathItem},
-        schema::{Object, Schema, Type},
+        schema::{AdditionalProperties, Object, Schema, Type},
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -97,6 +97,7 @@ pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     for shared in &SHARED {
         components.responses.insert(shared.name.into(), response(shared).into());
     }
+    components.schemas.values_mut().for_each(close_variants);
     let examples = examples(&components.schemas);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
@@ -110,6 +111,18 @@ pub(super) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
         }
     }
     document
+}
+
+/// Where a value is an object with one of several names, another name is refused as everywhere else.
+fn close_variants(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(variants)) = schema else { return };
+    for variant in &mut variants.items {
+        if let RefOr::T(Schema::Object(variant)) = variant
+            && variant.properties.len() == 1
+        {
+            variant.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
 }
 
 /// The first example of each schema that has one.

@@ -16,6 +16,9 @@ use crate::{
     types::{Filter, VectorId},
 };
 
+/// More rows than a request can change in its time.
+const MAX_LIMIT: u64 = 1_000_000_000;
+
 /// Which rows to delete.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +29,7 @@ pub(in crate::api) struct BulkDeleteRequest {
     pub filter: Box<RawValue>,
     /// Rows at most; all if left out.
     #[serde(default, deserialize_with = "optional")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1000000000)]
     pub limit: Option<u64>,
     /// `next_cursor` of the answer before, to go on after it.
     #[serde(default)]
@@ -55,7 +58,7 @@ pub(in crate::api) struct BulkUpdateRequest {
     pub update: Box<RawValue>,
     /// Rows at most; all if left out.
     #[serde(default, deserialize_with = "optional")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1000000000)]
     pub limit: Option<u64>,
     /// `next_cursor` of the answer before, to go on after it.
     #[serde(default)]
@@ -78,8 +81,8 @@ fn bulk(
     limits: &LimitsConfig,
     time: Duration,
 ) -> Result<Bulk> {
-    if limit == Some(0) {
-        return Err(Error::invalid("limit", "must be at least 1"));
+    if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
+        return Err(Error::invalid("limit", format!("must be from 1 to {MAX_LIMIT}")));
     }
     let filter = Arc::new(Filter::parse(filter.get(), "filter", &limits.filters())?);
     let after = cursor::decode(cursor)?.map(|id| VectorId::trusted(&id));
