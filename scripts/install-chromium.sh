@@ -23,13 +23,5 @@ for own in $(type -ap chromium chromium-browser google-chrome); do
     fi
 done
 echo "Unpacking Chromium into .deps/chromium"
-"$unpack" chromium || fail "the tests of the page need Chromium or Chrome on the PATH."
-cat >chromium <<'EOF'
-#!/bin/sh
-# Chromium with the libraries that were unpacked beside it.
-root=$(cd "$(dirname "$0")" && pwd -P)/root
-libraries=$(find "$root" -name '*.so*' -exec dirname {} \; | sort -u | paste -sd :)
-LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$root/usr/lib/chromium/chromium" "$@"
-EOF
-chmod +x chromium
+"$unpack" chromium /usr/lib/chromium/chromium || fail "the tests of the page need Chromium or Chrome on the PATH."
 works ./chromium || fail "the Chromium that was unpacked does not run: $(./chromium --version 2>&1)"

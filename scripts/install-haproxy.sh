@@ -28,13 +28,5 @@ for own in $(PATH="$PATH:/usr/sbin:/usr/local/sbin" type -ap haproxy); do
     fi
 done
 echo "Unpacking HAProxy into .deps/haproxy"
-"$unpack" haproxy || fail "the tests need HAProxy 2.6 or newer on the PATH; see https://www.haproxy.org."
-cat >haproxy <<'EOF'
-#!/bin/sh
-# HAProxy with the libraries that were unpacked beside it.
-root=$(cd "$(dirname "$0")" && pwd -P)/root
-libraries=$(find "$root" -name '*.so.*' -exec dirname {} \; | sort -u | paste -sd :)
-LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$root/usr/sbin/haproxy" "$@"
-EOF
-chmod +x haproxy
+"$unpack" haproxy /usr/sbin/haproxy || fail "the tests need HAProxy 2.6 or newer on the PATH; see https://www.haproxy.org."
 works ./haproxy || fail "the HAProxy that was unpacked does not run, or is older than 2.6: $(./haproxy -v 2>&1)"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Unpacks a Debian package into the folder `root` of the current directory, with the libraries that this
-# machine lacks: needs apt, but no root, and installs nothing. Usage: unpack-debian.sh PACKAGE
+# machine lacks, and makes a script of the package's name that runs its program with them: needs apt, but no
+# root, and installs nothing. Usage: unpack-debian.sh PACKAGE PROGRAM (as /usr/sbin/haproxy)
 set -euo pipefail
-package=$1
+package=$1 program=$2
 
 fail() {
     printf 'unpack-debian: %s\n' "$*" >&2
@@ -35,3 +36,11 @@ if ! unpack 2>/dev/null; then
     unpack || fail "apt-get cannot download '$package'."
 fi
 rm -rf packages lists cache
+cat >"$package" <<EOF
+#!/bin/sh
+# $package with the libraries that were unpacked beside it.
+root=\$(cd "\$(dirname "\$0")" && pwd -P)/root
+libraries=\$(find "\$root" -name '*.so*' -exec dirname {} \; | sort -u | paste -sd :)
+LD_LIBRARY_PATH=\$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH} exec "\$root$program" "\$@"
+EOF
+chmod +x "$package"

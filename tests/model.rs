@@ -241,8 +241,8 @@ impl World {
                     deleted += 1;
                     self.model.remove(&id);
                 }
-                Some(_) => skipped.push(id),
-                None => {}
+                Some(_) if !skipped.contains(&id) => skipped.push(id),
+                _ => {}
             }
         }
         let expected =

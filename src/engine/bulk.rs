@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    namespace::{RowChange, Selection, Write, Written},
+    namespace::{RowChange, SHOWN, Selection, Write, Written},
 };
 use crate::{
     error::{Error, Result},
@@ -33,7 +33,7 @@ pub struct Changed {
     pub changed: u64,
     /// Of these, rows that could not be.
     pub refused: u64,
-    /// The first of those, and why.
+    /// The first hundred of those, and why.
     pub errors: Vec<(VectorId, Error)>,
     /// The last id that was looked at, if rows after it may match, too.
     pub next: Option<VectorId>,
@@ -83,9 +83,10 @@ impl Engine {
     }
 }
 
-/// Whether the next part may be tried by the next request.
+/// Whether the part that failed changed nothing for certain: what was changed before is told then, and the next
+/// request, which goes on from there, is told what is wrong.
 fn left_nothing(error: &Error) -> bool {
-    matches!(error, Error::Overloaded { .. } | Error::Unavailable { .. })
+    !matches!(error, Error::OutcomeUnknown { .. })
 }
 
 impl Changed {
@@ -94,9 +95,8 @@ impl Changed {
         self.changed += changes;
         self.matched += report.matched;
         self.refused += report.refused;
-        if self.errors.is_empty() {
-            self.errors = report.errors;
-        }
+        self.errors.extend(report.errors);
+        self.errors.truncate(SHOWN);
         self.next = report.last;
     }
 }

@@ -135,12 +135,15 @@ impl Engine {
         if is_little() {
             return Ok(());
         }
-        let _turn = snapshot.texts.turn().await;
+        let turn = snapshot.texts.turn().await;
         if is_little() {
             return Ok(());
         }
         let (snapshot, params, builders) = (snapshot.clone(), params.clone(), self.context.builders.clone());
-        let build = move || builders.install(|| snapshot.texts.parts(&snapshot, &params).map(drop));
+        let build = move || {
+            let _turn = turn;
+            builders.install(|| snapshot.texts.parts(&snapshot, &params).map(drop))
+        };
         offload(u64::MAX, build).await?
     }
 

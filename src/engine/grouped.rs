@@ -4,7 +4,8 @@
 //! values as may. If what was ranked does not suffice, more is: four times as many rows, of those that have none of
 //! the values of which no more are taken. That is a filter, so a value that nearly all rows have costs nothing.
 //!
-//! Invariant: the answer is a prefix of the whole ranking without the rows that are left out.
+//! Invariant: as far as rankings are exact, the answer is a prefix of the whole one without the rows that are left
+//! out. What an approximate search finds late is put where its score belongs.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    error::Result,
+    error::{Error, Result},
     types::{
         Filter,
         filter::{Json, Limits, Path, text},
@@ -46,6 +47,8 @@ struct Taken<'a> {
     counts: BTreeMap<Json, usize>,
     /// Values of which no more rows are taken.
     full: BTreeSet<Json>,
+    /// Of all values.
+    bytes: u64,
     seen: HashSet<(Block, usize)>,
     rows: Vec<Found>,
 }
@@ -70,7 +73,13 @@ impl Engine {
                     taken.offer(snapshot, found)?;
                 }
             }
+            if taken.bytes > self.context.answer_bytes {
+                let (limit, max) = ("limits.answer_bytes", self.context.answer_bytes);
+                return Err(Error::AnswerTooLarge { limit, max });
+            }
             if is_all || taken.rows.len() >= wanted {
+                // An order of fields has no scores, and stays.
+                taken.rows.sort_by(|one, other| other.score.total_cmp(&one.score));
                 return Ok(taken.rows);
             }
             size = size.saturating_mul(MORE);
@@ -83,7 +92,7 @@ impl Engine {
 impl<'a> Taken<'a> {
     fn new(grouping: &'a Grouping) -> Self {
         let (counts, full) = (BTreeMap::new(), BTreeSet::new());
-        Self { grouping, counts, full, seen: HashSet::new(), rows: Vec::new() }
+        Self { grouping, counts, full, bytes: 0, seen: HashSet::new(), rows: Vec::new() }
     }
 
     /// Takes the next row of the ranking, unless it is one too many.
@@ -93,6 +102,7 @@ impl<'a> Taken<'a> {
             return Ok(());
         }
         for value in values {
+            self.bytes += value.bytes() as u64;
             let count = self.counts.entry(value.clone()).or_default();
             *count += 1;
             if *count >= self.grouping.limit {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    error::Result,
+    error::{Error, Result},
     types::{NamespaceName, text::FulltextParams},
 };
 
@@ -82,10 +82,15 @@ impl Engine {
     ) -> Result<HybridResult> {
         let namespace = self.read(name, consistency).await?;
         let HybridSearch { text, vector, fusion } = search;
-        let params = match vector.as_ref().is_some_and(|vector| vector.weight >= 1.0) {
-            true => None,
-            false => Some(namespace.text_params()?),
+        let only_vector = vector.as_ref().is_some_and(|vector| vector.weight >= 1.0);
+        // Texts are shown, and fields looked at, also where words do not count.
+        let shown = match namespace.text_params() {
+            Ok(params) => Some(params),
+            Err(Error::IndexNotFound { .. }) if only_vector => None,
+            Err(error) => return Err(error),
         };
+        let fields = shown.as_ref().map(|params| text.places(params)).transpose()?.unwrap_or_default();
+        let params = shown.clone().filter(|_| !only_vector);
         let vector = vector.filter(|vector| vector.weight > 0.0);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
         let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, text.top_k));
@@ -108,8 +113,8 @@ impl Engine {
         let ranked = rank(&snapshot, candidates, fusion, weight, text.top_k)?;
         let elapsed = now.age(self.context.clock.now());
         let showing = Showing {
-            fields: params.as_ref().map(|params| text.places(params)).transpose()?.unwrap_or_default(),
-            params: params.unwrap_or_default(),
+            fields,
+            params: shown.unwrap_or_default(),
             plan,
             projection: text.projection,
             highlight: text.highlight,

@@ -108,8 +108,12 @@ impl Engine {
         after: Option<String>,
         consistency: Consistency,
     ) -> Result<Listing> {
+        if after.is_some() && like.cut.group_by.is_some() {
+            return Err(Error::invalid("cursor", "groups have none; use offset"));
+        }
+        let name_of_order = order.iter().map(ToString::to_string).collect::<String>();
         let position = |text: String| {
-            let position = Position::parse(&order, &text);
+            let position = text.strip_prefix(&name_of_order).and_then(|text| Position::parse(&order, text));
             position.ok_or_else(|| Error::invalid("cursor", "is not a cursor of this order"))
         };
         let after = after.map(position).transpose()?;
@@ -123,7 +127,7 @@ impl Engine {
         let last = (found.len() > shown && shown > 0).then(|| found[shown - 1]);
         let next = last.map(|last| -> Result<String> {
             let row = snapshot.row(last.block, last.row)?;
-            Ok(Position::of(&order, row.id, row.metadata).to_string())
+            Ok(format!("{name_of_order}{}", Position::of(&order, row.id, row.metadata)))
         });
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);

@@ -1,6 +1,6 @@
 //! Writing rows and reading them back by id.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Consistency, Deleted, Engine, IfExists, NamespaceSpec, Page, Precondition, Projection, Upserted,
@@ -75,6 +75,8 @@ impl Engine {
             let deleted = self.delete(name, ids).await?;
             return Ok(Deleted { deleted, skipped: Vec::new() });
         }
+        let mut seen = HashSet::new();
+        let ids: Vec<_> = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
         let written = self.write(name, Write::DeleteIf(ids.into(), condition)).await?;
         Ok(Deleted { deleted: written.found, skipped: written.report.skipped })
     }

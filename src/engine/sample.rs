@@ -1,20 +1,15 @@
 //! Rows by chance: what a map of a namespace or a measurement of recall looks at instead of everything.
 //!
-//! Invariant: every set of so many of the rows is as likely as any other, however they lie in segments and
+//! Nothing is read but the rows that are drawn. Invariant: every set of so many of the rows is as likely as any other, however they lie in segments and
 //! tail, and whatever dead rows lie between them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    Consistency, Engine, Page, Projection,
-    contents::{Block, Snapshot},
-    rows::Reader,
-};
+use super::{Consistency, Engine, Page, Projection, contents::Matches, rows::Reader};
 use crate::{
-    clock::Timestamp,
     error::Result,
     random::Random,
-    types::{Filter, NamespaceName, set_bits},
+    types::{Filter, NamespaceName, count_bits, set_bits},
 };
 
 impl Engine {
@@ -31,46 +26,42 @@ impl Engine {
         consistency: Consistency,
     ) -> Result<Page> {
         let snapshot = self.read(name, consistency).await?.snapshot();
-        let now = self.context.clock.now().wall;
-        let blocks = match filter.filter(|filter| !filter.is_everything()) {
-            Some(filter) => {
-                let matches = self.searchers.matches(Arc::clone(&snapshot), filter, now).await?;
-                let of_block = |block| (block, matches.of_block(&snapshot, block));
-                snapshot.blocks().into_iter().map(of_block).collect()
-            }
-            None => visible(&snapshot, now)?,
-        };
+        let (now, random) = (self.context.clock.now().wall, self.context.random.clone());
         let mut reader = Reader::new(self);
-        let rows = draw(&blocks, count, &self.context.random).into_iter();
-        let rows = rows.map(|(block, row)| reader.read(&snapshot.row(block, row)?, projection));
-        let mut rows = rows.collect::<Result<Vec<_>>>()?;
-        rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        Ok(Page { rows, next: None, total: blocks.iter().map(|(_, rows)| count_of(rows)).sum() })
+        let sample = move || {
+            let blocks = match filter.filter(|filter| !filter.is_everything()) {
+                Some(filter) => Matches::of(&snapshot, &filter, now)?.by_block(&snapshot),
+                None => snapshot.visible(now),
+            };
+            let rows = draw(&blocks, count, &random).into_iter();
+            let rows = rows.map(|(block, row)| reader.read(&snapshot.row(block, row)?, projection));
+            let mut rows = rows.collect::<Result<Vec<_>>>()?;
+            rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+            Ok(Page { rows, next: None, total: blocks.iter().map(|(_, rows)| count_bits(rows)).sum() })
+        };
+        self.searchers.run(sample).await
     }
 
     /// Vectors of so many rows by chance, or of all.
     pub(super) async fn sample_vectors(&self, name: &NamespaceName, count: usize) -> Result<Vec<Vec<f32>>> {
         let snapshot = self.read(name, Consistency::Eventual).await?.snapshot();
-        let blocks = visible(&snapshot, self.context.clock.now().wall)?;
-        let rows = draw(&blocks, count, &self.context.random).into_iter();
-        rows.map(|(block, row)| Ok(snapshot.row(block, row)?.vector.to_vec())).collect()
+        let (now, random) = (self.context.clock.now().wall, self.context.random.clone());
+        let sample = move || {
+            let rows = draw(&snapshot.visible(now), count, &random).into_iter();
+            rows.map(|(block, row)| Ok(snapshot.row(block, row)?.vector.to_vec())).collect()
+        };
+        self.searchers.run(sample).await
     }
-}
-
-/// The visible rows of each block, one bit each, lowest first.
-fn visible(snapshot: &Snapshot, now: Timestamp) -> Result<Vec<(Block, Vec<u64>)>> {
-    let blocks = snapshot.blocks().into_iter();
-    blocks.map(|block| Ok((block, snapshot.vectors(block, now)?.visible))).collect()
 }
 
 /// The places of `count` of these rows, or of all.
 fn draw<B: Copy>(blocks: &[(B, Vec<u64>)], count: usize, random: &Random) -> Vec<(B, usize)> {
-    let total = blocks.iter().map(|(_, rows)| count_of(rows) as usize).sum();
+    let total = blocks.iter().map(|(_, rows)| count_bits(rows) as usize).sum();
     let mut numbers = distinct(count.min(total), total, random).into_iter().peekable();
     let mut places = Vec::with_capacity(numbers.len());
     let mut before = 0;
     for (block, rows) in blocks {
-        let after = before + count_of(rows) as usize;
+        let after = before + count_bits(rows) as usize;
         let mut of_block = set_bits(rows);
         let mut next = before;
         while let Some(number) = numbers.next_if(|number| *number < after) {
@@ -94,10 +85,6 @@ fn distinct(count: usize, bound: usize, random: &Random) -> BTreeSet<usize> {
         }
     }
     numbers
-}
-
-fn count_of(rows: &[u64]) -> u64 {
-    rows.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Bits {
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        count_bits(&self.words)
     }
 
     /// Whether there are none.
@@ -147,6 +147,11 @@ fn trim(words: &mut [u64], rows: usize) {
     {
         *last &= (1 << (rows % 64)) - 1;
     }
+}
+
+/// How many bits are set.
+pub fn count_bits(words: &[u64]) -> u64 {
+    words.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
 /// The places of bits that are set, lowest first.

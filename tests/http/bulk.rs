@@ -189,3 +189,36 @@ async fn a_full_log_ends_a_request_early() {
     let answer = server.post(UPDATE, rest).await.ok();
     assert_eq!(answer["matched"], answer["updated"], "{answer}");
 }
+
+/// It is what the rows become that an entry has room for.
+#[tokio::test]
+async fn metadata_that_grows_fills_entries() {
+    let server = Server::with(|config| config.log.entry_bytes = ByteSize::kib(16));
+    let row = |n: u32| json!({"id": format!("r{n:02}"), "values": [n]});
+    server.upsert("ns", (0..40).map(row).collect()).await;
+    let before = entries(&server).await;
+    let body = json!({"filter": {}, "update": {"text": "x".repeat(4000)}});
+    assert_eq!(server.post(UPDATE, body).await.ok()["updated"], 40);
+    assert!(entries(&server).await >= before + 8);
+}
+
+#[tokio::test]
+async fn errors_of_every_part_are_told() {
+    let server = Server::with(|config| {
+        config.log.entry_bytes = ByteSize::b(200);
+        config.limits.metadata_bytes = 40;
+    });
+    let row = |n: u32| {
+        let metadata = if n.is_multiple_of(2) { json!({"text": "x".repeat(20)}) } else { json!({}) };
+        json!({"id": format!("r{n:02}"), "values": [n], "metadata": metadata})
+    };
+    server.upsert("ns", (0..40).map(row).collect()).await;
+    let answer = server.post(UPDATE, json!({"filter": {}, "update": {"more": "yyyyyyyy"}})).await.ok();
+    assert_eq!(
+        (&answer["matched"], &answer["updated"], &answer["failed"]),
+        (&json!(40), &json!(20), &json!(20))
+    );
+    let failed: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|error| error["id"].clone()).collect();
+    assert_eq!(failed, (0..40).step_by(2).map(|n| json!(format!("r{n:02}"))).collect::<Vec<_>>());
+}

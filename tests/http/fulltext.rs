@@ -271,6 +271,7 @@ async fn what_is_wrong_with_a_hybrid_search_is_said() {
     let server = seeded().await;
     for (body, field) in [
         (json!({"text": "a", "vector_weight": 1.5}), "vector_weight"),
+        (json!({"text": "a", "vector": [1, 2], "vector_weight": 1, "fields": ["nonsense"]}), "fields[0]"),
         (json!({"text": "a", "vector": [1, 2], "vector_weight": -0.1}), "vector_weight"),
         (json!({"text": "(", "syntax": "query"}), "text"),
         (json!({"text": "a", "top_k": 0}), "top_k"),

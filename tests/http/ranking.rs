@@ -199,9 +199,29 @@ async fn a_cursor_outlasts_its_row() {
     let mut body = body;
     body["cursor"] = page["next_cursor"].clone();
     assert_eq!(ids(&server.post(UNIFIED, body.clone()).await.ok()), ["r04", "r05", "r06"]);
-    body["rank_by"] = json!([["n", "asc"], ["year", "asc"]]);
+    for other in [json!([["n", "asc"], ["year", "asc"]]), json!(["n", "desc"]), json!(["year", "asc"])] {
+        body["rank_by"] = other;
+        let error = server.post(UNIFIED, body.clone()).await.error(400, "INVALID_REQUEST");
+        assert_eq!(error["details"]["field"], "cursor");
+    }
+    body["rank_by"] = json!(["n", "asc"]);
+    body["group_by"] = json!({"field": "year"});
     let error = server.post(UNIFIED, body).await.error(400, "INVALID_REQUEST");
     assert_eq!(error["details"]["field"], "cursor");
+}
+
+#[tokio::test]
+async fn scores_stay_numbers() {
+    let server = seeded().await;
+    let great = json!(["Product", 3e38, ["kNN", [12, 0]]]);
+    let less = json!(["Product", 3e38, ["kNN", [-12, 0]]]);
+    for (rank_by, best) in [(great.clone(), f32::MAX), (json!(["Sum", [great, less]]), 0.0)] {
+        let answer = server.post(UNIFIED, json!({"rank_by": rank_by, "top_k": 1})).await.ok();
+        assert_eq!(scores(&answer)[0] as f32, best, "{rank_by}");
+    }
+    let many = vec![json!(0); 100_000];
+    let error = server.post(UNIFIED, json!({ "rank_by": many })).await.error(400, "INVALID_REQUEST");
+    assert_eq!(error["details"]["field"], "rank_by");
 }
 
 #[tokio::test]

@@ -221,7 +221,7 @@ pub(in crate::api) async fn delete_many(
 /// Those that match when they are deleted. As many as one entry of the log holds (100,000, and
 /// `log.entry_bytes` of ids) disappear together, more in several steps in the order of their ids, each on the rows
 /// that match then. `next_cursor` says where to go on if `limit` or time ended the request before all were
-/// deleted; repeating a request is safe.
+/// deleted. Without a `limit` a request may be repeated as it is; with one, that deletes further rows.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors/bulk-delete", operation_id = "bulk_delete_vectors",
     tag = "vectors", security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
@@ -241,7 +241,7 @@ pub(in crate::api) async fn bulk_delete(
 /// Those that match when they are changed; vectors and times to live stay. As many as one entry of the log holds
 /// (100,000, and `log.entry_bytes` with their vectors) change together, more in several steps in the order of their
 /// ids, each on the rows that match then. `next_cursor` says where to go on if `limit` or time ended the request
-/// before all were looked at; repeating a request is safe.
+/// before all were looked at. A request may be repeated as it is: it changes nothing twice.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors/bulk-update", operation_id = "bulk_update_vectors",
     tag = "vectors", security(("bearer" = ["write"]), ("api_key" = ["write"])),
     params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),

@@ -18,7 +18,7 @@ use crate::{
         segment::{Batch, SegmentView},
     },
     error::Result,
-    types::{Bits, Filter, set_bits},
+    types::{Bits, Filter, count_bits, set_bits},
 };
 
 /// Rows whose metadata is read on one thread: waking others takes as long.
@@ -90,7 +90,7 @@ impl Matches {
                 Block::Chunk(chunk) => (&mut chunks[chunk], 0),
             };
             matching.rows.add_part(first as usize, rows);
-            matching.count += count(rows);
+            matching.count += count_bits(rows);
             matching.read += open.count();
         }
         Ok(Self { segments, chunks })
@@ -129,6 +129,11 @@ impl Matches {
         self.all().map(|matching| matching.read).sum()
     }
 
+    /// Those of each block, one bit each, lowest first.
+    pub fn by_block(&self, snapshot: &Snapshot) -> Vec<(Block, Vec<u64>)> {
+        snapshot.blocks().into_iter().map(|block| (block, self.of_block(snapshot, block))).collect()
+    }
+
     /// Those of a block, one bit each, lowest first.
     pub fn of_block(&self, snapshot: &Snapshot, block: Block) -> Vec<u64> {
         match block {
@@ -151,7 +156,7 @@ impl Matching {
 
 impl Open {
     fn count(&self) -> u64 {
-        count(&self.rows)
+        count_bits(&self.rows)
     }
 }
 
@@ -215,8 +220,4 @@ fn matching(rows: &[u64], matches: impl Fn(usize) -> bool) -> Vec<u64> {
         matching[row as usize / 64] |= 1 << (row % 64);
     }
     matching
-}
-
-fn count(words: &[u64]) -> u64 {
-    words.iter().map(|word| u64::from(word.count_ones())).sum()
 }

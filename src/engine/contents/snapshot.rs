@@ -10,6 +10,7 @@ use crate::{
         segment::{RowRef, SegmentView},
     },
     error::Result,
+    types::Bits,
 };
 
 /// The rows at one moment.
@@ -58,6 +59,19 @@ impl Snapshot {
             (0..segment.segment().batch_count()).map(move |batch| Block::Batch(index, batch))
         });
         batches.chain((0..self.chunks.len()).map(Block::Chunk)).collect()
+    }
+
+    /// The rows of each block that are visible at `now`, one bit each, lowest first. Nothing is read for it.
+    pub fn visible(&self, now: Timestamp) -> Vec<(Block, Vec<u64>)> {
+        let segments: Vec<Bits> = self.segments.iter().map(|view| view.visible_rows(now)).collect();
+        let of_block = |block| match block {
+            Block::Batch(segment, batch) => {
+                let rows = self.segments[segment].segment();
+                segments[segment].part(rows.row(batch, 0) as usize, rows.batch_rows(batch))
+            }
+            Block::Chunk(chunk) => self.chunks[chunk].visible(now).to_vec(),
+        };
+        self.blocks().into_iter().map(|block| (block, of_block(block))).collect()
     }
 
     /// Rows of a block, dead ones included.

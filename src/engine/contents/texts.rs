@@ -34,7 +34,7 @@ const PIECE_ROWS: usize = 64;
 pub struct TextIndexes {
     held: Mutex<Held>,
     /// Held while much is built, so that searches which come meanwhile wait instead of building it too.
-    building: tokio::sync::Mutex<()>,
+    building: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl TextIndexes {
             [only] => std::iter::once(build(only)?).collect(),
             several => several.par_iter().map(build).collect::<Result<_>>()?,
         };
-        self.hold(params, &places, &built);
+        self.hold(snapshot, params, &places, &built);
         let parts = places.into_iter().zip(found).enumerate();
         let parts = parts.filter_map(|(part, ((_, place), index))| {
             let index = index.or_else(|| built.get(&part).cloned())?;
@@ -104,9 +104,9 @@ impl TextIndexes {
         missing.map(|((_, place), _)| place.rows(snapshot)).sum()
     }
 
-    /// Waits for its turn to build much.
-    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.building.lock().await
+    /// Waits for its turn to build much. Whoever builds holds it, also when nobody waits for that any more.
+    pub async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.building).lock_owned().await
     }
 
     fn find(
@@ -118,17 +118,15 @@ impl TextIndexes {
         let held = self.held();
         let serves = params.indexes_as(&held.params);
         let of_place = |(key, place): &(Key, TextPlace)| {
-            let stored = match place {
-                TextPlace::Segment(segment) => snapshot.segments[*segment].texts(params),
-                TextPlace::Chunk(..) => None,
-            };
-            stored.or_else(|| held.indexes.get(key).filter(|_| serves)).cloned()
+            place.stored(snapshot, params).or_else(|| held.indexes.get(key).filter(|_| serves)).cloned()
         };
         places.iter().map(of_place).collect()
     }
 
+    /// Keeps those in memory that this snapshot wants and that are not stored.
     fn hold(
         &self,
+        snapshot: &Snapshot,
         params: &FulltextParams,
         places: &[(Key, TextPlace)],
         built: &HashMap<usize, Arc<Fulltext>>,
@@ -137,8 +135,9 @@ impl TextIndexes {
         let before =
             if params.indexes_as(&held.params) { std::mem::take(&mut held.indexes) } else { HashMap::new() };
         held.params.clone_from(params);
-        let index = |(part, (key, _)): (usize, &(Key, TextPlace))| {
-            Some((*key, built.get(&part).or_else(|| before.get(key))?.clone()))
+        let index = |(part, (key, place)): (usize, &(Key, TextPlace))| {
+            let index = built.get(&part).or_else(|| before.get(key))?;
+            place.stored(snapshot, params).is_none().then(|| (*key, index.clone()))
         };
         held.indexes = places.iter().enumerate().filter_map(index).collect();
     }
@@ -150,6 +149,14 @@ impl TextIndexes {
 }
 
 impl TextPlace {
+    /// The index that is kept in the store.
+    fn stored<'a>(&self, snapshot: &'a Snapshot, params: &FulltextParams) -> Option<&'a Arc<Fulltext>> {
+        match self {
+            Self::Segment(segment) => snapshot.segments[*segment].texts(params),
+            Self::Chunk(..) => None,
+        }
+    }
+
     fn rows(&self, snapshot: &Snapshot) -> usize {
         match self {
             Self::Segment(segment) => snapshot.segments[*segment].segment().rows(),

@@ -84,6 +84,13 @@ impl Changes {
         self.expires_at.push(expires_at);
     }
 
+    /// Roughly the bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        let metadata: usize = self.metadata.iter().flatten().map(|text| text.len()).sum();
+        let ids: usize = self.ids.iter().map(|id| id.as_str().len() + 16).sum();
+        (size_of_val(&*self.vectors) + metadata + ids) as u64
+    }
+
     /// Adds all changes of another, whose vectors have the same dimension.
     pub fn append(&mut self, mut other: Self) {
         if other.dimension != 0 {

@@ -19,7 +19,7 @@ use crate::{
     clock::{Instant, Timestamp},
     engine::{
         context::offload,
-        format::{self, Changes, Entry, EntryKind, Header},
+        format::{self, Changes, Entry, EntryKind, Hash, Header},
     },
     error::{Error, Result},
     planted::{Bug, planted},
@@ -42,11 +42,12 @@ impl Namespace {
         }
         loop {
             let now = self.context.clock.now().wall;
-            group = self.select(self.admit(group, now), now).await;
+            let (admitted, on) = self.admit(group, now);
+            group = self.select(admitted, now).await;
             if group.is_empty() {
                 return;
             }
-            match self.try_commit(&mut group, now, began).await {
+            match self.try_commit(&mut group, on, now, began).await {
                 Ok(Some(found)) => {
                     if !group.iter().all(Pending::does_nothing) {
                         self.observe(CommitOutcome::committed, began, &group);
@@ -66,18 +67,19 @@ impl Namespace {
         }
     }
 
-    /// Puts the group, as it was admitted at `now`, at the next place. `None`: the state has moved on, by an
+    /// Puts the group, as it was admitted at `now` after the entry of hash `on`, at the next place. `None`: the state has moved on, by an
     /// entry of another writer at that place or by one that was read before.
     async fn try_commit(
         &self,
         group: &mut [Pending],
+        on: Hash,
         now: Timestamp,
         began: Instant,
     ) -> Result<Option<Vec<u64>>> {
         if group.iter().all(Pending::does_nothing) {
             return self.confirm_nothing(group).await;
         }
-        let Some(attempt) = self.prepare(group, now).await? else { return Ok(None) };
+        let Some(attempt) = self.prepare(group, on, now).await? else { return Ok(None) };
         self.state_mut().await_entry(attempt.entry.clone());
         if planted(Bug::ApplyBeforePut) {
             let _ = self.state_mut().apply(&attempt.entry);
@@ -101,8 +103,8 @@ impl Namespace {
     }
 
     /// Refuses the requests that cannot be committed on the present state, keeps the others, and decides those
-    /// that depend on single rows of it.
-    fn admit(&self, group: Vec<Pending>, now: Timestamp) -> Vec<Pending> {
+    /// that depend on single rows of it. Also gives the hash of the newest entry of that state.
+    fn admit(&self, group: Vec<Pending>, now: Timestamp) -> (Vec<Pending>, Hash) {
         let state = self.state();
         let ended = state.has_ended() && !planted(Bug::WritesAfterSeal);
         let ended = ended.then(|| self.not_found());
@@ -115,7 +117,7 @@ impl Namespace {
                 Err(error) => pending.answer(Err(error)),
             }
         }
-        admitted
+        (admitted, state.hash)
     }
 
     /// Gives up on a group that lost its place again and again. Nothing of it was written.
@@ -136,9 +138,9 @@ impl Namespace {
         Error::ReadOnly { namespace: self.name.to_string(), reason: fault.to_string() }
     }
 
-    /// Encodes the group as the entry after the newest known one. `None`: what depends on the state was decided
-    /// on an older one.
-    async fn prepare(&self, group: &mut [Pending], now: Timestamp) -> Result<Option<Attempt>> {
+    /// Encodes the group as the entry after the newest known one. `None`: it was admitted or decided on an older
+    /// state.
+    async fn prepare(&self, group: &mut [Pending], on: Hash, now: Timestamp) -> Result<Option<Attempt>> {
         let mut changes = Changes::default();
         let mut kind = EntryKind::Rows;
         for pending in &mut *group {
@@ -154,7 +156,8 @@ impl Namespace {
         }
         let header = {
             let state = self.state();
-            if !group.iter().all(|pending| pending.is_of(&state)) && !planted(Bug::DecidedOnOlderState) {
+            let is_of = state.hash == on && group.iter().all(|pending| pending.is_of(&state));
+            if !is_of && !planted(Bug::DecidedOnOlderState) {
                 return Ok(None);
             }
             let entry_id = self.context.random.uuid();
@@ -170,7 +173,7 @@ impl Namespace {
                 dimension: fixes_dimension.then_some(changes.dimension),
             }
         };
-        offload(size_of_val(&*changes.vectors) as u64, move || {
+        offload(changes.bytes(), move || {
             let bytes = format::encode(&header, &changes).map_err(Error::internal)?;
             let hash = format::hash(&bytes);
             let entry = Arc::new(Entry { header, changes, hash, bytes: bytes.len() });

@@ -41,7 +41,7 @@ pub(in crate::engine) struct Report {
     pub skipped: Vec<VectorId>,
     /// Rows that match its filter.
     pub matched: u64,
-    /// How many of these could not be changed, and the first of them.
+    /// How many of these could not be changed.
     pub refused: u64,
     /// The first of them, with what is wrong.
     pub errors: Vec<(VectorId, Error)>,
@@ -179,12 +179,13 @@ impl<'a> Stage<'a> {
             match self.stored(id)? {
                 None => {}
                 Some(stored) if condition.admits(Some(stored.as_deref())) => {
-                    self.delete(std::iter::once(id));
                     changes.delete(std::slice::from_ref(id));
                 }
                 Some(_) => skipped.push(id.clone()),
             }
         }
+        // Not before all are decided: what is refused leaves nothing that later requests would see.
+        self.delete(changes.ids.iter());
         Ok(self.decided(changes, skipped))
     }
 

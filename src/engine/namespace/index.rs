@@ -2,7 +2,7 @@
 //! are done.
 //!
 //! Like what a fold writes (rule 9), an index lies under a key that nobody reads until a
-//! compare-and-swap makes the manifest name it. A segment without one is searched exactly, so an
+//! compare-and-swap makes the manifest name it. A segment without one is searched exactly (or its texts are indexed in memory), so an
 //! index changes how long an answer takes, not whether there is one.
 //!
 //! Invariant: an index covers exactly the rows of its segment, which never change; which of them are

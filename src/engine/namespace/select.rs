@@ -16,7 +16,7 @@ use crate::{
     engine::{
         contents::{Matches, Snapshot},
         context::offload,
-        format::Changes,
+        format::{Change, Changes},
         segment::RowRef,
     },
     error::Result,
@@ -26,7 +26,9 @@ use crate::{
 /// Rows that an entry changes at most.
 const MAX_ROWS: u64 = 100_000;
 /// Rows that could not be changed of which it is told why.
-const SHOWN: usize = 100;
+pub(in crate::engine) const SHOWN: usize = 100;
+/// What is read of a row to decide whether it matches, roughly.
+const METADATA_BYTES: u64 = 1024;
 
 /// The new metadata of a row, from what it has; none if that is the same.
 pub(in crate::engine) type Edit = dyn Fn(Option<&str>) -> Result<Option<Arc<str>>> + Send + Sync;
@@ -89,7 +91,7 @@ impl Namespace {
         };
         let max = self.context.log.entry_bytes.as_u64();
         let rows: u64 = snapshot.blocks().iter().map(|block| snapshot.block_rows(*block) as u64).sum();
-        let bytes = rows.saturating_mul(4 * snapshot.dimension as u64);
+        let bytes = rows.saturating_mul(METADATA_BYTES);
         let (changes, report) = offload(bytes, move || select(&snapshot, &selection, now, max)).await??;
         Ok(Decided::new(on, changes, report))
     }
@@ -112,7 +114,7 @@ fn select(snapshot: &Snapshot, selection: &Selection, now: Timestamp, max: u64) 
         report.matched += 1;
         change(&selection.change, id, &row, &mut changes, &mut report);
         if changes.len() > before {
-            bytes += bytes_of(&row, &selection.change);
+            bytes += bytes_of_last(&changes, &row);
         }
     }
     Ok((changes, report))
@@ -134,11 +136,9 @@ fn change(how: &RowChange, id: VectorId, row: &RowRef<'_>, changes: &mut Changes
     }
 }
 
-/// Roughly what the change of a row takes in an entry.
-fn bytes_of(row: &RowRef<'_>, change: &RowChange) -> u64 {
-    let id = row.id.len() as u64 + 16;
-    match change {
-        RowChange::Delete => id,
-        RowChange::Edit(_) => id + size_of_val(row.vector) as u64 + row.metadata.map_or(0, str::len) as u64,
-    }
+/// Roughly what the last change, which is that of a row, takes in an entry.
+fn bytes_of_last(changes: &Changes, row: &RowRef<'_>) -> u64 {
+    let vector = if changes.kinds.last() == Some(&Change::Upsert) { size_of_val(row.vector) } else { 0 };
+    let metadata = changes.metadata.last().and_then(Option::as_deref).map_or(0, str::len);
+    (row.id.len() + 16 + vector + metadata) as u64
 }

@@ -20,7 +20,7 @@ use crate::{
         index::{Query, flat::score, top::TopK},
         segment::RowRef,
     },
-    error::Result,
+    error::{Error, Result},
     types::{
         Distance, Filter, IndexType,
         rank_by::{Near, Score},
@@ -66,6 +66,7 @@ impl Searchers {
         if snapshot.is_empty() {
             return Ok(Vec::new());
         }
+        composed.check(snapshot.dimension)?;
         let is_exact = composed.is_exact();
         let mut found = Vec::new();
         if !is_exact {
@@ -99,7 +100,8 @@ impl Searchers {
         now: Timestamp,
     ) -> Result<()> {
         for (target, scores) in composed.texts.iter().zip(texts) {
-            let others = found.iter().map(|found| (found.block, found.row));
+            let others = candidates(found).into_iter();
+            let others = others.flat_map(|(block, rows)| rows.into_iter().map(move |row| (block, row)));
             let others: Vec<_> = others.filter(|row| !scores.contains_key(row)).collect();
             let target = TextTarget { top_k: 1, others: others.clone(), ..target.clone() };
             let answer = self.search_texts(snapshot.clone(), target, now).await?;
@@ -130,6 +132,17 @@ fn candidates(found: &[Found]) -> Candidates {
 }
 
 impl Composed {
+    /// Rows may have been written, and a dimension fixed, since the request was looked at.
+    fn check(&self, expected: usize) -> Result<()> {
+        match self.score.vectors().into_iter().find(|near| near.vector.len() != expected) {
+            Some(near) => {
+                let (field, actual) = (near.place.to_string(), near.vector.len());
+                Err(Error::DimensionMismatch { field, expected, actual })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn is_exact(&self) -> bool {
         self.accuracy.is_exact() || self.score.vectors().iter().all(|near| near.exact)
     }
@@ -247,7 +260,7 @@ impl<'a> Prepared<'a> {
 
     /// That of a row, and where it lies.
     fn score(&self, row: &RowRef<'_>, at: (Block, usize)) -> f32 {
-        match self {
+        let score = match self {
             Self::Near(query) => score(query, row.vector, row.inverse_norm),
             Self::Words(scores) => scores.get(&at).copied().unwrap_or_default(),
             Self::Sum(parts) => parts.iter().map(|part| part.score(row, at)).sum(),
@@ -256,6 +269,8 @@ impl<'a> Prepared<'a> {
             }
             Self::Product(factor, part) => factor * part.score(row, at),
             Self::Nothing => 0.0,
-        }
+        };
+        // A part beyond the range of a float counts as its end, so that there is never a sum of two infinities.
+        score.clamp(f32::MIN, f32::MAX)
     }
 }

@@ -1,7 +1,8 @@
 //! Rows in an order of fields of their metadata.
 //!
 //! The metadata of every row that matches is read, blocks side by side, and each thread keeps the first rows of its
-//! part. Invariant: the answer is exact and does not depend on how rows lie in blocks.
+//! part. Invariant: the answer is exact and does not depend on how rows lie in blocks;
+//! whether it is refused for [`Ordered::max_bytes`] may.
 
 use std::{collections::BinaryHeap, sync::Arc};
 
@@ -28,7 +29,7 @@ pub struct Ordered {
     pub after: Option<Position>,
     /// How many of them at most.
     pub limit: usize,
-    /// How many bytes of text the values by which they are ordered may have at most (`limits.answer_bytes`).
+    /// How many bytes the values by which they are ordered may take in memory at most (`limits.answer_bytes`).
     pub max_bytes: u64,
 }
 

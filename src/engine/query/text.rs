@@ -161,7 +161,7 @@ struct Prepared {
 impl Prepared {
     fn of(snapshot: &Snapshot, target: &TextTarget, now: Timestamp) -> Result<Self> {
         let TextTarget { query, place, params, limits, .. } = target;
-        let plan = Plan::within(&target.fields, query, place, &Analyzer::new(params), params, limits)?;
+        let plan = Plan::new(&target.fields, query, place, &Analyzer::new(params), params, limits)?;
         Ok(Self { plan, parts: Parts::of(snapshot, params, now)? })
     }
 

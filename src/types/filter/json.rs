@@ -91,14 +91,15 @@ impl Json {
         }
     }
 
-    /// Bytes of the text in it.
-    pub fn text_bytes(&self) -> usize {
-        match self {
-            Self::Null | Self::Bool(_) | Self::Number(_) => 0,
-            Self::String(text) => text.len(),
-            Self::Array(elements) => elements.iter().map(Self::text_bytes).sum(),
-            Self::Object(members) => members.iter().map(|(key, value)| key.len() + value.text_bytes()).sum(),
-        }
+    /// The bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+                Self::String(text) => text.len(),
+                Self::Array(elements) => elements.iter().map(Self::bytes).sum(),
+                Self::Object(members) => members.iter().map(|(key, value)| key.len() + value.bytes()).sum(),
+            }
     }
 
     fn is_nested(&self) -> bool {

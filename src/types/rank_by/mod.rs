@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 
 pub use self::order::{OrderBy, Position};
-use super::filter::{self, Path};
+use super::filter::{self, Path, list};
 use crate::error::Result;
 
 /// What a ranking may consist of at most.
@@ -167,14 +167,5 @@ impl fmt::Display for Score {
 fn several(f: &mut fmt::Formatter<'_>, name: &str, parts: &[Score]) -> fmt::Result {
     write!(f, r#"["{name}","#)?;
     list(f, parts)?;
-    f.write_str("]")
-}
-
-fn list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
-    f.write_str("[")?;
-    for (place, item) in items.iter().enumerate() {
-        f.write_str(if place == 0 { "" } else { "," })?;
-        item.fmt(f)?;
-    }
     f.write_str("]")
 }

@@ -52,10 +52,10 @@ impl Position {
         items.element().ok()?.is_none().then(|| Self { keys, id: id.into() })
     }
 
-    /// About how many bytes its text has.
+    /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         let bytes = |key: &Key| match key {
-            Key::Ascending(value) | Key::Descending(Reverse(value)) => value.text_bytes(),
+            Key::Ascending(value) | Key::Descending(Reverse(value)) => value.bytes(),
             Key::Missing => 0,
         };
         self.id.len() + self.keys.iter().map(bytes).sum::<usize>()

@@ -22,13 +22,13 @@ pub fn parse(text: &str, place: &str, limits: &Limits) -> Result<RankBy> {
         .map_err(|error| Error::invalid(place, format!("malformed JSON: {error}")))?;
     let value = Value::of(text).map_err(|reason| unreadable(place, reason))?;
     let mut parser = Parser { limits, parts: 0 };
-    let words = elements(place, &value)?;
+    let words = elements(place, &value, limits)?;
     match words.first() {
         Some(Value::Array(_)) => {
             let orders = words.iter().enumerate().map(|(at, value)| {
                 let place = format!("{place}[{at}]");
                 parser.part(&place)?;
-                let words = elements(&place, value)?;
+                let words = elements(&place, value, limits)?;
                 order(&place, &words)?.ok_or_else(|| wrong(&place, r#"[field, "asc"] or [field, "desc"]"#))
             });
             orders.collect::<Result<_>>().map(RankBy::Order)
@@ -103,11 +103,11 @@ impl Parser<'_> {
     }
 
     fn nested(&mut self, place: &str, value: &Value<'_>, depth: usize) -> Result<Score> {
-        self.score(place, &elements(place, value)?, depth + 1)
+        self.score(place, &elements(place, value, self.limits)?, depth + 1)
     }
 
     fn scores(&mut self, place: &str, value: &Value<'_>, depth: usize) -> Result<Vec<Score>> {
-        let parts = elements(place, value)?;
+        let parts = elements(place, value, self.limits)?;
         if parts.is_empty() {
             return Err(Error::invalid(place, "found an empty array; expected at least one ranking"));
         }
@@ -163,14 +163,18 @@ fn form(name: &str) -> &'static str {
     }
 }
 
-/// The elements of an array.
-fn elements<'a>(place: &str, value: &Value<'a>) -> Result<Vec<Value<'a>>> {
+/// The elements of an array. One with more than a ranking may have parts is refused for that by whoever looks at
+/// them, so what comes after is not read.
+fn elements<'a>(place: &str, value: &Value<'a>, limits: &Limits) -> Result<Vec<Value<'a>>> {
     let Value::Array(array) = value else {
         return Err(unexpected(place, value, r#"an array such as ["ANN", [0.1, 0.2]]"#));
     };
     let (mut items, mut elements) = (Items::of(array), Vec::new());
     while let Some(element) = items.element().map_err(|reason| unreadable(place, reason))? {
         elements.push(element);
+        if elements.len() > limits.parts {
+            break;
+        }
     }
     Ok(elements)
 }

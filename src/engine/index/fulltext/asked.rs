@@ -140,6 +140,6 @@ impl<'a> Terms<'a> {
                 }
             }
         }
-        Ok(bits.iter().map(|word| u64::from(word.count_ones())).sum())
+        Ok(crate::types::count_bits(&bits))
     }
 }

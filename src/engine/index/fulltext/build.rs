@@ -83,6 +83,7 @@ pub fn build(rows: &dyn MetadataSource, params: &FulltextParams) -> Result<Vec<u
         .into_par_iter()
         .map(|field| merge(&runs, field))
         .collect::<Result<_, _>>()?;
+    drop(runs);
     Ok(file::write(params, rows.rows() as u32, fields))
 }
 

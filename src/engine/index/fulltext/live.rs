@@ -100,7 +100,7 @@ impl<'a> Live<'a> {
             let (rows, _) = match last {
                 Some(last) if self.is_all(first, last) => {
                     live += cursor.rows_in(block);
-                    first = last + 1;
+                    first = last.saturating_add(1);
                     continue;
                 }
                 _ => cursor.read(block)?,

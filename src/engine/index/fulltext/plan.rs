@@ -59,26 +59,12 @@ pub enum Find {
 }
 
 impl Plan {
-    /// Plans a query whose words are looked for in all fields. `place` is where it stands in the request.
+    /// Plans a query. Words that name no field are looked for in `fields`, by their places among those of
+    /// `params`; `place` is where the query stands in the request.
     ///
     /// # Errors
     /// `Invalid` if it names a field that the index has not; `LimitExceeded` if it has too many terms.
     pub fn new(
-        query: &TextQuery,
-        place: &str,
-        analyzer: &Analyzer,
-        params: &FulltextParams,
-        limits: &Limits,
-    ) -> Result<Self> {
-        let fields: Vec<usize> = (0..params.fields.len()).collect();
-        Self::within(&fields, query, place, analyzer, params, limits)
-    }
-
-    /// The same, but words that name no field are only looked for in these, by their places.
-    ///
-    /// # Errors
-    /// As [`Plan::new`].
-    pub fn within(
         fields: &[usize],
         query: &TextQuery,
         place: &str,
@@ -111,7 +97,7 @@ impl<'a> Planner<'a> {
         let should = self.clauses(&group.should, false)?;
         let must_not = self.clauses(&group.must_not, false)?;
         let asked = !group.must.is_empty() || !group.should.is_empty();
-        if asked && must.is_empty() && should.is_empty() {
+        if must.is_empty() && should.is_empty() && (asked || must_not.is_empty()) {
             return Ok(None);
         }
         Ok(Some(joined(must, should, must_not)))
@@ -168,8 +154,10 @@ impl<'a> Planner<'a> {
         let Some(last) = words(text).filter(|word| word.shape != Shape::Last).last() else {
             return Vec::new();
         };
-        let before = self.terms(&text[..last.range.start]).map(|token| word(token.term, token.shape));
-        let prefix = Find::Prefix(self.analyzer.prefix(&text[last.range]));
+        // Of the whole text: a letter before the last pair is part of a pair, too.
+        let before = self.terms(text).filter(|token| token.range.start < last.range.start);
+        let before = before.map(|token| word(token.term, token.shape));
+        let prefix = Find::Prefix(self.analyzer.prefix(&text[last.range.clone()]));
         before.chain([prefix]).collect()
     }
 
@@ -206,13 +194,25 @@ impl<'a> Planner<'a> {
 }
 
 impl Plan {
-    /// Whether single terms are all that it asks for.
+    /// Whether single terms are all that it asks for, and only rows with some of them match.
     pub fn is_of_words(&self) -> bool {
         self.leaves.iter().all(|leaf| matches!(leaf.find, Find::Terms(_)))
+            && self.root.as_ref().is_none_or(Node::needs_a_leaf)
     }
 }
 
 impl Node {
+    /// Whether only rows match that match a leaf. Negations alone match nearly all rows.
+    fn needs_a_leaf(&self) -> bool {
+        match self {
+            Self::Leaf(..) => true,
+            Self::Group { must, should, .. } if must.is_empty() => {
+                !should.is_empty() && should.iter().all(Self::needs_a_leaf)
+            }
+            Self::Group { must, .. } => must.iter().any(Self::needs_a_leaf),
+        }
+    }
+
     /// Calls `visit` with the leaves that a row may have to match.
     pub fn wanted(&self, visit: &mut dyn FnMut(usize)) {
         match self {

@@ -77,8 +77,8 @@ impl Breadth {
         }
     }
 
-    /// Whether it is cheaper to score all admitted rows than to go on like this: if the search took as long
-    /// already, no more than twice the least is lost.
+    /// Whether a search took as long already as to score all admitted rows takes. It does so then, and takes
+    /// about twice as long as that at most, whatever it would have met.
     pub fn is_too_much(&self, lists: &Lists, spent: &Cost) -> bool {
         let spent = spent.estimated.saturating_add(entries_like(lists, SCATTERED * spent.scored));
         self.most.is_some_and(|most| spent > most)

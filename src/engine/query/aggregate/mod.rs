@@ -40,7 +40,7 @@ pub struct Aggregation {
     pub limit: usize,
     /// How many groups there may be at most (`limits.groups`).
     pub max_groups: usize,
-    /// How many bytes of text their values may have at most (`limits.answer_bytes`).
+    /// How many bytes their values may take in memory at most (`limits.answer_bytes`).
     pub max_bytes: u64,
 }
 
@@ -131,7 +131,7 @@ impl Found {
         match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                self.bytes += entry.key().iter().map(|value| value.text_bytes() as u64).sum::<u64>();
+                self.bytes += entry.key().iter().map(|value| value.bytes() as u64).sum::<u64>();
                 entry.insert(aggregation.nothing())
             }
         }

@@ -9,6 +9,11 @@ use crate::{
     types::text::{FulltextParams, Limits, TextQuery},
 };
 
+/// The places of all fields.
+pub fn all_fields(params: &FulltextParams) -> Vec<usize> {
+    (0..params.fields.len()).collect()
+}
+
 /// Metadata of rows.
 #[derive(Debug, Clone)]
 pub struct Texts(pub Vec<Option<String>>);
@@ -70,7 +75,14 @@ impl Collection {
         admits: &(dyn Fn(usize) -> bool + Sync),
     ) -> Result<Vec<(usize, f32)>> {
         let limits = Limits::default();
-        let mut plan = Plan::new(query, "query", &Analyzer::new(&self.params), &self.params, &limits)?;
+        let mut plan = Plan::new(
+            &all_fields(&self.params),
+            query,
+            "query",
+            &Analyzer::new(&self.params),
+            &self.params,
+            &limits,
+        )?;
         let lives: Vec<Live<'_>> = self
             .parts
             .iter()

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     super::*,
-    collection::{Texts, text},
+    collection::{Texts, all_fields, text},
 };
 use crate::{
     engine::index::{Best, Mask, top::TopK},
@@ -24,7 +24,8 @@ fn ask(bytes: Vec<u8>, params: &FulltextParams) -> Result<()> {
         let live = Live::new(live, index.rows() as usize);
         for query in ["a0 a1 b7 w9 fox", "+fox +b7 -a1", "\"fox dog\"", "b1*", "w12~1", "-fox", "w* a0"] {
             let query = TextQuery::parse(query, "query", &limits)?;
-            let mut plan = Plan::new(&query, "query", &Analyzer::new(params), params, &limits)?;
+            let mut plan =
+                Plan::new(&all_fields(params), &query, "query", &Analyzer::new(params), params, &limits)?;
             expand(&mut plan, &[(&index, &live)], "query", &limits)?;
             let asked = Asked::new(&index, &plan)?;
             let weights = Weights::new(&plan, &asked.statistics(&live)?, params);

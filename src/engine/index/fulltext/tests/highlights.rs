@@ -2,7 +2,7 @@
 
 use super::{
     super::*,
-    collection::{Texts, open, text},
+    collection::{Texts, all_fields, open, text},
 };
 use crate::types::text::{FulltextParams, Limits, TextQuery};
 
@@ -12,7 +12,7 @@ fn fragments(words: &str, query: &str, style: &Style) -> Vec<String> {
     let index = open(&rows, &params);
     let analyzer = Analyzer::new(&params);
     let query = TextQuery::parse(query, "query", &limits).unwrap();
-    let mut plan = Plan::new(&query, "query", &analyzer, &params, &limits).unwrap();
+    let mut plan = Plan::new(&all_fields(&params), &query, "query", &analyzer, &params, &limits).unwrap();
     expand(&mut plan, &[(&index, &Live::new(crate::engine::index::Mask::All, 1))], "query", &limits).unwrap();
     let highlighter = Highlighter::new(&plan, &analyzer, &params, style).unwrap();
     highlighter.fragments(rows.0[0].as_deref().unwrap()).remove(0)

@@ -2,7 +2,7 @@
 
 use super::{
     super::*,
-    collection::{Collection, Texts, open, text},
+    collection::{Collection, Texts, all_fields, open, text},
 };
 use crate::types::text::{FulltextParams, Language, Limits, TextQuery};
 
@@ -46,6 +46,9 @@ fn queries_mean_what_the_guide_says() {
         ("the", &[]),
         ("+the +bread", &[2]),
         ("the -fox", &[]),
+        ("-the", &[]),
+        ("(-the) lait", &[2]),
+        ("lait -(-the)", &[2]),
         ("cafe", &[2]),
         ("CAFÉ", &[2]),
         ("+well-known", &[3]),
@@ -222,7 +225,35 @@ fn expansion_asks_for_live_terms_only() {
     let live = Live::new(crate::engine::index::Mask::Bits(&[0b10]), 2);
     let limits = Limits { expansions: 1, ..Limits::default() };
     let query = TextQuery::parse("app*", "query", &limits).unwrap();
-    let mut plan = Plan::new(&query, "query", &Analyzer::new(&params), &params, &limits).unwrap();
+    let mut plan =
+        Plan::new(&all_fields(&params), &query, "query", &Analyzer::new(&params), &params, &limits).unwrap();
     expand(&mut plan, &[(&index, &live)], "query", &limits).unwrap();
     assert_eq!(Asked::new(&index, &plan).unwrap().statistics(&live).unwrap().leaves, [[1]]);
+}
+
+#[test]
+fn a_prefix_of_pairs_of_letters_asks_for_all_pairs() {
+    let collection = of(&["東京都に住む", "東北と京都", "東京タワー"], &FulltextParams::default());
+    assert_eq!(collection.rows("東京都*"), [0]);
+    assert_eq!(collection.rows("東京*"), [0, 2]);
+    assert_eq!(collection.rows("東*"), [0, 1, 2]);
+}
+
+#[test]
+fn negations_alone_are_not_of_words() {
+    let (params, limits) = (FulltextParams::default(), Limits::default());
+    for (query, is_of_words) in [
+        ("fox", true),
+        ("fox -dog", true),
+        ("-dog", false),
+        ("fox OR (-dog)", false),
+        ("+fox (-dog)", true),
+        ("fo*", false),
+        ("the", true),
+    ] {
+        let query = TextQuery::parse(query, "query", &limits).unwrap();
+        let plan =
+            Plan::new(&all_fields(&params), &query, "query", &Analyzer::new(&params), &params, &limits);
+        assert_eq!(plan.unwrap().is_of_words(), is_of_words, "{query:?}");
+    }
 }

@@ -46,7 +46,8 @@ impl Reference {
         };
         let (must, should, must_not) =
             (of(&group.must, true), of(&group.should, false), of(&group.must_not, false));
-        if must.is_empty() && should.is_empty() && group.must.len() + group.should.len() > 0 {
+        let asked = !group.must.is_empty() || !group.should.is_empty();
+        if must.is_empty() && should.is_empty() && (asked || must_not.is_empty()) {
             return None;
         }
         let is_found = must.iter().all(Option::is_some)
@@ -86,8 +87,10 @@ impl Reference {
             Kind::Prefix => {
                 let last = words(&part.text).filter(|word| word.shape != Shape::Last).last()?;
                 let prefix = self.analyzer.prefix(&part.text[last.range.clone()]);
-                let before = tokens(&part.text[..last.range.start]);
-                let before = before.into_iter().map(|token| self.any(part, &exact(token), row));
+                let before = tokens(&part.text).into_iter();
+                let before = before
+                    .filter(|token| token.range.start < last.range.start)
+                    .map(|token| self.any(part, &exact(token), row));
                 before.chain([self.any(part, &|term| term.starts_with(&prefix), row)]).collect()
             }
         };
