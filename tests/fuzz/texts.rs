@@ -54,7 +54,8 @@ pub struct Found {
 fn search(index: &Fulltext, query: &str) -> Result<Found> {
     let (params, limits) = (params(), Limits::default());
     let query = TextQuery::parse(query, "query", &limits)?;
-    let mut plan = Plan::new(&query, "query", &Analyzer::new(&params), &params, &limits)?;
+    let fields: Vec<usize> = (0..params.fields.len()).collect();
+    let mut plan = Plan::new(&fields, &query, "query", &Analyzer::new(&params), &params, &limits)?;
     let live = Live::new(Mask::All, index.rows() as usize);
     expand(&mut plan, &[(index, &live)], "query", &limits)?;
     let asked = Asked::new(index, &plan)?;

@@ -117,7 +117,9 @@ fn search(
     params: &FulltextParams,
 ) -> Vec<f32> {
     let limits = Limits::default();
-    let mut plan = Plan::new(&TextQuery::plain(query), "query", analyzer, params, &limits).expect("a query");
+    let fields: Vec<usize> = (0..params.fields.len()).collect();
+    let query = TextQuery::plain(query);
+    let mut plan = Plan::new(&fields, &query, "query", analyzer, params, &limits).expect("a query");
     let live = Live::new(Mask::All, index.rows() as usize);
     expand(&mut plan, &[(index, &live)], "query", &limits).expect("terms");
     let asked = Asked::new(index, &plan).expect("sound bytes");
