@@ -201,7 +201,7 @@ fn add(
         let vector = match &query {
             Some(query) => {
                 let row = snapshot.row(found.block, found.row)?;
-                Some(flat::score(query, row.vector, row.inverse_norm))
+                (!row.vector.is_empty()).then(|| flat::score(query, row.vector, row.inverse_norm))
             }
             None => None,
         };

@@ -96,6 +96,7 @@ pub fn changes(rows: usize, dimension: usize) -> Changes {
         vectors: (0..rows * dimension).map(|value| value as f32 - 2.5).collect(),
         metadata: (0..rows).map(|row| (row % 3 > 0).then(|| format!("{{\"n\":{row}}}").into())).collect(),
         ttl: (0..rows).map(|row| (row % 4 == 1).then(|| Duration::from_secs(row as u64))).collect(),
+        without_vector: Vec::new(),
         ids: ids.clone(),
     };
     let mut changes = Changes::default();

@@ -149,7 +149,9 @@ impl Timeline {
                     self.clears.push(Effect { step, changes: 1, found });
                     contents.clear();
                 }
-                (Change::Upsert, None) => self.violations.push(format!("a row that nobody wrote: {id:?}")),
+                (Change::UpsertWithoutVector, _) | (Change::Upsert, None) => {
+                    self.violations.push(format!("a row that nobody wrote: {id:?}"))
+                }
             }
         }
         for (mark, effect) in written {

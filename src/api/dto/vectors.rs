@@ -131,10 +131,10 @@ fn skipped(ids: &[VectorId], conditional: bool) -> (Option<usize>, Option<Vec<St
 pub(in crate::api) struct Vector {
     /// Its id.
     pub id: String,
-    /// Its vector, if it was asked for.
+    /// Its vector, if it was asked for; null if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub values: Option<Vec<f32>>,
+    #[schema(value_type = Option<Vec<f32>>)]
+    pub values: Option<Option<Vec<f32>>>,
     /// Its metadata; null if it has none or it was not asked for.
     #[serde(serialize_with = "raw_json")]
     #[schema(value_type = Option<Object>)]
@@ -148,12 +148,12 @@ pub(in crate::api) struct Vector {
 }
 
 impl Vector {
-    /// A row as it is at `now`.
-    pub fn new(row: Row, now: Timestamp) -> Self {
+    /// A row as it is at `now`, of which this was asked for.
+    pub fn new(row: Row, asked: Projection, now: Timestamp) -> Self {
         let left = |at: Timestamp| at.0.saturating_sub(now.0).max(0).unsigned_abs().div_ceil(1000);
         Self {
             id: row.id.to_string(),
-            values: row.vector,
+            values: asked.vectors.then_some(row.vector),
             metadata: row.metadata,
             ttl_seconds: row.expires_at.map(left),
             expires_at: row.expires_at.map(rfc3339),
@@ -413,10 +413,10 @@ pub(in crate::api) struct RowList {
 }
 
 impl RowList {
-    /// A page as it is at `now`.
-    pub fn new(page: Page, now: Timestamp) -> Self {
+    /// A page as it is at `now`, of which this was asked for.
+    pub fn new(page: Page, asked: Projection, now: Timestamp) -> Self {
         let next_cursor = page.next.map(|id| crate::api::cursor::encode(id.as_str()));
-        let vectors: Vec<_> = page.rows.into_iter().map(|row| Vector::new(row, now)).collect();
+        let vectors: Vec<_> = page.rows.into_iter().map(|row| Vector::new(row, asked, now)).collect();
         Self { returned_count: vectors.len(), vectors, next_cursor, total_count: page.total }
     }
 }
@@ -428,13 +428,17 @@ mod tests {
     #[test]
     fn the_time_left_is_rounded_up_and_never_negative() {
         let row = |expires_at| Row { id: VectorId::trusted("a"), vector: None, metadata: None, expires_at };
-        let left = |at, now| Vector::new(row(Some(Timestamp(at))), Timestamp(now)).ttl_seconds;
+        let nothing = Projection { vectors: false, metadata: false };
+        let left = |at, now| Vector::new(row(Some(Timestamp(at))), nothing, Timestamp(now)).ttl_seconds;
         assert_eq!(left(2001, 1000), Some(2));
         assert_eq!(left(2000, 1000), Some(1));
         assert_eq!(left(1000, 2000), Some(0));
-        let json = serde_json::to_value(Vector::new(row(None), Timestamp(0))).unwrap();
+        let json = serde_json::to_value(Vector::new(row(None), nothing, Timestamp(0))).unwrap();
         let expected =
             serde_json::json!({"id": "a", "metadata": null, "ttl_seconds": null, "expires_at": null});
         assert_eq!(json, expected);
+        let asked = Projection { vectors: true, metadata: false };
+        let json = serde_json::to_value(Vector::new(row(None), asked, Timestamp(0))).unwrap();
+        assert_eq!(json.get("values"), Some(&serde_json::Value::Null), "it has none");
     }
 }

@@ -162,6 +162,7 @@ fn a_snapshot_does_not_see_later_writes_and_dead_rows_are_reclaimed() {
         for number in 0..500 {
             let rows = Rows {
                 dimension: 1,
+                without_vector: Vec::new(),
                 ids: vec![VectorId::trusted(&format!("{number:03}"))],
                 vectors: vec![value],
                 metadata: vec![None],

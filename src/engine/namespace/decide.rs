@@ -116,7 +116,8 @@ impl<'a> Stage<'a> {
             }
             Write::UpsertIf(rows, condition) => Some(self.upsert_if(rows, condition)?),
             Write::DeleteIf(ids, condition) => Some(self.delete_if(ids, condition)?),
-            Write::Matching(_) | Write::Seal => None,
+            // These are decided next, away from the state.
+            Write::Matching(_) | Write::Documents(_) | Write::Seal => None,
         };
         pending.decided = decided;
         Ok(())
@@ -128,7 +129,7 @@ impl<'a> Stage<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.dimension = Some(rows.dimension);
+        self.dimension = Some(rows.dimension).filter(|fixed| *fixed != 0).or(self.dimension);
         if self.has_conditions {
             let written = rows.ids.iter().zip(&rows.metadata);
             self.written.extend(written.map(|(id, metadata)| (id.clone(), Some(metadata.clone()))));
@@ -138,7 +139,7 @@ impl<'a> Stage<'a> {
 
     fn check_dimension(&self, rows: &Rows) -> Result<()> {
         match self.dimension {
-            Some(expected) if expected != rows.dimension => {
+            Some(expected) if expected != rows.dimension && rows.dimension != 0 => {
                 Err(Error::DimensionMismatch { field: "vectors".into(), expected, actual: rows.dimension })
             }
             _ => Ok(()),

@@ -10,6 +10,7 @@
 
 mod commit;
 mod decide;
+mod documents;
 mod fold;
 mod following;
 mod index;
@@ -33,6 +34,7 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
+    documents::Document,
     fold::{Frozen, Motive, Outcome, encode_tail},
     following::{Ahead, Following},
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
