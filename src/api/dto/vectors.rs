@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, ToSchema)]
 #[schema(examples(json!({"vectors": [
     {"id": "intro", "values": [0.12, -0.5, 0.33], "metadata": {"title": "Introduction", "year": 2026}},
-    {"id": "session/42", "values": [1.0, 0.0, 0.5], "ttl_seconds": 3600}
+    {"id": "session/42", "values": [1.0, 0.0, 0.5], "ttl_seconds": 3600},
+    {"id": "note", "values": null, "metadata": {"text": "Found by words and filters only"}}
 ]}), json!({"vectors": [{"id": "intro", "values": [0.1, -0.5, 0.3], "metadata": {"version": 4}}],
     "if": {"version": {"$eq": 3}}})))]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -47,9 +48,9 @@ pub(in crate::api) struct VectorInput {
     /// The row's id.
     #[schema(schema_with = schema::id)]
     pub id: String,
-    /// The vector. Also spelled `vector`.
-    #[schema(schema_with = schema::vector)]
-    pub values: Vec<f32>,
+    /// The vector. Also spelled `vector`. Null: the row has none; words and filters find it.
+    #[schema(schema_with = schema::vector_or_null, required = true)]
+    pub values: Option<Vec<f32>>,
     /// A JSON object of at most 64 KiB.
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
@@ -74,9 +75,9 @@ pub(in crate::api) struct UpsertColumnsRequest {
     /// The ids.
     #[schema(schema_with = schema::ids)]
     pub ids: Vec<String>,
-    /// One vector per id.
-    #[schema(schema_with = schema::vectors)]
-    pub vectors: Vec<Vec<f32>>,
+    /// One vector per id; null for a row that has none.
+    #[schema(schema_with = schema::vectors_or_nulls)]
+    pub vectors: Vec<Option<Vec<f32>>>,
     /// Metadata: one value per id and attribute. Null: the row lacks the attribute.
     #[schema(value_type = Option<BTreeMap<String, Vec<Value>>>)]
     pub attributes: Option<BTreeMap<String, Vec<String>>>,
