@@ -38,7 +38,7 @@ pub(super) use self::{
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
-    select::{RowChange, SHOWN, Selection},
+    select::{Progress, RowChange, SHOWN, Selection},
     state::{Misfit, State},
 };
 use self::{lease::Leases, queue::Queue, refresh::Refresh};
