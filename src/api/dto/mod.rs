@@ -28,7 +28,7 @@ pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
     batch::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
-    condition::{Condition, Mode, delete_condition},
+    condition::{Condition, ConditionParams, Mode, delete_condition},
     cut::GroupBy,
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
