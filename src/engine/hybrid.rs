@@ -210,7 +210,7 @@ fn together(
         let vector = match &query {
             Some(query) => {
                 let row = snapshot.row(found.block, found.row)?;
-                Some(flat::score(query, row.vector, row.inverse_norm))
+                (!row.vector.is_empty()).then(|| flat::score(query, row.vector, row.inverse_norm))
             }
             None => None,
         };

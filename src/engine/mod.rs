@@ -14,6 +14,7 @@ pub mod compaction;
 pub mod contents;
 mod context;
 mod copy;
+mod documents;
 mod explain;
 mod failure;
 pub mod format;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 pub use self::bulk::{Bulk, Changed};
 pub use self::compact::Compaction;
+pub use self::documents::{Indexed, TextDocument};
 pub use self::explain::{Explanation, Recall};
 pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
 pub use self::garbage::{Collected, Markers};

@@ -10,18 +10,18 @@ use super::{limits::at_most, metadata::compact_metadata};
 use crate::{
     config::LimitsConfig,
     error::{Error, Result},
-    types::filter::{Items, Raw, Read, Value},
+    types::filter::{Items, Path, Raw, Read, Value},
 };
 
 /// A merge patch that is an object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Patch {
     members: Members,
     max_bytes: usize,
 }
 
 /// What is done to the members of an object.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Members {
     /// With the keys as they are written.
     changes: Vec<(Box<str>, Change)>,
@@ -30,7 +30,7 @@ struct Members {
 }
 
 /// What is done to a member.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Change {
     Remove,
     /// By this JSON text.
@@ -47,6 +47,12 @@ impl Patch {
         let text = compact_metadata(limits, || field.to_owned(), text)?;
         let members = Members::parse(&text).map_err(|wrong| Error::invalid(field, wrong.0))?;
         Ok(Self { members, max_bytes: limits.metadata_bytes })
+    }
+
+    /// The same, and a text in a field, whatever it does to that otherwise.
+    pub fn with_text(mut self, path: &Path, text: &str) -> Self {
+        self.members.put_text(path.parts(), text);
+        self
     }
 
     /// What it makes of metadata; none if that is the same.
@@ -79,6 +85,23 @@ impl Members {
             members.add(&key, written, change);
         }
         Ok(members)
+    }
+
+    /// Lets them put a text at the end of a path.
+    fn put_text(&mut self, path: &[Box<str>], text: &str) {
+        let Some((key, rest)) = path.split_first() else { return };
+        let change = if rest.is_empty() {
+            Change::Replace(serde_json::Value::from(text).to_string().into())
+        } else {
+            let mut members = match self.places.get(key).map(|place| &self.changes[*place].1) {
+                Some(Change::Merge(members)) => members.clone(),
+                _ => Self::default(),
+            };
+            members.put_text(rest, text);
+            Change::Merge(members)
+        };
+        let written = serde_json::Value::from(&**key).to_string();
+        self.add(key, &written, change);
     }
 
     /// Of members with the same name the last one counts.

@@ -20,6 +20,7 @@ fn filter(text: &str) -> Arc<Filter> {
 fn version(name: &str, version: u64) -> Rows {
     Rows {
         dimension: 2,
+        without_vector: Vec::new(),
         ids: vec![id(name)],
         vectors: vec![version as f32, 1.0],
         metadata: vec![Some(format!(r#"{{"n":{version}}}"#).into())],

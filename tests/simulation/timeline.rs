@@ -177,6 +177,10 @@ impl Timeline {
                     contents.insert(row, cell);
                     (What::Put(row, cell), Some(value))
                 }
+                (Change::UpsertWithoutVector, _) => {
+                    self.violations.push(format!("a row without a vector: {id:?}"));
+                    continue;
+                }
                 (Change::Delete, Some(row)) => {
                     contents.remove(&row);
                     (What::Gone(row), None)

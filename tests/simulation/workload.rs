@@ -289,6 +289,7 @@ fn rows(ids: &[u8], value: u32, dimension: usize) -> Rows {
     vector[0] = value as f32;
     Rows {
         dimension,
+        without_vector: Vec::new(),
         ids: ids.iter().map(|id| row_id(*id)).collect(),
         vectors: vector.repeat(ids.len()),
         metadata: vec![Some(metadata(value)); ids.len()],

@@ -1,4 +1,5 @@
 //! `{"vectors": [{"id", "values", "metadata"?, "ttl_seconds"?}, …], "mode"?, "if"?}` straight into columns.
+//! `"values": null` is a row without a vector; one that lacks the field is refused.
 //!
 //! Nothing is built on the way: values go from the text into one flat vector, metadata stays text.
 //! Serde can only report text, so a rule that is broken is kept as the [`Error`] that it is while
@@ -273,6 +274,11 @@ impl<'de> Visitor<'de> for ValuesSeed<'_, '_> {
                 return Err(self.0.fail(error));
             }
         }
+        Ok(())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.0.builder.without_vector();
         Ok(())
     }
 

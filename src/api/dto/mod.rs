@@ -8,6 +8,7 @@ mod batch;
 mod bulk;
 mod condition;
 mod cut;
+mod documents;
 mod error;
 mod explain;
 mod filter;
@@ -30,6 +31,7 @@ pub(super) use self::{
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
     condition::{Condition, ConditionParams, Mode, delete_condition},
     cut::GroupBy,
+    documents::{IndexDocumentsRequest, IndexDocumentsResponse},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,

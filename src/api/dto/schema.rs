@@ -109,6 +109,17 @@ pub(super) fn vector() -> Array {
     vector_builder().build()
 }
 
+/// A vector, or null for a row that has none.
+pub(super) fn vector_or_null() -> Array {
+    vector_or_null_builder().build()
+}
+
+fn vector_or_null_builder() -> ArrayBuilder {
+    vector_builder()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .description(Some("Finite 32-bit floats, as many as the namespace's dimension; null: no vector."))
+}
+
 fn vector_builder() -> ArrayBuilder {
     let value = Object::builder()
         .schema_type(Type::Number)
@@ -125,4 +136,12 @@ fn vector_builder() -> ArrayBuilder {
 /// Vectors.
 pub(super) fn vectors() -> Array {
     ArrayBuilder::new().items(ArrayItems::from(vector_builder())).max_items(Some(limits().batch_rows)).build()
+}
+
+/// The vectors of rows, some of which may have none.
+pub(super) fn vectors_or_nulls() -> Array {
+    ArrayBuilder::new()
+        .items(ArrayItems::from(vector_or_null_builder()))
+        .max_items(Some(limits().batch_rows))
+        .build()
 }

@@ -138,7 +138,7 @@ pub(in crate::api) async fn sample(
     let limit = page_rows(&state.limits, "limit", request.limit, 1000)?;
     let (projection, consistency) = (request.projection(), request.consistency());
     let sample = state.engine.sample(&name, filter, limit, projection, consistency).await?;
-    Ok(Json(RowList::new(sample, state.now())).respond().await)
+    Ok(Json(RowList::new(sample, projection, state.now())).respond().await)
 }
 
 async fn page(
@@ -151,7 +151,7 @@ async fn page(
     let after = cursor::decode(params.cursor.as_deref())?;
     let (after, projection) = (after.as_deref(), params.projection());
     let page = state.engine.page_matching(name, filter, after, limit, projection).await?;
-    Ok(Json(RowList::new(page, state.now())).respond().await)
+    Ok(Json(RowList::new(page, projection, state.now())).respond().await)
 }
 
 /// Get a row
@@ -167,7 +167,7 @@ pub(in crate::api) async fn get(state: State, RowPath(name, id): RowPath) -> Res
     let rows = state.engine.fetch(&name, std::slice::from_ref(&id), Consistency::Strong, projection).await?;
     let missing = || Error::VectorNotFound { namespace: name.to_string(), id: id.to_string() };
     let row = rows.into_iter().next().ok_or_else(missing)?;
-    Ok(Json(Vector::new(row, state.now())))
+    Ok(Json(Vector::new(row, projection, state.now())))
 }
 
 /// Delete a row
@@ -290,8 +290,9 @@ pub(in crate::api) async fn fetch(
     Json(request): Json<FetchRequest>,
 ) -> Result<Response> {
     let ids = parse_ids(&state.limits, "ids", &request.ids)?;
-    let rows = state.engine.fetch(&name, &ids, request.consistency(), request.projection()).await?;
+    let asked = request.projection();
+    let rows = state.engine.fetch(&name, &ids, request.consistency(), asked).await?;
     let now = state.now();
-    let vectors = rows.into_iter().map(|row| Vector::new(row, now)).collect();
+    let vectors = rows.into_iter().map(|row| Vector::new(row, asked, now)).collect();
     Ok(Json(FetchResponse { vectors }).respond().await)
 }

@@ -123,7 +123,7 @@ impl Engine {
         let distance = base.manifest.config.distance;
         let same_metric = queries.iter().all(|query| query.distance.is_none_or(|other| other == distance));
         let mut plan = Plan { in_parts: Vec::new(), whole: Vec::new() };
-        for reference in &base.manifest.segments {
+        for reference in base.manifest.segments.iter().filter(|segment| segment.has_vectors) {
             let large = reference.data.bytes >= self.context.whole_bytes;
             match index_in_parts(reference).filter(|_| same_metric && large) {
                 Some(index) if !is_local(&self.context, home, reference, index).await? => {

@@ -18,11 +18,10 @@ pub struct ByIds {
 }
 
 impl Contents {
-    /// The rows of these ids as they are now, if a snapshot was taken since the last change. Nothing is read for it.
-    pub fn by_ids<'i>(&self, ids: impl Iterator<Item = &'i VectorId>) -> Option<ByIds> {
-        let snapshot = self.ready_snapshot()?;
+    /// The rows of these ids as they are now, where `snapshot` is that of now. Nothing is read for it.
+    pub fn by_ids<'i>(&self, snapshot: Arc<Snapshot>, ids: impl Iterator<Item = &'i VectorId>) -> ByIds {
         let in_tail = ids.filter_map(|id| Some((id.clone(), self.tail.place(id.as_str())?))).collect();
-        Some(ByIds { snapshot, in_tail })
+        ByIds { snapshot, in_tail }
     }
 }
 
@@ -33,9 +32,7 @@ impl ByIds {
     /// [`crate::error::Error::Corrupt`]
     pub fn find(&self, id: &VectorId, now: Timestamp) -> Result<Option<RowRef<'_>>> {
         let row = match self.in_tail.get(id) {
-            Some((chunk, row)) => {
-                Some(of_chunk(&self.snapshot.chunks[*chunk], *row, self.snapshot.dimension))
-            }
+            Some((chunk, row)) => Some(of_chunk(&self.snapshot.chunks[*chunk], *row)),
             None => self.in_segments(id)?,
         };
         Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)))

@@ -145,6 +145,12 @@ impl Matches {
         &self.chunks
     }
 
+    /// Those of the tail that have vectors.
+    pub fn with_vectors<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Matching> {
+        let chunks = self.chunks.iter().zip(&snapshot.chunks);
+        chunks.filter(|(_, chunk)| chunk.dimension() > 0).map(|(matching, _)| matching)
+    }
+
     /// How many rows match.
     pub fn count(&self) -> u64 {
         self.all().map(|matching| matching.count).sum()
@@ -260,7 +266,7 @@ impl Snapshot {
         tail.sort_unstable_by_key(|row| id(*row));
         let segments = self.segments.iter().zip(&matches.segments);
         let segments = segments.map(|(view, matching)| (view, Shown::These(&matching.rows)));
-        Following::new(segments, tail.into_iter(), self.dimension, after)
+        Following::new(segments, tail.into_iter(), after)
     }
 }
 

@@ -159,8 +159,8 @@ fn check(contents: &mut Contents, expected: &[(String, f32)], now: Timestamp) ->
     let rows: Vec<_> = contents.after(None, now).unwrap().map(|row| plain(row.unwrap())).collect();
     prop_assert_eq!(&rows, expected);
     let all: Vec<VectorId> = (0..IDS).map(id).collect();
-    contents.snapshot();
-    let by_ids = contents.by_ids(all.iter()).unwrap();
+    let snapshot = contents.snapshot();
+    let by_ids = contents.by_ids(snapshot, all.iter());
     for id in &all {
         let found = by_ids.find(id, now).unwrap().map(plain);
         prop_assert_eq!(found.as_ref(), expected.iter().find(|(other, _)| *other == id.as_str()));
@@ -194,6 +194,7 @@ fn a_snapshot_does_not_see_later_writes_and_dead_rows_are_reclaimed() {
         for number in 0..500 {
             let rows = Rows {
                 dimension: 1,
+                without_vector: Vec::new(),
                 ids: vec![VectorId::trusted(&format!("{number:03}"))],
                 vectors: vec![value],
                 metadata: vec![None],

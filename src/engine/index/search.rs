@@ -155,14 +155,31 @@ pub struct Request<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-impl Request<'_> {
+/// A row that memory was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Fetched<'a> {
+    row: u32,
+    vector: &'a [f32],
+    inverse_norm: f32,
+}
+
+impl<'a> Request<'a> {
     /// Asks memory for a row that is going to be scored.
-    pub fn prefetch(&self, row: u32) {
-        if (row as usize) < self.rows.rows()
-            && let Ok((vector, _)) = self.rows.row(row)
-        {
-            prefetch(vector);
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
+    pub(super) fn fetch(&self, row: u32) -> Result<Fetched<'a>> {
+        let fetched = self.find(row)?;
+        prefetch(fetched.vector);
+        Ok(fetched)
+    }
+
+    fn find(&self, row: u32) -> Result<Fetched<'a>> {
+        if row as usize >= self.rows.rows() {
+            return Err(no_such_row(row));
         }
+        let (vector, inverse_norm) = self.rows.row(row)?;
+        Ok(Fetched { row, vector, inverse_norm })
     }
 
     /// The score of a row, to the bit as an exact search has it.
@@ -170,10 +187,7 @@ impl Request<'_> {
     /// # Errors
     /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
     pub fn score(&self, row: u32) -> Result<f32> {
-        if row as usize >= self.rows.rows() {
-            return Err(no_such_row(row));
-        }
-        let (vector, inverse_norm) = self.rows.row(row)?;
+        let Fetched { vector, inverse_norm, .. } = self.find(row)?;
         Ok(flat::score(self.query, vector, inverse_norm))
     }
 }
@@ -237,16 +251,22 @@ impl<'a> Best<'a> {
         let mut cost = Cost::default();
         let mut waiting = [None; AHEAD];
         for (place, row) in rows.map(Some).chain([None; AHEAD]).enumerate() {
-            row.inspect(|row| request.prefetch(*row));
-            let Some(row) = std::mem::replace(&mut waiting[place % AHEAD], row) else { continue };
+            let fetched = row.map(|row| request.fetch(row)).transpose()?;
+            let Some(row) = std::mem::replace(&mut waiting[place % AHEAD], fetched) else { continue };
             if cost.scored.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
                 cost.stopped = true;
                 break;
             }
-            self.score(request, row)?;
+            self.score_fetched(request, row);
             cost.scored += 1;
         }
         Ok(cost)
+    }
+
+    /// Scores a row exactly that memory was asked for, and adds it.
+    pub(super) fn score_fetched(&mut self, request: &Request<'_>, fetched: Fetched<'_>) {
+        let Fetched { row, vector, inverse_norm } = fetched;
+        self.push(row, flat::score(request.query, vector, inverse_norm));
     }
 
     /// Scores a row exactly, and adds it.

@@ -44,6 +44,7 @@ impl Namespace {
             let now = self.context.clock.now().wall;
             let Ok((admitted, on)) = self.admit(group, now).await else { return };
             group = self.select(admitted, now).await;
+            group = self.decide_documents(group, now).await;
             if group.is_empty() {
                 return;
             }
@@ -148,7 +149,7 @@ impl Namespace {
                 Write::Delete(ids) => changes.delete(ids),
                 Write::Clear => changes.clear(),
                 Write::Seal => kind = EntryKind::Seal,
-                Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_) => {
+                Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_) | Write::Documents(_) => {
                     changes.append(pending.decided.as_mut().map(Decided::take).unwrap_or_default());
                 }
             }

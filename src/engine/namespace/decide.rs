@@ -106,19 +106,18 @@ impl Namespace {
     /// # Errors
     /// If nothing can be written to it.
     pub(super) fn stage(&self, group: &[Pending], now: Timestamp) -> Result<Stage> {
-        let has_conditions = asked(group).next().is_some();
-        loop {
+        let stage = |state: &State, stored| {
+            let (on, dimension, written) = (state.hash, state.dimension, HashMap::new());
+            Stage { on, now, dimension, stored, written, cleared: false }
+        };
+        if asked(group).next().is_none() {
             let state = self.state();
-            self.check_writable(&state)?;
-            let stored = if has_conditions { state.contents.by_ids(asked(group)) } else { None };
-            if stored.is_some() || !has_conditions {
-                let (on, dimension, written) = (state.hash, state.dimension, HashMap::new());
-                return Ok(Stage { on, now, dimension, stored, written, cleared: false });
-            }
-            // So that looking the ids up keeps no reader waiting.
-            drop(state);
-            self.snapshot();
+            return self.check_writable(&state).map(|()| stage(&state, None));
         }
+        let (state, snapshot) = self.state_and_snapshot();
+        self.check_writable(&state)?;
+        let stored = state.contents.by_ids(snapshot, asked(group));
+        Ok(stage(&state, Some(stored)))
     }
 
     fn check_writable(&self, state: &State) -> Result<()> {
@@ -138,7 +137,8 @@ pub(super) fn asked(group: &[Pending]) -> impl Iterator<Item = &VectorId> {
     group.iter().flat_map(|pending| match &pending.write {
         Write::UpsertIf(rows, _) => &*rows.ids,
         Write::DeleteIf(ids, _) => ids,
-        Write::Upsert(_) | Write::Delete(_) | Write::Matching(_) | Write::Clear | Write::Seal => &[],
+        Write::Upsert(_) | Write::Delete(_) | Write::Clear | Write::Seal => &[],
+        Write::Matching(_) | Write::Documents(_) => &[],
     })
 }
 
@@ -181,7 +181,8 @@ impl Stage {
             }
             Write::UpsertIf(rows, condition) => Some(self.upsert_if(rows, condition)?),
             Write::DeleteIf(ids, condition) => Some(self.delete_if(ids, condition)?),
-            Write::Matching(_) | Write::Seal => None,
+            // These are decided next, away from the state.
+            Write::Matching(_) | Write::Documents(_) | Write::Seal => None,
         };
         pending.decided = decided;
         Ok(())
@@ -193,7 +194,7 @@ impl Stage {
         if rows.is_empty() {
             return Ok(());
         }
-        self.dimension = Some(rows.dimension);
+        self.dimension = Some(rows.dimension).filter(|fixed| *fixed != 0).or(self.dimension);
         if self.stored.is_some() {
             let written = rows.ids.iter().zip(&rows.metadata);
             self.written.extend(written.map(|(id, metadata)| (id.clone(), Some(metadata.clone()))));
@@ -203,7 +204,7 @@ impl Stage {
 
     fn check_dimension(&self, rows: &Rows) -> Result<()> {
         match self.dimension {
-            Some(expected) if expected != rows.dimension => {
+            Some(expected) if expected != rows.dimension && rows.dimension != 0 => {
                 Err(Error::DimensionMismatch { field: "vectors".into(), expected, actual: rows.dimension })
             }
             _ => Ok(()),

@@ -93,8 +93,8 @@ impl Namespace {
 
     async fn selected(&self, selection: Arc<Selection>, now: Timestamp) -> Result<Decided> {
         let (snapshot, on) = {
-            let mut state = self.state_mut();
-            (state.contents.snapshot(), state.hash)
+            let (state, snapshot) = self.state_and_snapshot();
+            (snapshot, state.hash)
         };
         let (filter, known) = (selection.filter.clone(), selection.known.newest());
         let matches = self.context.searchers.matches_rest(snapshot.clone(), filter, now, known).await?;

@@ -174,7 +174,7 @@ impl Searchers {
         targets: Vec<Target>,
         now: Timestamp,
     ) -> Result<Vec<Answer>> {
-        if snapshot.is_empty() {
+        if snapshot.dimension == 0 {
             return Ok(vec![Answer::default(); targets.len()]);
         }
         check_dimensions(&targets, snapshot.dimension)?;
