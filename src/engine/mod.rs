@@ -105,7 +105,9 @@ impl Engine {
         config: &Config,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
+        let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
         let context = Context {
+            searchers: searchers.clone(),
             reads_parts: !store.is_local(),
             store,
             node: random.uuid(),
@@ -125,7 +127,6 @@ impl Engine {
             recall_target: config.search.recall_target,
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };
-        let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
         let registry = Arc::new(Registry::new(&config.cache));
         Ok(Self { context: Arc::new(context), registry, searchers })
     }

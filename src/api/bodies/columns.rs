@@ -42,7 +42,7 @@ pub(in crate::api) struct Columns {
 impl Columns {
     /// For which rows the upsert counts.
     pub fn condition(&mut self, limits: &LimitsConfig) -> Result<Precondition> {
-        Condition { mode: self.mode, filter: self.filter.take() }.into_precondition(limits)
+        Condition { mode: self.mode, filter: self.filter.take() }.precondition(limits)
     }
 
     /// The rows, checked.

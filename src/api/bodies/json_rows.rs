@@ -15,21 +15,20 @@ use crate::{
     api::dto::{Condition, Mode, Whole},
     api::floats,
     config::LimitsConfig,
-    engine::Precondition,
     error::{Error, Result},
     service::{RowsBuilder, compact_metadata, ttl},
     types::Rows,
 };
 
 /// Parses a whole body.
-pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<(Rows, Precondition)> {
+pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<(Rows, Condition)> {
     let mut reader = RowReader::new(limits, "vectors");
     let mut condition = Condition::default();
     reader.read(body, |reader, deserializer| {
         condition = deserializer.deserialize_map(BodyVisitor(reader))?;
         Ok(())
     })?;
-    Ok((reader.builder.finish(), condition.into_precondition(limits)?))
+    Ok((reader.builder.finish(), condition))
 }
 
 /// Reads rows, one JSON object each, into columns.

@@ -29,7 +29,7 @@ pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
     batch::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
-    condition::{Condition, Mode, delete_condition},
+    condition::{Condition, ConditionParams, Mode, delete_condition},
     cut::GroupBy,
     documents::{IndexDocumentsRequest, IndexDocumentsResponse},
     error::{ErrorBody, ErrorDetails},

@@ -12,9 +12,9 @@ use crate::{
         cursor,
         dto::{
             Binary, BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse,
-            CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-            FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
-            UpsertResponse, Vector, delete_condition, filter,
+            ConditionParams, CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest,
+            FetchRequest, FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest,
+            UpsertRequest, UpsertResponse, Vector, delete_condition, filter,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
     },
@@ -36,14 +36,15 @@ pub(in crate::api) fn with_row_methods(action: MethodRouter<Arc<AppState>>) -> M
 /// its dimension.
 ///
 /// With `mode` or `if` only those rows are written for which that holds, right before the request is committed:
-/// no other write comes between the look and the change. The others are told of in the answer.
+/// no other write comes between the look and the change. The others are told of in the answer. Both stand in a JSON
+/// body or, for every form of the rows, in the query string.
 ///
 /// As NDJSON a body is one row a line. As an Arrow IPC stream it has the columns `id` (utf8),
 /// `values` (a list or fixed-size list of float16, float32 or float64), and optionally `metadata`
 /// (utf8, the JSON text of an object) and `ttl_seconds` (an integer); buffers are not compressed.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors", operation_id = "upsert_vectors", tag = "vectors",
     security(("bearer" = ["write"]), ("api_key" = ["write"])),
-    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"), ConditionParams),
     request_body(description = "The rows.", content(
         (UpsertRequest = "application/json"),
         (String = "application/x-ndjson",

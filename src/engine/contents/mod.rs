@@ -4,6 +4,7 @@
 //! the row die that a segment holds; and the contents after entry n are a pure function of entries
 //! 1..=n, whatever was folded when, because expiry is judged by the times that stand in the entries.
 
+mod by_ids;
 mod following;
 mod matches;
 mod snapshot;
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 use self::following::Shown;
 pub use self::{
+    by_ids::ByIds,
     following::Following,
-    matches::{Matches, Matching},
+    matches::{Known, Matches, Matching},
     snapshot::{Block, Snapshot, Vectors},
     texts::{TextIndexes, TextPart, TextPlace},
 };

@@ -89,6 +89,11 @@ impl Tail {
         chunk.expires_at(row).is_none_or(|at| at > now).then_some((chunk, row))
     }
 
+    /// Where the row of an id is, expired or not: the number of its chunk among [`Tail::chunks`], and the row in it.
+    pub fn place(&self, id: &str) -> Option<(usize, usize)> {
+        self.places.get(id).map(|place| (place.chunk as usize, place.row as usize))
+    }
+
     /// Visible rows in id order, after an id.
     pub fn after<'a>(
         &'a self,

@@ -22,10 +22,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     engine::{
-        contents::Snapshot,
+        contents::ByIds,
         context::offload,
         format::{Changes, Hash},
-        log::Chunk,
     },
     error::{Error, Result},
     types::VectorId,
@@ -55,11 +54,9 @@ struct Stored {
     expires_at: Option<Timestamp>,
 }
 
-/// The rows of a state, by id.
+/// The rows of a state that documents are for.
 struct Rows {
-    snapshot: Arc<Snapshot>,
-    /// Where those are that the tail has.
-    in_tail: HashMap<VectorId, (Chunk, usize)>,
+    stored: ByIds,
     now: Timestamp,
 }
 
@@ -98,15 +95,9 @@ impl Namespace {
 
     async fn decided_documents(&self, writes: Writes, now: Timestamp) -> Result<Vec<Result<Decided>>> {
         let (rows, on) = {
-            let mut state = self.state_mut();
-            let tail = state.contents.tail();
+            let (state, snapshot) = self.state_and_snapshot();
             let ids = writes.iter().flat_map(|documents| documents.iter()).map(|document| &document.id);
-            let place = |id: &VectorId| {
-                let (chunk, row) = tail.find(id.as_str(), now)?;
-                Some((id.clone(), (chunk.clone(), row)))
-            };
-            let in_tail = ids.filter_map(place).collect();
-            (Rows { snapshot: state.contents.snapshot(), in_tail, now }, state.hash)
+            (Rows { stored: state.contents.by_ids(snapshot, ids), now }, state.hash)
         };
         let max = self.context.log.entry_bytes.as_u64();
         let bytes = writes.iter().flat_map(|documents| documents.iter()).map(|document| document.bytes).sum();
@@ -167,24 +158,11 @@ impl Rows {
     }
 
     fn find(&self, id: &VectorId) -> Result<Option<Stored>> {
-        if let Some((chunk, row)) = self.in_tail.get(id) {
-            return Ok(Some(Stored {
-                vector: chunk.vector(*row).to_vec(),
-                metadata: chunk.metadata(*row).cloned(),
-                expires_at: chunk.expires_at(*row),
-            }));
-        }
-        for view in &self.snapshot.segments {
-            let Some(row) = view.find(id.as_str())? else { continue };
-            let (batch, place) = view.segment().place(row);
-            let row = view.segment().batch(batch)?.get(place);
-            let is_visible = row.expires_at.is_none_or(|at| at > self.now);
-            return Ok(is_visible.then(|| Stored {
-                vector: row.vector.to_vec(),
-                metadata: row.metadata.map(Arc::from),
-                expires_at: row.expires_at,
-            }));
-        }
-        Ok(None)
+        let row = self.stored.find(id, self.now)?;
+        Ok(row.map(|row| Stored {
+            vector: row.vector.to_vec(),
+            metadata: row.metadata.map(Arc::from),
+            expires_at: row.expires_at,
+        }))
     }
 }

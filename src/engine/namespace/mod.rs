@@ -40,7 +40,7 @@ pub(super) use self::{
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
-    select::{RowChange, SHOWN, Selection},
+    select::{Progress, RowChange, SHOWN, Selection},
     state::{Misfit, State},
 };
 use self::{lease::Leases, queue::Queue, refresh::Refresh};
@@ -122,6 +122,18 @@ impl Namespace {
             return snapshot;
         }
         self.state_mut().contents.snapshot()
+    }
+
+    /// The state, and the snapshot of its rows.
+    fn state_and_snapshot(&self) -> (RwLockReadGuard<'_, State>, Arc<Snapshot>) {
+        loop {
+            let state = self.state();
+            if let Some(snapshot) = state.contents.ready_snapshot() {
+                return (state, snapshot);
+            }
+            drop(state);
+            self.snapshot();
+        }
     }
 
     /// The error that stands for the end of this incarnation.
