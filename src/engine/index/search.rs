@@ -17,6 +17,8 @@ const ROWS_BETWEEN_STOPS: u64 = 1024;
 
 /// Rows that memory is asked for ahead of the one that is scored.
 pub(super) const AHEAD: usize = 3;
+/// Rows that are scored together: while one group is, memory brings the next.
+const TOGETHER: usize = 4;
 
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
@@ -192,6 +194,43 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Rows that memory was asked for and that are scored together.
+#[derive(Default)]
+struct Together<'a> {
+    rows: [u32; TOGETHER],
+    vectors: [&'a [f32]; TOGETHER],
+    inverse_norms: [f32; TOGETHER],
+    count: usize,
+}
+
+impl<'a> Together<'a> {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a row; there is room for [`TOGETHER`].
+    fn push(&mut self, fetched: Fetched<'a>) {
+        self.rows[self.count] = fetched.row;
+        self.vectors[self.count] = fetched.vector;
+        self.inverse_norms[self.count] = fetched.inverse_norm;
+        self.count += 1;
+    }
+
+    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) {
+        let mut scores = [0.0; TOGETHER];
+        let scores = &mut scores[..self.count];
+        flat::score_near(
+            request.query,
+            &self.vectors[..self.count],
+            &self.inverse_norms[..self.count],
+            scores,
+        );
+        for (row, score) in self.rows.iter().zip(scores) {
+            best.push(*row, *score);
+        }
+    }
+}
+
 /// Collects the best rows of one or more searches, with their exact scores.
 pub struct Best<'a> {
     top: &'a mut TopK,
@@ -249,16 +288,20 @@ impl<'a> Best<'a> {
         rows: impl Iterator<Item = u32>,
     ) -> Result<Cost> {
         let mut cost = Cost::default();
-        let mut waiting = [None; AHEAD];
-        for (place, row) in rows.map(Some).chain([None; AHEAD]).enumerate() {
-            let fetched = row.map(|row| request.fetch(row)).transpose()?;
-            let Some(row) = std::mem::replace(&mut waiting[place % AHEAD], fetched) else { continue };
+        let mut rows = rows.peekable();
+        let mut waiting = Together::default();
+        while rows.peek().is_some() || !waiting.is_empty() {
+            let mut next = Together::default();
+            for row in rows.by_ref().take(TOGETHER) {
+                next.push(request.fetch(row)?);
+            }
             if cost.scored.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
                 cost.stopped = true;
                 break;
             }
-            self.score_fetched(request, row);
-            cost.scored += 1;
+            waiting.score(request, self);
+            cost.scored += waiting.count as u64;
+            waiting = next;
         }
         Ok(cost)
     }
