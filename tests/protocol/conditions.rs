@@ -176,7 +176,6 @@ fn texts(rows: u64, bytes: usize) -> Rows {
     let metadata = format!(r#"{{"n":1,"text":"{}"}}"#, "ab".repeat(bytes / 2));
     Rows {
         dimension: 2,
-        without_vector: Vec::new(),
         ids: (0..rows).map(|row| id(&format!("{row:05}"))).collect(),
         without_vector: Vec::new(),
         vectors: [1.0, 2.0].repeat(rows as usize),
