@@ -17,6 +17,9 @@ use super::{
 /// bounds, and the widths of its numbers.
 const ENTRY: usize = 20;
 
+/// Distances of so many bits add up to less than 2³² in a block.
+const NARROW: u8 = 24;
+
 const DAMAGE: Damage = Damage("its postings are damaged");
 
 /// Writes the postings of a term.
@@ -92,6 +95,21 @@ fn write_block(rows: &[u32], counts: &[u32], before: Option<u32>, data: &mut Vec
     pack::pack(&of_rows, widths.0, data);
     pack::pack(&of_counts, widths.1, data);
     widths
+}
+
+/// Makes rows of their distances, less one, from the row before; how far the last one is from that, if
+/// this is less than 2³².
+fn sum_up(rows: &mut [u32; BLOCK], before: u32) -> u32 {
+    let mut last = before;
+    for four in rows.as_chunks_mut::<4>().0 {
+        // So that not each row waits for the one before it, but each four.
+        let [one, two, three, fourth] = four.map(|distance| distance.wrapping_add(1));
+        let (half, rest) = (one.wrapping_add(two), three.wrapping_add(fourth));
+        *four =
+            [one, half, half.wrapping_add(three), half.wrapping_add(rest)].map(|sum| last.wrapping_add(sum));
+        last = four[3];
+    }
+    last.wrapping_sub(before)
 }
 
 /// Goes through the postings of a term, block by block.
@@ -201,23 +219,22 @@ impl<'a> Cursor<'a> {
         if self.length < BLOCK { self.decode_rest(data, next) } else { self.decode_packed(block, data, next) }
     }
 
-    fn decode_packed(&mut self, block: usize, data: &[u8], mut next: u32) -> Option<()> {
+    fn decode_packed(&mut self, block: usize, data: &[u8], next: u32) -> Option<()> {
         let widths = &self.table[block * ENTRY + 17..block * ENTRY + 19];
         pack::unpack(data, widths[0], &mut self.read.rows)?;
         pack::unpack(data.get(pack::size(widths[0])..)?, widths[1], &mut self.read.counts)?;
-        // If the distances lead to the last row exactly, none of them wrapped around.
-        let sum: u64 = self.read.rows.iter().map(|distance| u64::from(*distance) + 1).sum();
         let last = self.last_row(block).filter(|last| *last < self.limit)?;
-        if u64::from(next) + sum != u64::from(last) + 1 {
+        let wide = (widths[0] > NARROW)
+            .then(|| self.read.rows.iter().map(|distance| u64::from(*distance) + 1).sum::<u64>());
+        let sum = sum_up(&mut self.read.rows, next.wrapping_sub(1));
+        // If the distances lead to the last row exactly, none of them wrapped around.
+        if u64::from(next) + wide.unwrap_or(sum.into()) != u64::from(last) + 1 {
             return None;
         }
-        for row in &mut self.read.rows {
-            *row += next;
-            next = *row + 1;
+        if widths[1] == 32 && self.read.counts.contains(&u32::MAX) {
+            return None;
         }
-        for count in &mut self.read.counts {
-            *count = count.checked_add(1)?;
-        }
+        self.read.counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
         Some(())
     }
 
