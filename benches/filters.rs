@@ -232,6 +232,7 @@ async fn fill(data: &DataSet, engine: &Engine) {
     for batch in numbers.chunks(10_000) {
         let rows = Rows {
             dimension: data.dimension,
+            without_vector: Vec::new(),
             ids: batch.iter().map(|row| VectorId::trusted(&format!("r{row}"))).collect(),
             vectors: data.base[batch[0] * data.dimension..][..batch.len() * data.dimension].to_vec(),
             metadata: batch.iter().map(|row| Some(metadata(*row))).collect(),

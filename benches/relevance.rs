@@ -78,6 +78,7 @@ impl Corpus {
         let dimension = self.data.dimension;
         Rows {
             dimension,
+            without_vector: Vec::new(),
             ids: self.ids[range.clone()].iter().map(|id| VectorId::trusted(id)).collect(),
             vectors: self.data.base[range.start * dimension..range.end * dimension].to_vec(),
             metadata: self.documents[range.clone()].iter().cloned().map(Some).collect(),

@@ -150,6 +150,7 @@ impl Table {
             let id = |row| VectorId::trusted(&format!("{:08}", index * 4096 + row));
             let rows = Rows {
                 dimension: self.dimension,
+                without_vector: Vec::new(),
                 ids: (0..count).map(id).collect(),
                 vectors: vectors.to_vec(),
                 metadata: vec![None; count],

@@ -13,6 +13,10 @@ pub enum Bug {
     SwapIgnoresTag,
     /// Rule 3: a condition counts although an entry came after the state on which it was asked.
     DecidedOnOlderState,
+    /// Rule 3: a change of all rows that match takes no note of rows that were written since it began.
+    BulkMissesNewRows,
+    /// Rule 4: what has nothing to put on the state that is known counts without a look at the log.
+    NothingIsNotConfirmed,
     /// Rule 4: rows are shown before their entry is in the log.
     ApplyBeforePut,
     /// Rule 6: a PUT without an answer counts as done.
@@ -60,6 +64,9 @@ impl Bug {
     pub const ALL: &[Self] = &[
         Self::PutOverwrites,
         Self::SwapIgnoresTag,
+        Self::DecidedOnOlderState,
+        Self::BulkMissesNewRows,
+        Self::NothingIsNotConfirmed,
         Self::ApplyBeforePut,
         Self::LostReplyIsSuccess,
         Self::ConflictIsAnothers,

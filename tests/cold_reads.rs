@@ -74,6 +74,7 @@ async fn upsert(node: &Node, namespace: &str, ids: std::ops::Range<usize>) {
         vectors: ids.clone().flat_map(|id| [1.0, id as f32, 0.5, 0.25]).collect(),
         metadata: vec![None; ids.len()],
         ttl: vec![None; ids.len()],
+        without_vector: Vec::new(),
         ids: ids.map(|id| VectorId::trusted(&format!("r{id}"))).collect(),
     };
     node.engine.upsert(&name(namespace), rows).await.unwrap();

@@ -53,6 +53,7 @@ fn rows(ids: impl IntoIterator<Item = usize>, data: &DataSet) -> Rows {
     let ids: Vec<usize> = ids.into_iter().collect();
     Rows {
         dimension: data.dimension,
+        without_vector: Vec::new(),
         vectors: ids.iter().flat_map(|row| data.values(row * data.dimension, data.dimension)).collect(),
         metadata: ids.iter().map(|row| Some(format!("{{\"row\":{row}}}").into())).collect(),
         ttl: vec![None; ids.len()],

@@ -41,6 +41,7 @@ fn name(name: &str) -> NamespaceName {
 fn one_row(id: &str, value: f32) -> Rows {
     Rows {
         dimension: 3,
+        without_vector: Vec::new(),
         ids: vec![VectorId::trusted(id)],
         vectors: vec![value, 0.5, -1.0],
         metadata: vec![Some(r#"{"a":1}"#.into())],

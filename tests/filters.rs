@@ -95,6 +95,7 @@ async fn write(
         batch.rows.iter().map(|(_, document)| text(document, random)).collect();
     let rows = Rows {
         dimension: 2,
+        without_vector: Vec::new(),
         ids: batch.rows.iter().map(|(number, _)| VectorId::trusted(&format!("{number:02}"))).collect(),
         vectors: batch.rows.iter().flat_map(|(number, _)| vector(*number)).collect(),
         metadata: metadata.clone(),
@@ -214,6 +215,7 @@ async fn filters_keep_the_recall_of_every_index() {
     for batch in numbers.chunks(500) {
         let batch = Rows {
             dimension: data.dimension,
+            without_vector: Vec::new(),
             ids: batch.iter().map(|row| VectorId::trusted(&format!("r{row}"))).collect(),
             vectors: data.base[batch[0] * data.dimension..][..batch.len() * data.dimension].to_vec(),
             metadata: batch.iter().map(|row| Some(metadata(*row))).collect(),

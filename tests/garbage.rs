@@ -80,6 +80,7 @@ async fn upsert(node: &Node, ids: std::ops::Range<usize>, value: f32) {
         vectors: ids.clone().flat_map(|_| [value, 1.0]).collect(),
         metadata: vec![None; ids.len()],
         ttl: vec![None; ids.len()],
+        without_vector: Vec::new(),
         ids: ids.map(|id| VectorId::trusted(&format!("r{id:03}"))).collect(),
     };
     node.engine.upsert(&name(), rows).await.unwrap();

@@ -50,6 +50,7 @@ fn rows(data: &DataSet, rows: &[(String, usize)], ttl: Option<Duration>) -> Rows
         vectors: rows.iter().flat_map(|(_, row)| data.values(row * data.dimension, data.dimension)).collect(),
         metadata: vec![None; rows.len()],
         ttl: vec![ttl; rows.len()],
+        without_vector: Vec::new(),
         ids: rows.iter().map(|(id, _)| VectorId::trusted(id)).collect(),
     }
 }
@@ -289,6 +290,7 @@ async fn a_search_stays_within_the_memory_budget() {
             vectors: (first..first + 500).flat_map(vector).collect(),
             metadata: vec![None; 500],
             ttl: vec![None; 500],
+            without_vector: Vec::new(),
             ids: (first..first + 500).map(|row| VectorId::trusted(&format!("r{row}"))).collect(),
         };
         engine.upsert(&name(), rows).await.unwrap();

@@ -142,6 +142,7 @@ async fn upsert(engine: &Engine, ids: std::ops::Range<usize>) {
         vectors: ids.clone().flat_map(|id| [id as f32, 1.0]).collect(),
         metadata: vec![None; ids.len()],
         ttl: vec![None; ids.len()],
+        without_vector: Vec::new(),
         ids: ids.map(|id| VectorId::trusted(&format!("r{id:03}"))).collect(),
     };
     engine.upsert(&name(), rows).await.unwrap();

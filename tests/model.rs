@@ -21,9 +21,13 @@ const NAMESPACE: &str = "/v1/namespaces/model";
 
 #[derive(Debug, Clone)]
 enum Step {
-    Upsert(Vec<(u8, [i8; 2], Option<u8>)>),
+    Upsert(Vec<Sent>),
     /// Those rows for which the condition holds.
-    UpsertIf(Vec<(u8, [i8; 2], Option<u8>)>, If),
+    UpsertIf(Vec<Sent>, If),
+    /// Texts of one word, and other numbers.
+    Documents(Vec<(u8, u8, i8)>),
+    /// Rows whose text is a word.
+    Search(u8),
     Delete(Vec<u8>),
     /// Those rows whose number is less.
     DeleteIf(Vec<u8>, i8),
@@ -41,6 +45,15 @@ enum Step {
     Compact,
     Restart,
     Recreate,
+}
+
+/// A row to upsert. Without a vector its metadata is the same.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    id: u8,
+    vector: [i8; 2],
+    ttl: Option<u8>,
+    has_vector: bool,
 }
 
 /// What has to hold for the stored row.
@@ -83,12 +96,16 @@ fn condition() -> impl Strategy<Value = If> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let row = (0..16u8, any::<[i8; 2]>(), prop::option::weighted(0.25, 1..30u8));
+    let row = (0..16u8, any::<[i8; 2]>(), prop::option::weighted(0.25, 1..30u8), prop::bool::weighted(0.75))
+        .prop_map(|(id, vector, ttl, has_vector)| Sent { id, vector, ttl, has_vector });
+    let document = (0..16u8, 0..4u8, any::<i8>());
     let rows = prop::collection::vec(row, 1..6);
     let ids = || prop::collection::vec(0..16u8, 1..5);
     prop_oneof![
         8 => rows.clone().prop_map(Step::Upsert),
         4 => (rows, condition()).prop_map(|(rows, condition)| Step::UpsertIf(rows, condition)),
+        4 => prop::collection::vec(document, 1..5).prop_map(Step::Documents),
+        3 => (0..4u8).prop_map(Step::Search),
         4 => ids().prop_map(Step::Delete),
         2 => (ids(), any::<i8>()).prop_map(|(ids, bound)| Step::DeleteIf(ids, bound)),
         1 => any::<i8>().prop_map(Step::BulkDelete),
@@ -106,8 +123,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Rows by id: their vector, the number in their metadata, and when they expire in seconds.
-type Rows = BTreeMap<String, ([i8; 2], i8, Option<u64>)>;
+/// A row that is there.
+#[derive(Debug, Clone, PartialEq)]
+struct Stored {
+    vector: Option<[i8; 2]>,
+    number: i8,
+    group: i8,
+    word: Option<u8>,
+    /// In seconds.
+    expires: Option<u64>,
+}
+
+type Rows = BTreeMap<String, Stored>;
 
 struct World {
     config: Config,
@@ -116,6 +143,8 @@ struct World {
     server: Server,
     model: Rows,
     now: u64,
+    /// Whether there is an index over texts.
+    has_texts: bool,
 }
 
 impl World {
@@ -125,7 +154,7 @@ impl World {
         let store = Store::open(&config.storage, Arc::default()).unwrap();
         let clock = ManualClock::starting_at(1_800_000_000_000);
         let server = Server::over(&config, &store, &clock);
-        let mut world = Self { config, store, clock, server, model: Rows::new(), now: 0 };
+        let mut world = Self { config, store, clock, server, model: Rows::new(), now: 0, has_texts: false };
         world.create().await;
         world
     }
@@ -143,13 +172,13 @@ impl World {
         self.server = Server::over(&self.config, &self.store, &self.clock);
     }
 
-    fn visible(&self) -> BTreeMap<String, ([i8; 2], i8)> {
-        let visible = self.model.iter().filter(|(_, (.., expires))| expires.is_none_or(|at| at > self.now));
-        visible.map(|(id, (vector, number, _))| (id.clone(), (*vector, *number))).collect()
+    fn visible(&self) -> Rows {
+        let visible = self.model.iter().filter(|(_, row)| row.expires.is_none_or(|at| at > self.now));
+        visible.map(|(id, row)| (id.clone(), row.clone())).collect()
     }
 
     fn number(&self, id: &str) -> Option<i8> {
-        self.visible().get(id).map(|(_, number)| *number)
+        self.visible().get(id).map(|row| row.number)
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
@@ -162,6 +191,8 @@ impl World {
         match step {
             Step::Upsert(rows) => self.upsert(rows).await,
             Step::UpsertIf(rows, condition) => self.upsert_if(rows, condition).await,
+            Step::Documents(documents) => self.documents(documents).await,
+            Step::Search(word) => self.search(word).await,
             Step::Delete(ids) => self.delete(ids).await,
             Step::DeleteIf(ids, bound) => self.delete_if(ids, bound).await,
             Step::BulkDelete(bound) => self.bulk_delete(bound).await,
@@ -184,31 +215,67 @@ impl World {
                 assert!(self.server.delete(NAMESPACE).await.status < 300);
                 assert_eq!(self.server.get(NAMESPACE).await.status, 404);
                 self.model.clear();
+                self.has_texts = false;
                 self.create().await;
             }
         }
         self.compare().await;
     }
 
-    async fn upsert(&mut self, rows: Vec<(u8, [i8; 2], Option<u8>)>) {
+    async fn documents(&mut self, documents: Vec<(u8, u8, i8)>) {
+        let document = |(id, word, number): &(u8, u8, i8)| {
+            let metadata = json!({ "n": number, "g": group_of(*number) });
+            json!({ "id": id.to_string(), "text": word_of(*word), "metadata": metadata })
+        };
+        let body: Vec<Value> = documents.iter().map(document).collect();
+        let answer = self.post("/fulltext/index", json!({ "documents": body })).await;
+        self.has_texts = true;
+        let mut inserted = 0;
+        for (id, word, number) in &documents {
+            let id = id.to_string();
+            let stored = self.visible().remove(&id);
+            inserted += usize::from(stored.is_none());
+            let (vector, expires) = stored.map_or((None, None), |row| (row.vector, row.expires));
+            let row =
+                Stored { vector, number: *number, group: group_of(*number), word: Some(*word), expires };
+            self.model.insert(id, row);
+        }
+        let expected = json!({ "indexed_count": documents.len(), "inserted_count": inserted });
+        assert_eq!(answer, expected);
+    }
+
+    async fn search(&self, word: u8) {
+        if !self.has_texts {
+            return;
+        }
+        let answer = self.post("/fulltext/search", json!({ "query": word_of(word), "top_k": 100 })).await;
+        let mut found = ids(&answer);
+        found.sort();
+        let matching = self.visible().into_iter().filter(|(_, row)| row.word == Some(word));
+        assert_eq!(found, matching.map(|(id, _)| id).collect::<Vec<_>>());
+    }
+
+    async fn upsert(&mut self, rows: Vec<Sent>) {
         let body: Vec<Value> = rows.iter().map(body_of).collect();
-        let distinct: std::collections::BTreeSet<u8> = rows.iter().map(|(id, ..)| *id).collect();
+        let distinct: std::collections::BTreeSet<u8> = rows.iter().map(|row| row.id).collect();
         let answer = self.post("/vectors", json!({ "vectors": body })).await;
         assert_eq!(answer["upserted_count"], distinct.len());
         rows.into_iter().for_each(|row| self.put(row));
     }
 
-    fn put(&mut self, (id, vector, ttl): (u8, [i8; 2], Option<u8>)) {
+    fn put(&mut self, Sent { id, vector, ttl, has_vector }: Sent) {
         let expires = ttl.map(|ttl| self.now + u64::from(ttl));
-        self.model.insert(id.to_string(), (vector, vector[0], expires));
+        let (number, group) = (vector[0], group_of(vector[1]));
+        let vector = has_vector.then_some(vector);
+        self.model.insert(id.to_string(), Stored { vector, number, group, word: None, expires });
     }
 
-    async fn upsert_if(&mut self, rows: Vec<(u8, [i8; 2], Option<u8>)>, condition: If) {
+    async fn upsert_if(&mut self, rows: Vec<Sent>, condition: If) {
         let mut body = json!({ "vectors": rows.iter().map(body_of).collect::<Vec<_>>() });
         condition.write(&mut body);
         let answer = self.post("/vectors", body).await;
         // Of rows with the same id the last one counts.
-        let last: BTreeMap<u8, _> = rows.iter().map(|row| (row.0, *row)).collect();
+        let last: BTreeMap<u8, _> = rows.iter().map(|row| (row.id, *row)).collect();
         let (mut upserted, mut inserted, mut skipped) = (0, 0, Vec::new());
         for (id, row) in last {
             let stored = self.number(&id.to_string());
@@ -252,7 +319,7 @@ impl World {
 
     /// The ids of rows whose number is less.
     fn less(&self, bound: i8) -> Vec<String> {
-        self.visible().into_iter().filter(|(_, (_, number))| *number < bound).map(|(id, _)| id).collect()
+        self.visible().into_iter().filter(|(_, row)| row.number < bound).map(|(id, _)| id).collect()
     }
 
     async fn bulk_delete(&mut self, bound: i8) {
@@ -280,7 +347,7 @@ impl World {
         }
         assert_eq!((matched, updated), (matching.len() as u64, changes as u64));
         for id in matching {
-            self.model.entry(id).and_modify(|(_, number, _)| *number = set);
+            self.model.entry(id).and_modify(|row| row.number = set);
         }
     }
 
@@ -302,8 +369,10 @@ impl World {
         let score = |row: &[i8; 2]| -> i64 {
             row.iter().zip(&vector).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum()
         };
-        let mut ranking: Vec<_> =
-            self.visible().iter().map(|(id, (row, _))| (id.clone(), score(row), group_of(row))).collect();
+        let visible = self.visible();
+        let scored =
+            visible.iter().filter_map(|(id, row)| Some((id.clone(), score(&row.vector?), row.group)));
+        let mut ranking: Vec<_> = scored.collect();
         ranking.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         ranking
     }
@@ -327,7 +396,7 @@ impl World {
 
     async fn ordered(&self, descending: bool, top_k: usize, offset: usize) {
         let mut rows: Vec<(String, i8)> =
-            self.visible().into_iter().map(|(id, (_, number))| (id, number)).collect();
+            self.visible().into_iter().map(|(id, row)| (id, row.number)).collect();
         rows.sort_by_key(|(id, number)| {
             let number = i16::from(*number);
             (if descending { -number } else { number }, id.clone())
@@ -372,10 +441,16 @@ impl World {
             let path = format!("{NAMESPACE}/vectors?limit=5{cursor}");
             let page: Value = serde_json::from_slice(&self.server.get(&path).await.body).unwrap();
             for row in page["vectors"].as_array().unwrap() {
-                let values = row["values"].as_array().unwrap();
-                let vector = [0, 1].map(|index: usize| values[index].as_f64().unwrap() as i8);
-                let number = row["metadata"]["n"].as_i64().unwrap() as i8;
-                listed.insert(row["id"].as_str().unwrap().to_owned(), (vector, number));
+                let values = row.get("values").unwrap().as_array();
+                let vector =
+                    values.map(|values| [0, 1].map(|index: usize| values[index].as_f64().unwrap() as i8));
+                let metadata = &row["metadata"];
+                let number = |name: &str| metadata[name].as_i64().unwrap() as i8;
+                let word = metadata["text"].as_str().map(|text| text[4..].parse().unwrap());
+                let id = row["id"].as_str().unwrap().to_owned();
+                let (number, group) = (number("n"), number("g"));
+                let expires = self.model.get(&id).and_then(|row| row.expires);
+                listed.insert(id, Stored { vector, number, group, word, expires });
             }
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -389,8 +464,12 @@ impl World {
     }
 }
 
-fn group_of(vector: &[i8; 2]) -> i8 {
-    vector[1].rem_euclid(3)
+fn group_of(number: i8) -> i8 {
+    number.rem_euclid(3)
+}
+
+fn word_of(word: u8) -> String {
+    format!("word{word}")
 }
 
 fn ids(answer: &Value) -> Vec<String> {
@@ -398,9 +477,11 @@ fn ids(answer: &Value) -> Vec<String> {
     results.map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A row as it is sent; its metadata has the first of its values, and a group.
-fn body_of((id, vector, ttl): &(u8, [i8; 2], Option<u8>)) -> Value {
-    let mut row = json!({ "id": id.to_string(), "values": vector, "metadata": { "n": vector[0], "g": group_of(vector) } });
+/// A row as it is sent; its metadata has the first of its values, and a group by the second.
+fn body_of(Sent { id, vector, ttl, has_vector }: &Sent) -> Value {
+    let values = has_vector.then_some(vector);
+    let metadata = json!({ "n": vector[0], "g": group_of(vector[1]) });
+    let mut row = json!({ "id": id.to_string(), "values": values, "metadata": metadata });
     if let Some(ttl) = ttl {
         row["ttl_seconds"] = json!(ttl);
     }

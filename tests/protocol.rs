@@ -80,6 +80,7 @@ fn id(id: &str) -> VectorId {
 fn rows(list: &[(&str, f32)]) -> Rows {
     Rows {
         dimension: 2,
+        without_vector: Vec::new(),
         ids: list.iter().map(|(name, _)| id(name)).collect(),
         vectors: list.iter().flat_map(|(_, value)| [*value, 1.0]).collect(),
         metadata: vec![None; list.len()],

@@ -17,6 +17,8 @@ mod simulation {
     #[cfg(debug_assertions)]
     pub mod bugs;
     pub mod clock;
+    pub mod condition;
+    pub mod decisions;
     pub mod history;
     pub mod nemesis;
     pub mod network;

@@ -72,6 +72,7 @@ impl World {
         });
         let rows = Rows {
             dimension: 1,
+            without_vector: Vec::new(),
             ids: written.iter().map(|(number, ..)| id(*number)).collect(),
             vectors: vec![1.0; written.len()],
             metadata: metadata.collect(),

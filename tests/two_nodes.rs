@@ -102,6 +102,7 @@ async fn one_request_a_commit(storage: &StorageConfig) {
     let name = NamespaceName::parse("steady", "name").unwrap();
     let row = |id: usize| Rows {
         dimension: 2,
+        without_vector: Vec::new(),
         ids: vec![VectorId::trusted(&id.to_string())],
         vectors: vec![id as f32, 1.0],
         metadata: vec![None],

@@ -73,6 +73,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(search::unified_query))
         .routes(routes!(fulltext::search))
         .routes(routes!(fulltext::stats))
+        .routes(routes!(fulltext::index))
         .routes(routes!(fulltext::delete))
         .routes(routes!(fulltext::hybrid))
         .routes(routes!(batch::batch))

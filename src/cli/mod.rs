@@ -17,6 +17,7 @@ mod options;
 mod progress;
 mod serve;
 mod signals;
+mod vectors;
 mod verify;
 
 use std::process::ExitCode;

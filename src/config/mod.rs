@@ -21,7 +21,7 @@ pub use self::{
     load::{ConfigError, Inputs, Loaded},
     source::Source,
 };
-use crate::types::{filter, text};
+use crate::types::{filter, rank_by, text};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -216,9 +216,10 @@ impl LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
+        let (filters, texts) = (filter::Limits::default(), text::Limits::default());
         Self {
             body_bytes: ByteSize::mib(64),
-            dimension: 16_384,
+            dimension: rank_by::Limits::default().dimension,
             top_k: 10_000,
             batch_rows: 10_000,
             batch_results: 100_000,
@@ -228,14 +229,14 @@ impl Default for LimitsConfig {
             metadata_bytes: 64 * 1024,
             index_blob_bytes: ByteSize::gib(1),
             answer_bytes: ByteSize::mib(64),
-            filter_depth: 32,
-            filter_nodes: 1024,
-            filter_values: 10_000,
-            filter_patterns: 32,
+            filter_depth: filters.depth,
+            filter_nodes: filters.nodes,
+            filter_values: filters.values,
+            filter_patterns: filters.patterns,
             text_query_bytes: 64 * 1024,
-            text_query_depth: 32,
-            text_query_terms: 1024,
-            text_expansions: 4096,
+            text_query_depth: texts.depth,
+            text_query_terms: texts.terms,
+            text_expansions: texts.expansions,
             groups: 100_000,
         }
     }

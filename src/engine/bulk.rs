@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    namespace::{RowChange, SHOWN, Selection, Write, Written},
+    namespace::{Progress, RowChange, SHOWN, Selection, Write, Written},
 };
 use crate::{
     error::{Error, Result},
@@ -37,6 +37,9 @@ pub struct Changed {
     pub errors: Vec<(VectorId, Error)>,
     /// The last id that was looked at, if rows after it may match, too.
     pub next: Option<VectorId>,
+    /// Rows whose metadata was read to decide which rows match: each once, however many parts there were, and
+    /// those that were written meanwhile.
+    pub read: u64,
 }
 
 impl Engine {
@@ -66,10 +69,17 @@ impl Engine {
     async fn change_matching(&self, name: &NamespaceName, bulk: Bulk, change: RowChange) -> Result<Changed> {
         let began = self.context.clock.now();
         let mut all = Changed { next: bulk.after, ..Changed::default() };
+        let known = Progress::default();
         loop {
             let limit = bulk.limit.unwrap_or(u64::MAX) - all.matched;
-            let (filter, after, change) = (bulk.filter.clone(), all.next.clone(), change.clone());
-            let write = Write::Matching(Arc::new(Selection { filter, after, limit, change }));
+            let selection = Selection {
+                filter: bulk.filter.clone(),
+                after: all.next.clone(),
+                limit,
+                change: change.clone(),
+                known: known.clone(),
+            };
+            let write = Write::Matching(Arc::new(selection));
             match self.write(name, write).await {
                 Ok(written) => all.add(written),
                 Err(error) if all.matched > 0 && left_nothing(&error) => return Ok(all),
@@ -95,6 +105,7 @@ impl Changed {
         self.changed += changes;
         self.matched += report.matched;
         self.refused += report.refused;
+        self.read += report.read;
         self.errors.extend(report.errors);
         self.errors.truncate(SHOWN);
         self.next = report.last;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
+use super::query::Searchers;
 use crate::{
     cache::Cache,
     clock::SharedClock,
@@ -38,6 +39,8 @@ pub(super) struct Context {
     pub reads_parts: bool,
     /// `cache.whole_bytes`
     pub whole_bytes: u64,
+    /// The threads that search.
+    pub searchers: Arc<Searchers>,
     /// The threads that build indexes.
     pub builders: Arc<rayon::ThreadPool>,
     /// Held by the namespace that folds in the background.

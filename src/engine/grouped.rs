@@ -15,7 +15,7 @@ use std::{
 use super::{
     Engine,
     contents::{Block, Snapshot},
-    query::{Found, values_of},
+    query::{Found, Work, values_of},
     ranking::Ranker,
 };
 use crate::{
@@ -42,8 +42,8 @@ pub struct Grouping {
 }
 
 /// The rows that were taken.
-struct Taken<'a> {
-    grouping: &'a Grouping,
+struct Taken {
+    grouping: Grouping,
     counts: BTreeMap<Json, usize>,
     /// Values of which no more rows are taken.
     full: BTreeSet<Json>,
@@ -55,24 +55,22 @@ struct Taken<'a> {
 
 impl Engine {
     /// The first `wanted` rows of a ranking without those of values that enough rows before have; `found` are the
-    /// first `wanted` of all.
+    /// first `wanted` of all, and `work` what was looked at for them. With what was looked at in all.
     pub(super) async fn grouped(
         &self,
         snapshot: &Arc<Snapshot>,
         ranker: &Ranker,
         filter: Option<Arc<Filter>>,
         grouping: &Grouping,
-        (mut found, wanted): (Vec<Found>, usize),
+        (mut found, mut work, wanted): (Vec<Found>, Work, usize),
         now: Timestamp,
-    ) -> Result<Vec<Found>> {
-        let (mut taken, mut size) = (Taken::new(grouping), wanted);
+    ) -> Result<(Vec<Found>, Work)> {
+        let (mut taken, mut size) = (Taken::new(grouping.clone()), wanted);
         loop {
             let is_all = found.len() < size;
-            for found in found {
-                if taken.rows.len() < wanted && taken.seen.insert((found.block, found.row)) {
-                    taken.offer(snapshot, found)?;
-                }
-            }
+            let rows = snapshot.clone();
+            let offer = move || taken.offer_all(&rows, found, wanted).map(|()| taken);
+            taken = self.searchers.run(offer).await?;
             if taken.bytes > self.context.answer_bytes {
                 let (limit, max) = ("limits.answer_bytes", self.context.answer_bytes);
                 return Err(Error::AnswerTooLarge { limit, max });
@@ -80,19 +78,33 @@ impl Engine {
             if is_all || taken.rows.len() >= wanted {
                 // An order of fields has no scores, and stays.
                 taken.rows.sort_by(|one, other| other.score.total_cmp(&one.score));
-                return Ok(taken.rows);
+                return Ok((taken.rows, work));
             }
             size = size.saturating_mul(MORE);
             let rest = taken.rest_of(filter.as_deref())?;
-            found = self.best(snapshot, ranker, Some(rest), size, now).await?;
+            let more;
+            (found, more) = self.best(snapshot, ranker, Some(rest), size, now).await?;
+            work += more;
         }
     }
 }
 
-impl<'a> Taken<'a> {
-    fn new(grouping: &'a Grouping) -> Self {
+impl Taken {
+    fn new(grouping: Grouping) -> Self {
         let (counts, full) = (BTreeMap::new(), BTreeSet::new());
         Self { grouping, counts, full, bytes: 0, seen: HashSet::new(), rows: Vec::new() }
+    }
+
+    /// Takes the next rows of the ranking until there are so many. Reads the metadata of each, so it is left to
+    /// the threads that search.
+    fn offer_all(&mut self, snapshot: &Snapshot, found: Vec<Found>, wanted: usize) -> Result<()> {
+        debug_assert!(rayon::current_thread_index().is_some(), "metadata is read on an async worker");
+        for found in found {
+            if self.rows.len() < wanted && self.seen.insert((found.block, found.row)) {
+                self.offer(snapshot, found)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the next row of the ranking, unless it is one too many.

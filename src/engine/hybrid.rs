@@ -95,22 +95,29 @@ impl Engine {
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
         let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, text.top_k));
         let target = target.transpose()?.filter(|_| !snapshot.is_empty());
-        let mut candidates = match &target {
+        let candidates = match &target {
             Some(target) => self.near(&snapshot, target, now.wall).await?,
             None => Vec::new(),
         };
-        let mut plan = None;
+        let mut words = None;
         if let Some(params) = &params {
             let count = target.as_ref().map_or(text.top_k, |target| target.top_k);
-            let answer = self.matching(&snapshot, params, &text, count, &candidates, now.wall).await?;
-            add(&snapshot, &mut candidates, &answer, target.as_ref())?;
-            plan = Some(answer.plan);
+            words = Some(self.matching(&snapshot, params, &text, count, &candidates, now.wall).await?);
         }
         let weight = match (&target, &params) {
             (Some(_), Some(_)) => vector.as_ref().map(|vector| vector.weight),
             _ => None,
         };
-        let ranked = rank(&snapshot, candidates, fusion, weight, text.top_k)?;
+        let (rows, top_k) = (snapshot.clone(), text.top_k);
+        let rank = move || {
+            let candidates = match &words {
+                Some(answer) => together(&rows, candidates, answer, target.as_ref())?,
+                None => candidates,
+            };
+            let ranked = rank(&rows, candidates, fusion, weight, top_k)?;
+            Ok((ranked, words.map(|answer| answer.plan)))
+        };
+        let (ranked, plan) = self.searchers.run(rank).await?;
         let elapsed = now.age(self.context.clock.now());
         let showing = Showing {
             fields,
@@ -180,13 +187,15 @@ impl Engine {
     }
 }
 
-/// Adds the candidates of the words to those of the vector, and to each what it scores by the other.
-fn add(
+/// The candidates of the vector and those of the words, each with what it scores by the other. Reads vectors, so it
+/// is left to the threads that search.
+fn together(
     snapshot: &Snapshot,
-    candidates: &mut Vec<Candidate>,
+    mut candidates: Vec<Candidate>,
     answer: &TextAnswer,
     target: Option<&Target>,
-) -> Result<()> {
+) -> Result<Vec<Candidate>> {
+    debug_assert!(rayon::current_thread_index().is_some(), "rows are read on an async worker");
     for (candidate, score) in candidates.iter_mut().zip(&answer.others) {
         candidate.scores.text = *score;
     }
@@ -201,14 +210,14 @@ fn add(
         let vector = match &query {
             Some(query) => {
                 let row = snapshot.row(found.block, found.row)?;
-                Some(flat::score(query, row.vector, row.inverse_norm))
+                (!row.vector.is_empty()).then(|| flat::score(query, row.vector, row.inverse_norm))
             }
             None => None,
         };
         let scores = Scores { vector, text: Some(found.score) };
         candidates.push(Candidate { block: found.block, row: found.row, scores });
     }
-    Ok(())
+    Ok(candidates)
 }
 
 /// The best candidates with their scores. Without a weight only one side counts, and its scores are left as

@@ -1,6 +1,6 @@
 //! The indexes that a namespace is to have, and how far they are.
 
-use super::{Consistency, Engine, namespace::Namespace};
+use super::{Consistency, Engine, namespace::Namespace, segment::SegmentRef};
 use crate::{
     error::{Error, Result},
     types::{IndexSpec, IndexType, NamespaceName},
@@ -95,16 +95,22 @@ impl Namespace {
     fn describe_indexes(&self) -> Vec<IndexInfo> {
         let state = self.state();
         let manifest = &state.manifest;
+        let chunks = state.contents.tail().chunks();
+        let tail_rows = |with_vectors: bool| {
+            let chunks = chunks.iter().filter(|chunk| chunk.dimension() > 0 || !with_vectors);
+            chunks.map(|chunk| chunk.len() as u64).sum()
+        };
         let describe = |spec: &IndexSpec| {
             let mut info = IndexInfo {
                 spec: spec.clone(),
                 automatic: manifest.indexes.is_none(),
                 indexed_rows: 0,
                 eligible_rows: 0,
-                exact_rows: state.contents.tail().rows(),
+                exact_rows: tail_rows(spec.is_over_vectors()),
                 bytes: 0,
             };
-            for segment in &manifest.segments {
+            let has_what_it_is_over = |segment: &&SegmentRef| segment.has_vectors || !spec.is_over_vectors();
+            for segment in manifest.segments.iter().filter(has_what_it_is_over) {
                 let index = segment.indexes.iter().find(|index| spec.is_served_by(&index.spec));
                 match index {
                     Some(index) => {
@@ -112,7 +118,7 @@ impl Namespace {
                         info.eligible_rows += segment.rows;
                         info.bytes += index.blob.bytes;
                     }
-                    None if self.is_indexed(segment) => info.eligible_rows += segment.rows,
+                    None if self.is_indexed(segment, spec) => info.eligible_rows += segment.rows,
                     None => info.exact_rows += segment.rows,
                 }
             }

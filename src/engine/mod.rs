@@ -14,6 +14,7 @@ pub mod compaction;
 pub mod contents;
 mod context;
 mod copy;
+mod documents;
 mod explain;
 mod failure;
 pub mod format;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 pub use self::bulk::{Bulk, Changed};
 pub use self::compact::Compaction;
+pub use self::documents::{Indexed, TextDocument};
 pub use self::explain::{Explanation, Recall};
 pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
 pub use self::garbage::{Collected, Markers};
@@ -103,7 +105,9 @@ impl Engine {
         config: &Config,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
+        let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
         let context = Context {
+            searchers: searchers.clone(),
             reads_parts: !store.is_local(),
             store,
             node: random.uuid(),
@@ -123,7 +127,6 @@ impl Engine {
             recall_target: config.search.recall_target,
             answer_bytes: config.limits.answer_bytes.as_u64(),
         };
-        let searchers = Arc::new(query::Searchers::new(config.search.threads)?);
         let registry = Arc::new(Registry::new(&config.cache));
         Ok(Self { context: Arc::new(context), registry, searchers })
     }

@@ -6,7 +6,7 @@ pub use super::query::Accuracy;
 use super::{grouped::Grouping, query::Work};
 use crate::{
     clock::Timestamp,
-    types::{Distance, Filter, IndexType, NamespaceName, Row, VectorId},
+    types::{Distance, Filter, IndexType, NamespaceName, Row, VectorId, rank_by::OrderBy},
 };
 
 /// How fresh a read must be.
@@ -167,6 +167,9 @@ pub struct Cut {
     pub score_threshold: Option<f32>,
     /// Rows with the same value in a field are left out, but for the first ones.
     pub group_by: Option<Grouping>,
+    /// By which fields the rows that are left are ordered, if not by their scores. Which rows these are does not
+    /// depend on it.
+    pub order_by: Vec<OrderBy>,
 }
 
 /// A row found by a query.

@@ -6,7 +6,7 @@ use super::{
     Consistency, Cut, Engine, Query,
     contents::Snapshot,
     namespace::Namespace,
-    query::{Composed, Found, Ordered, Target, TextTarget},
+    query::{Composed, Found, Ordered, Target, TextTarget, Work},
     rows::Reader,
 };
 use crate::{
@@ -131,7 +131,7 @@ impl Engine {
         });
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
-        let rows = like.cut.page(found, like.top_k).map(|found| {
+        let rows = like.cut.page(found, like.top_k, |found| found.score).map(|found| {
             let row = reader.read(&snapshot.row(found.block, found.row)?, like.projection)?;
             Ok(Listed { score: None, row })
         });
@@ -167,9 +167,10 @@ impl Engine {
         let ranker = Ranker::Composed(Composed { score: Arc::new(score), distance, accuracy, index, texts });
         let wanted = like.top_k.saturating_add(like.cut.offset);
         let found = self.cut(&snapshot, &ranker, &like, wanted, now.wall).await?;
+        let page = self.page_of(&snapshot, &like.cut, found, like.top_k).await?;
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
-        let rows = like.cut.page(found, like.top_k).map(|found| {
+        let rows = page.into_iter().map(|found| {
             let row = reader.read(&snapshot.row(found.block, found.row)?, like.projection)?;
             Ok(Listed { score: Some(found.score), row })
         });
@@ -212,14 +213,14 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Vec<Found>> {
         let filter = like.filter.clone().filter(|filter| !filter.is_everything());
-        let found = self.best(snapshot, ranker, filter.clone(), wanted, now).await?;
-        match &like.cut.group_by {
-            None => Ok(found),
-            Some(grouping) => self.grouped(snapshot, ranker, filter, grouping, (found, wanted), now).await,
-        }
+        let (found, work) = self.best(snapshot, ranker, filter.clone(), wanted, now).await?;
+        let Some(grouping) = &like.cut.group_by else { return Ok(found) };
+        let first = (found, work, wanted);
+        Ok(self.grouped(snapshot, ranker, filter, grouping, first, now).await?.0)
     }
 
-    /// The first rows of a ranking, of those that match.
+    /// The first rows of a ranking, of those that match, and what was looked at, as far as searches near one vector
+    /// tell.
     pub(super) async fn best(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -227,32 +228,76 @@ impl Engine {
         filter: Option<Arc<Filter>>,
         size: usize,
         now: Timestamp,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<(Vec<Found>, Work)> {
         let snapshot = snapshot.clone();
         match ranker {
             Ranker::Near(target) => {
                 let target = Target { top_k: size, filter, ..target.clone() };
-                let answers = self.searchers.search(snapshot, vec![target], now).await?;
-                Ok(answers.into_iter().flat_map(|answer| answer.found).collect())
+                let mut answers = self.searchers.search(snapshot, vec![target], now).await?;
+                Ok(answers.pop().map(|answer| (answer.found, answer.work)).unwrap_or_default())
             }
             Ranker::Order(by, after) => {
                 let max_bytes = self.context.answer_bytes;
                 let ordered = Ordered { by: by.clone(), after: after.clone(), limit: size, max_bytes };
                 let rows = self.searchers.ordered(snapshot, ordered, filter, now).await?;
-                Ok(rows.into_iter().map(|(block, row)| Found { score: 0.0, block, row }).collect())
+                let found = rows.into_iter().map(|(block, row)| Found { score: 0.0, block, row });
+                Ok((found.collect(), Work::default()))
             }
             Ranker::Composed(composed) => {
-                self.searchers.composed(snapshot, composed.clone(), filter, size, now).await
+                let found = self.searchers.composed(snapshot, composed.clone(), filter, size, now).await?;
+                Ok((found, Work::default()))
             }
         }
     }
 }
 
+impl Engine {
+    /// The rows that are answered, of the first ones of a ranking, in the order in which they are.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`] if the values by which they are ordered are too long.
+    pub(super) async fn page_of(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        cut: &Cut,
+        found: Vec<Found>,
+        top_k: usize,
+    ) -> Result<Vec<Found>> {
+        let page: Vec<Found> = cut.page(found, top_k, |found| found.score).collect();
+        if cut.order_by.is_empty() {
+            return Ok(page);
+        }
+        let (snapshot, order, max) = (snapshot.clone(), cut.order_by.clone(), self.context.answer_bytes);
+        self.searchers.run(move || in_order(&snapshot, &order, page, max)).await
+    }
+}
+
+/// The rows in the order of fields.
+fn in_order(snapshot: &Snapshot, order: &[OrderBy], page: Vec<Found>, max: u64) -> Result<Vec<Found>> {
+    let (mut rows, mut bytes) = (Vec::with_capacity(page.len()), 0);
+    for found in page {
+        let row = snapshot.row(found.block, found.row)?;
+        let position = Position::of(order, row.id, row.metadata);
+        bytes += position.bytes() as u64;
+        if bytes > max {
+            return Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max });
+        }
+        rows.push((position, found));
+    }
+    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(rows.into_iter().map(|(_, found)| found).collect())
+}
+
 impl Cut {
     /// The rows that are answered, of the first ones.
-    pub(super) fn page(&self, found: Vec<Found>, top_k: usize) -> impl Iterator<Item = Found> {
+    pub(super) fn page<R>(
+        &self,
+        ranked: impl IntoIterator<Item = R>,
+        top_k: usize,
+        score: impl Fn(&R) -> f32,
+    ) -> impl Iterator<Item = R> {
         let threshold = self.score_threshold.unwrap_or(f32::NEG_INFINITY);
-        found.into_iter().take_while(move |found| found.score >= threshold).skip(self.offset).take(top_k)
+        ranked.into_iter().take_while(move |row| score(row) >= threshold).skip(self.offset).take(top_k)
     }
 }
 

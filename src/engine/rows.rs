@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How often an upsert creates its namespace anew when others keep deleting it.
-const MAX_CREATIONS: usize = 4;
+pub(super) const MAX_CREATIONS: usize = 4;
 
 impl Engine {
     /// Inserts or replaces rows; creates the namespace if there is none. All become visible
@@ -227,7 +227,7 @@ impl Reader {
         self.taken += bytes(row, projection);
         Row {
             id: VectorId::trusted(row.id),
-            vector: projection.vectors.then(|| row.vector.to_vec()),
+            vector: (projection.vectors && !row.vector.is_empty()).then(|| row.vector.to_vec()),
             metadata: row.metadata.filter(|_| projection.metadata).map(Into::into),
             expires_at: row.expires_at,
         }

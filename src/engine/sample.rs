@@ -47,7 +47,9 @@ impl Engine {
         let snapshot = self.read(name, Consistency::Eventual).await?.snapshot();
         let (now, random) = (self.context.clock.now().wall, self.context.random.clone());
         let sample = move || {
-            let rows = draw(&snapshot.visible(now), count, &random).into_iter();
+            let mut blocks = snapshot.visible(now);
+            blocks.retain(|(block, _)| snapshot.has_vectors(*block));
+            let rows = draw(&blocks, count, &random).into_iter();
             rows.map(|(block, row)| Ok(snapshot.row(block, row)?.vector.to_vec())).collect()
         };
         self.searchers.run(sample).await

@@ -46,15 +46,19 @@ impl Engine {
         let mut answers = self.searchers.search(snapshot.clone(), targets.clone(), now.wall).await?;
         for ((answer, target), (_, cut, _)) in answers.iter_mut().zip(targets).zip(&shown) {
             let Some(grouping) = &cut.group_by else { continue };
-            let (filter, found) = (target.filter.clone(), (std::mem::take(&mut answer.found), target.top_k));
-            let ranker = Ranker::Near(target);
-            answer.found =
-                Box::pin(self.grouped(&snapshot, &ranker, filter, grouping, found, now.wall)).await?;
+            let first = (std::mem::take(&mut answer.found), answer.work, target.top_k);
+            let (filter, ranker) = (target.filter.clone(), Ranker::Near(target));
+            (answer.found, answer.work) =
+                Box::pin(self.grouped(&snapshot, &ranker, filter, grouping, first, now.wall)).await?;
+        }
+        let mut pages = Vec::with_capacity(answers.len());
+        for (answer, (_, cut, top_k)) in answers.iter_mut().zip(&shown) {
+            pages.push(self.page_of(&snapshot, cut, std::mem::take(&mut answer.found), *top_k).await?);
         }
         let elapsed = now.age(self.context.clock.now());
         let mut reader = Reader::new(self);
-        let results = answers.into_iter().zip(shown).map(|(answer, (projection, cut, top_k))| {
-            let hits = cut.page(answer.found, top_k).map(|found| {
+        let results = answers.into_iter().zip(pages).zip(shown).map(|((answer, page), (projection, ..))| {
+            let hits = page.into_iter().map(|found| {
                 let row = reader.read(&snapshot.row(found.block, found.row)?, projection)?;
                 Ok(Hit { score: found.score, row })
             });

@@ -78,7 +78,9 @@ impl Engine {
             let reference = reference.ok_or_else(|| Error::internal("a segment that no manifest names"))?;
             segments.push(carrier.segment(&origin, reference, &view.deletes()).await?);
         }
-        segments.extend(carrier.tail(&frozen).await?);
+        for with_vectors in [true, false] {
+            segments.extend(carrier.tail(&frozen, with_vectors).await?);
+        }
         let rows = segments.iter().map(SegmentRef::live).sum();
         carrier.publish(&frozen, segments).await?;
         for (index, bytes) in blobs {
@@ -203,14 +205,13 @@ impl<P: FnMut(u64, u64)> Carrier<'_, P> {
         Ok(deletes)
     }
 
-    /// The rows of the log as a segment.
-    async fn tail(&mut self, frozen: &Frozen) -> Result<Option<SegmentRef>> {
+    /// The rows of the log that have vectors, or those that have none, as a segment.
+    async fn tail(&mut self, frozen: &Frozen, with_vectors: bool) -> Result<Option<SegmentRef>> {
         let (snapshot, now) = (frozen.snapshot.clone(), frozen.updated_at);
-        let encoded = offload(frozen.tail_bytes, move || encode_tail(&snapshot, now)).await?;
-        let (data, written) = encoded.map_err(Error::internal)?;
-        if written.rows == 0 {
+        let encoded = offload(frozen.tail_bytes, move || encode_tail(&snapshot, with_vectors, now)).await?;
+        let Some((data, written)) = encoded.map_err(Error::internal)? else {
             return Ok(None);
-        }
+        };
         let reference = written.reference(self.target.context.random.uuid());
         self.put(&self.home.data_key(reference.id), data).await?;
         self.put(&self.home.lookup_key(reference.id), written.lookup).await?;

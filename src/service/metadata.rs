@@ -11,11 +11,8 @@ use super::limits::at_most;
 use crate::{
     config::LimitsConfig,
     error::{Error, Result},
+    types::filter::MAX_DEPTH,
 };
-
-/// Objects and arrays inside each other. Low enough that an answer which wraps the metadata in a
-/// few more levels is within every parser's bound (serde_json's is 128).
-pub const MAX_DEPTH: usize = 64;
 
 /// Compacts `text`, which is syntactically valid JSON, and checks that it is an object within
 /// `limits.metadata_bytes`. `field` is where it stands in the request.
@@ -31,7 +28,7 @@ pub fn compact_metadata(limits: &LimitsConfig, field: impl Fn() -> String, text:
     Ok(compact.into())
 }
 
-fn compact(text: &str) -> Result<String, &'static str> {
+fn compact(text: &str) -> Result<String, String> {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
     let (mut at, mut depth) = (0, 0_usize);
@@ -46,7 +43,7 @@ fn compact(text: &str) -> Result<String, &'static str> {
             b'-' | b'0'..=b'9' => {
                 at = end_of_number(bytes, at);
                 if !text[start..at].parse().is_ok_and(f64::is_finite) {
-                    return Err("holds a number beyond the range of a 64-bit float");
+                    return Err("holds a number beyond the range of a 64-bit float".into());
                 }
             }
             byte => {
@@ -57,7 +54,7 @@ fn compact(text: &str) -> Result<String, &'static str> {
                     _ => {}
                 }
                 if depth > MAX_DEPTH {
-                    return Err("is nested more than 64 levels deep");
+                    return Err(format!("is nested more than {MAX_DEPTH} levels deep"));
                 }
             }
         }

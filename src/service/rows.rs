@@ -12,19 +12,21 @@ use crate::{
 /// Builds [`Rows`] one value at a time: `begin_row`, values, `end_row`.
 ///
 /// Invariant: after `end_row` every column has one entry a row, every vector has the dimension of
-/// the first, and every value is finite. After an error the builder is not used any more.
+/// the first, every value is finite, and a row has no vector only if that was said. After an error the builder is not used any more.
 #[derive(Debug)]
 pub struct RowsBuilder<'l> {
     limits: &'l LimitsConfig,
     root: &'static str,
     rows: Rows,
     row_start: usize,
+    /// Whether the row that is being built has no vector.
+    without_vector: bool,
 }
 
 impl<'l> RowsBuilder<'l> {
     /// An empty builder. `root` is what rows are called in errors: `vectors`, for `vectors[3].values[7]`.
     pub fn new(limits: &'l LimitsConfig, root: &'static str) -> Self {
-        Self { limits, root, rows: Rows::default(), row_start: 0 }
+        Self { limits, root, rows: Rows::default(), row_start: 0, without_vector: false }
     }
 
     /// Makes room for `rows` more rows of `dimension` values.
@@ -69,7 +71,13 @@ impl<'l> RowsBuilder<'l> {
     pub fn begin_row(&mut self) -> Result<()> {
         check_batch(self.limits, self.root, self.rows.len() + 1)?;
         self.row_start = self.rows.vectors.len();
+        self.without_vector = false;
         Ok(())
+    }
+
+    /// Says that the row has no vector.
+    pub fn without_vector(&mut self) {
+        self.without_vector = true;
     }
 
     /// Appends a value to the row's vector.
@@ -105,13 +113,15 @@ impl<'l> RowsBuilder<'l> {
     pub fn end_row(&mut self, id: &str, metadata: Option<Arc<str>>, ttl: Option<Duration>) -> Result<()> {
         let id = VectorId::parse(id, self.limits.id_bytes, || self.path("id"))?;
         let values = self.row_values();
-        if values == 0 {
+        if values == 0 && !self.without_vector {
             return Err(Error::EmptyVector { field: self.path("values") });
         }
-        if self.rows.is_empty() {
+        if self.rows.dimension == 0 {
             self.rows.dimension = values;
         }
-        if values != self.rows.dimension {
+        if self.without_vector {
+            self.rows.without_vector.push(self.rows.len());
+        } else if values != self.rows.dimension {
             let (field, expected) = (self.path("values"), self.rows.dimension);
             return Err(Error::DimensionMismatch { field, expected, actual: values });
         }
@@ -143,6 +153,23 @@ mod tests {
         let rows = builder.finish();
         assert_eq!((rows.len(), rows.dimension), (2, 2));
         assert_eq!(rows.vector(1), [3.0, 4.0]);
+    }
+
+    #[test]
+    fn rows_without_vectors_fix_no_dimension() {
+        let limits = LimitsConfig::default();
+        let mut builder = RowsBuilder::new(&limits, "vectors");
+        for (id, values) in [("a", None), ("b", Some([3.0, 4.0])), ("c", None), ("d", Some([5.0, 6.0]))] {
+            builder.begin_row().unwrap();
+            match values {
+                Some(values) => builder.push_values(&values).unwrap(),
+                None => builder.without_vector(),
+            }
+            builder.end_row(id, None, None).unwrap();
+        }
+        let rows = builder.finish();
+        assert_eq!((rows.len(), rows.dimension, &rows.without_vector[..]), (4, 2, &[0, 2][..]));
+        assert_eq!((rows.vector(0), rows.vector(3)), (&[][..], &[5.0, 6.0][..]));
     }
 
     #[test]

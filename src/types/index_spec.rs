@@ -110,6 +110,11 @@ impl IndexSpec {
         }
     }
 
+    /// Whether it is over vectors, and so not over rows that have none.
+    pub fn is_over_vectors(&self) -> bool {
+        !matches!(self, Self::Attributes | Self::Fulltext(_))
+    }
+
     /// Whether an index that was built for `other` serves this as well.
     pub fn is_served_by(&self, other: &Self) -> bool {
         match (self, other) {

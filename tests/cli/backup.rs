@@ -7,7 +7,9 @@ use crate::shared::program::Workdir;
 fn fill(workdir: &Workdir, namespace: &str, rows: usize) {
     let lines: Vec<String> = (0..rows)
         .map(|row| {
-            json!({"id": format!("r{row}"), "values": [row, 1.5], "metadata": {"row": row}}).to_string()
+            // One row has no vector.
+            let values = (row != 5).then_some([row as f64, 1.5]);
+            json!({"id": format!("r{row}"), "values": values, "metadata": {"row": row}}).to_string()
         })
         .collect();
     workdir.write("v.jsonl", lines.join("\n"));
@@ -30,7 +32,7 @@ fn what_is_restored_is_what_was_backed_up() {
     workdir.run(&["backup", "one", "--to", "saved"]).fails(1, &["one", "already exists", "1 of 1"]);
     // The backup is a store like any other.
     let verified = workdir.run(&["verify", "--set", "storage.backend.root=saved"]).ok().stdout;
-    assert!(verified.contains("one: whole; 1 segments, 0 log entries"), "{verified}");
+    assert!(verified.contains("one: whole; 2 segments, 0 log entries"), "{verified}");
 
     fill(&workdir, "one", 50);
     workdir.run(&["restore", "--from", "saved"]).fails(1, &["one", "already exists", "2 of 2"]);

@@ -12,6 +12,7 @@ fn fill(workdir: &Workdir) {
     let lines = (0..300).map(|row| match row {
         0 => json!({"id": "../\n\u{1f600}\"", "values": [1e-30, -0.1, 3.4e38]}),
         1 => json!({"id": "expires", "values": [1, 2, 3], "ttl_seconds": 86400}),
+        2 => json!({"id": "bare", "values": null, "metadata": {"t": "no vector"}}),
         row => {
             json!({"id": row.to_string(), "values": [row, 0.1, -0.0], "metadata": {"n": row, "t": "é\u{0}"}})
         }
@@ -50,6 +51,29 @@ fn import_of_an_export_gives_the_same_rows() {
         names(&workdir.path("")).iter().all(|name| !name.contains("partial")),
         "no temporary file is left"
     );
+}
+
+#[test]
+fn rows_without_vectors_go_the_whole_round() {
+    let workdir = Workdir::new();
+    let line = |row: usize| json!({"id": format!("r{row}"), "values": null, "metadata": {"t": row}});
+    workdir.write("in.jsonl", (0..20).map(|row| line(row).to_string()).collect::<Vec<_>>().join("\n"));
+    workdir.run(&["import", "n", "in.jsonl"]).ok();
+    let original = workdir.rows("n");
+    assert_eq!(original.len(), 20);
+    for file in ["out.jsonl", "out.arrow", "out.arrows"] {
+        workdir.run(&["export", "n", "-o", file]).ok();
+        let copy = file.replace('.', "-");
+        workdir.run(&["import", &copy, file]).ok();
+        assert_eq!(workdir.rows(&copy), original, "{file}");
+        let server = workdir.serve(&[]);
+        workdir.run(&["import", &format!("{copy}-by-server"), file, "--url", &server.url("")]).ok();
+        drop(server);
+        assert_eq!(workdir.rows(&format!("{copy}-by-server")), original, "{file}");
+    }
+    // What is missing is no null.
+    workdir.write("bad.jsonl", json!({"id": "a", "metadata": {}}).to_string());
+    workdir.run(&["import", "n", "bad.jsonl"]).fails(1, &["line 1", "missing field `values`"]);
 }
 
 #[test]

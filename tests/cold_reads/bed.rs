@@ -67,6 +67,7 @@ impl Bed {
             vectors: rows.clone().flat_map(|(_, row)| self.vector(row)).collect(),
             metadata: rows.clone().map(|(id, _)| (id % 7 > 0).then(|| metadata(id).into())).collect(),
             ttl: rows.clone().map(|(id, _)| ttl.filter(|_| id % 5 == 0)).collect(),
+            without_vector: Vec::new(),
             ids: rows.map(|(id, _)| VectorId::trusted(&id_of(id))).collect(),
         };
         self.writer.engine.upsert(&name(NAMESPACE), rows).await.unwrap();

@@ -88,7 +88,7 @@ fn encoded(kind: EntryKind, changes: &Changes) -> Vec<u8> {
     open(Kind::Entry, &encode(&header, changes).unwrap()).unwrap().to_vec()
 }
 
-/// Upserts, some of which expire, deletes, and a clear.
+/// Upserts, some of which expire and one of which has no vector, deletes, and a clear.
 pub fn changes(rows: usize, dimension: usize) -> Changes {
     let ids: Vec<_> = (0..rows).map(|row| VectorId::trusted(&format!("row-{row}"))).collect();
     let rows = Rows {
@@ -96,11 +96,13 @@ pub fn changes(rows: usize, dimension: usize) -> Changes {
         vectors: (0..rows * dimension).map(|value| value as f32 - 2.5).collect(),
         metadata: (0..rows).map(|row| (row % 3 > 0).then(|| format!("{{\"n\":{row}}}").into())).collect(),
         ttl: (0..rows).map(|row| (row % 4 == 1).then(|| Duration::from_secs(row as u64))).collect(),
+        without_vector: Vec::new(),
         ids: ids.clone(),
     };
     let mut changes = Changes::default();
     changes.clear();
     changes.upsert(&rows, Timestamp(5));
+    changes.put(VectorId::trusted("without a vector"), &[], Some("{}".into()), None);
     changes.delete(&ids[..1]);
     changes
 }

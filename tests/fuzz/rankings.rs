@@ -2,7 +2,7 @@
 
 use quiver::types::{
     RankBy,
-    rank_by::{Limits, Position},
+    rank_by::{Limits, OrderBy, Position},
 };
 
 use super::run::{Input, Target};
@@ -28,6 +28,7 @@ impl Target for Rankings {
             r#"["a\\.b.c","BM25","x"]"#,
             r#"["Sum",[["ANN",[1,2]],["Product",0.5,["BM25","title","x"]],["Max",[["kNN",[1]],["text","BM25",""]]]]]"#,
             r#"["year","asc"]"#,
+            r#"[["Sum","asc"]]"#,
             r#"[["genre","desc"],["o.n","asc"],["\\$x","desc"]]"#,
         ];
         let positions = [r#"[2000,"r1"]"#, r#"["novel",-1.5e3,null,"\u0141"]"#, r#"[{"a":[1,true]},"x"]"#];
@@ -38,13 +39,16 @@ impl Target for Rankings {
     fn read(&self, objects: &Input) -> Result<Read, String> {
         let text = |part: usize| String::from_utf8(objects[part].clone()).map_err(|error| error.to_string());
         let (ranking, position) = (text(0)?, text(1)?);
+        let text = ranking;
         let ranking =
-            RankBy::parse(&ranking, "rank_by", &Limits::default()).map_err(|error| error.to_string())?;
+            RankBy::parse(&text, "rank_by", &Limits::default()).map_err(|error| error.to_string())?;
+        let order = OrderBy::parse_all(&text, "order_by", &Limits::default());
         let is_position = match &ranking {
             RankBy::Score(_) => false,
-            RankBy::Order(order) => {
-                let read = Position::parse(order, &position);
-                let again = read.as_ref().map(|read| Position::parse(order, &read.to_string()));
+            RankBy::Order(by) => {
+                assert_eq!(order.as_ref().ok(), Some(by), "{text} is another order by itself");
+                let read = Position::parse(by, &position);
+                let again = read.as_ref().map(|read| Position::parse(by, &read.to_string()));
                 assert_eq!(again.unwrap_or_default(), read, "{position} is printed as another position");
                 read.is_some()
             }

@@ -44,7 +44,7 @@ impl Target for SegmentRows {
     const REASONS: usize = 25;
 
     fn corpus(&self) -> Vec<Input> {
-        sizes().map(|count| segment(&rows(count))).map(|(data, lookup)| vec![data, content(lookup)]).collect()
+        pairs().map(|(data, lookup)| vec![data, content(lookup)]).collect()
     }
 
     fn seal(&self, content: &Input) -> Input {
@@ -63,8 +63,7 @@ impl Target for Lookups {
     const REASONS: usize = 12;
 
     fn corpus(&self) -> Vec<Input> {
-        let pairs = sizes().map(|count| segment(&rows(count)));
-        let mut inputs: Vec<Input> = pairs.map(|(data, lookup)| vec![content(lookup), data]).collect();
+        let mut inputs: Vec<Input> = pairs().map(|(data, lookup)| vec![content(lookup), data]).collect();
         let doubled = doubled(&inputs[2][0]);
         inputs.push(vec![doubled, inputs[2][1].clone()]);
         inputs
@@ -80,8 +79,15 @@ impl Target for Lookups {
     }
 }
 
-fn sizes() -> impl Iterator<Item = usize> {
-    [0, 1, 5, 40, 150].into_iter()
+/// Segments of several sizes, also of rows without vectors.
+fn pairs() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let with = [0, 1, 5, 40, 150].map(|count| segment(&rows(count)));
+    let without = [1, 40].map(|count| {
+        let rows: Vec<Row> =
+            rows(count).into_iter().map(|(id, _, _, text, at)| (id, Vec::new(), 0, text, at)).collect();
+        segment(&rows)
+    });
+    with.into_iter().chain(without)
 }
 
 /// Rows of dimension 3; some have metadata, some expire.
@@ -98,7 +104,7 @@ pub fn rows(count: usize) -> Vec<Row> {
 
 /// The objects `data.arrow` and `lookup`.
 pub fn segment(rows: &[Row]) -> (Vec<u8>, Vec<u8>) {
-    let mut writer = SegmentWriter::new(3).unwrap();
+    let mut writer = SegmentWriter::new(rows.first().map_or(3, |row| row.1.len())).unwrap();
     for (id, bits, inverse_norm, metadata, expires_at) in rows {
         let vector: Vec<f32> = bits.iter().copied().map(f32::from_bits).collect();
         let row = RowRef {
@@ -117,12 +123,14 @@ pub fn segment(rows: &[Row]) -> (Vec<u8>, Vec<u8>) {
 /// As the manifest would name the objects.
 pub fn reference(data: &[u8], lookup: &[u8]) -> SegmentRef {
     let blob = |bytes: &[u8]| serde_json::to_value(Blob::of(bytes)).unwrap();
-    let rows = number(lookup, 4, 4);
+    let (has_vectors, rows) = (number(lookup, 0, 4) > 0, number(lookup, 4, 4));
     let id = Uuid::from_u128(9);
     let deletes = serde_json::Value::Null;
     let (data, head, lookup) = (blob(data), blob(head(lookup)), blob(lookup));
-    let reference =
-        json!({"id": id, "rows": rows, "data": data, "lookup": lookup, "head": head, "deletes": deletes});
+    let reference = json!({
+        "id": id, "rows": rows, "has_vectors": has_vectors, "data": data, "lookup": lookup, "head": head,
+        "deletes": deletes
+    });
     serde_json::from_value(reference).unwrap()
 }
 

@@ -70,6 +70,7 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("read", "POST", "/namespaces/team-a/fulltext/search", r#"{"query":"a"}"#),
     ("read", "GET", "/namespaces/team-a/fulltext/stats", ""),
     ("read", "POST", "/namespaces/team-a/hybrid", r#"{"text":"a"}"#),
+    ("write", "POST", "/namespaces/team-a/fulltext/index", r#"{"documents":[]}"#),
     ("write", "POST", "/namespaces/team-a/fulltext/delete", r#"{"ids":[]}"#),
     ("write", "POST", "/namespaces/team-a/vectors", r#"{"vectors":[{"id":"x","values":[1]}]}"#),
     ("write", "POST", "/namespaces/team-a/upsert-columns", r#"{"ids":[],"vectors":[]}"#),

@@ -1,5 +1,10 @@
 //! Upserts and deletes of rows for which something holds.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{DataType, Field};
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -64,6 +69,87 @@ async fn only_rows_for_which_it_holds_are_written() {
     let server = seeded().await;
     let body = json!({"vectors": rows(), "mode": "upsert", "if": {}});
     assert_eq!(server.post(VECTORS, body).await.ok(), json!({"upserted_count": 3, "inserted_count": 1}));
+}
+
+/// The three rows as lines, and as an Arrow stream.
+fn forms() -> [(&'static str, Vec<u8>); 2] {
+    let lines: String = rows().as_array().unwrap().iter().map(|row| format!("{row}\n")).collect();
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let values: ArrayRef =
+        Arc::new(FixedSizeListArray::new(item, 1, Arc::new(Float32Array::from(vec![7.0; 3])), None));
+    let metadata: ArrayRef = Arc::new(StringArray::from(vec![r#"{"version":9}"#; 3]));
+    let batch =
+        RecordBatch::try_from_iter([("id", ids), ("values", values), ("metadata", metadata)]).unwrap();
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    [
+        ("application/x-ndjson", lines.into_bytes()),
+        ("application/vnd.apache.arrow.stream", writer.into_inner().unwrap()),
+    ]
+}
+
+/// The path with parameters, of which braces and quotes are escaped.
+fn with(parameters: &str) -> String {
+    format!("{VECTORS}?{}", parameters.replace('{', "%7B").replace('}', "%7D").replace('"', "%22"))
+}
+
+#[tokio::test]
+async fn rows_in_other_forms_have_their_conditions_in_the_query_string() {
+    for (parameters, inserted, expected) in [
+        ("mode=insert", 1, vec!["c"]),
+        ("mode=update", 0, vec!["a", "b"]),
+        (r#"if={"version":1}"#, 0, vec!["a"]),
+        (r#"mode=update&if={"version":{"$ne":1}}"#, 0, vec!["b"]),
+        (r#"mode=upsert&if={"version":{"$ne":1}}&unknown=1"#, 1, vec!["b", "c"]),
+    ] {
+        let json = json!({"vectors": rows()}).to_string().into_bytes();
+        for (form, body) in forms().into_iter().chain([("application/json", json)]) {
+            let server = seeded().await;
+            let answer = server.call("POST", &with(parameters), body, &[("content-type", form)]).await.ok();
+            let skipped: Vec<&str> =
+                ["a", "b", "c"].into_iter().filter(|id| !expected.contains(id)).collect();
+            let answered = json!({
+                "upserted_count": expected.len(), "inserted_count": inserted,
+                "skipped_count": skipped.len(), "skipped_ids": skipped
+            });
+            assert_eq!(answer, answered, "{form}: {parameters}");
+            assert_eq!(written(&server).await, expected, "{form}: {parameters}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_the_query_string_is_named() {
+    let server = seeded().await;
+    for (form, body) in forms() {
+        for (parameters, field) in [
+            ("mode=replace", "mode"),
+            (r#"if={"version":{"$eqq":1}}"#, "if.version.$eqq"),
+            ("if=version", "if"),
+            ("if=", "if"),
+            (r#"if={"version":1}&mode=insert"#, "if"),
+        ] {
+            let headers = [("content-type", form)];
+            let answer = server.call("POST", &with(parameters), body.clone(), &headers).await;
+            assert_eq!(
+                answer.error(400, "INVALID_REQUEST")["details"]["field"],
+                field,
+                "{form}: {parameters}"
+            );
+        }
+    }
+    // Each of them is said once.
+    for (parameters, body, field) in [
+        ("mode=insert", json!({"vectors": rows(), "mode": "insert"}), "mode"),
+        (r#"if={"version":1}"#, json!({"vectors": rows(), "if": {"version": 1}}), "if"),
+    ] {
+        let error = server.post(&with(parameters), body).await.error(400, "INVALID_REQUEST");
+        assert_eq!(error["details"]["field"], field, "{parameters}");
+    }
+    assert_eq!(written(&server).await, [""; 0]);
+    let body = json!({"vectors": rows(), "if": {"version": {"$gte": 1}}});
+    assert_eq!(server.post(&with("mode=update"), body).await.ok()["upserted_count"], 2);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::support::Server;
 
 const SEARCH: &str = "/v1/namespaces/ns/fulltext/search";
 const HYBRID: &str = "/v1/namespaces/ns/hybrid";
+const DOCUMENTS: &str = "/v1/namespaces/ns/fulltext/index";
 const INDEX: &str = "/v1/namespaces/ns/indexes/fulltext";
 
 /// Some rows in a segment, some in the log.
@@ -84,6 +85,164 @@ async fn answers_show_texts_and_what_was_found_in_them() {
     let answer = server.post(SEARCH, bare).await.ok();
     let hit = answer["results"][0].as_object().unwrap();
     assert_eq!(hit.keys().collect::<Vec<_>>(), ["id", "score", "vector"]);
+}
+
+/// Documents for rows with vectors and for none, in a segment and in the log.
+async fn with_documents() -> Server {
+    let server = Server::new();
+    let index = |documents: Value| json!({ "documents": documents });
+    let folded = json!([{"id": "fox", "text": "the quick brown fox"}, {"id": "dog", "content": "a lazy dog", "metadata": {"n": 1}}]);
+    let answer = server.post(DOCUMENTS, index(folded)).await.ok();
+    assert_eq!(answer, json!({"indexed_count": 2, "inserted_count": 2}));
+    let row =
+        |id: &str, values: Value| json!({"id": id, "values": values, "metadata": {"n": 7, "keep": 1.50}});
+    let rows =
+        json!([row("cat", json!([1.0, 0.0])), row("cow", json!([0.0, 1.0])), row("bare", Value::Null)]);
+    server.upsert("ns", rows).await;
+    server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
+    let fresh = json!([
+        {"id": "cat", "text": "a cat & a fox", "metadata": {"n": 8}},
+        {"id": "fox", "text": "another fox", "metadata": {"n": 2}},
+        {"id": "cat", "text": "two foxes", "metadata": {"m": 3}},
+        {"id": "owl", "text": "an owl"},
+    ]);
+    let answer = server.post(DOCUMENTS, index(fresh)).await.ok();
+    assert_eq!(answer, json!({"indexed_count": 4, "inserted_count": 1}));
+    server
+}
+
+#[tokio::test]
+async fn documents_are_rows_with_or_without_vectors() {
+    let server = with_documents().await;
+    assert_eq!(found(&server, json!({"query": "fox"})).await, ["cat", "fox"]);
+    assert_eq!(found(&server, json!({"query": "quick brown cat"})).await, [""; 0], "texts are replaced");
+    assert_eq!(found(&server, json!({"query": "dog owl", "filter": {"n": 1}})).await, ["dog"]);
+    // A row keeps its vector and what the document does not name.
+    let rows = server.post("/v1/namespaces/ns/fetch", json!({"ids": ["cat", "fox", "bare"]})).await.ok();
+    let row = |at: usize| (&rows["vectors"][at]["values"], rows["vectors"][at]["metadata"].clone());
+    assert_eq!(row(0), (&json!([1.0, 0.0]), json!({"n": 8, "keep": 1.5, "text": "two foxes", "m": 3})));
+    assert_eq!(row(1), (&Value::Null, json!({"text": "another fox", "n": 2})));
+    assert_eq!(row(2), (&Value::Null, json!({"n": 7, "keep": 1.5})));
+    for compact in [false, true] {
+        if compact {
+            server.post("/v1/namespaces/ns/compact", json!({"full": true})).await.ok();
+        }
+        // Vectors find rows that have one, filters and counts all.
+        for extra in [json!({}), json!({"exact": true}), json!({"filter": {"n": {"$gt": 0}}})] {
+            let mut body = json!({"vector": [1.0, 0.1], "top_k": 10});
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let answer = server.post("/v1/namespaces/ns/query", body).await.ok();
+            assert_eq!(ids(&answer), ["cat", "cow"]);
+        }
+        let count = server.post("/v1/namespaces/ns/vectors/count", json!({"filter": {"n": 7}})).await.ok();
+        assert_eq!(count["count"], 2);
+        // Both kinds are in one ranking.
+        let body = json!({"text": "fox owl", "vector": [1.0, 0.0], "top_k": 10});
+        let answer = server.post(HYBRID, body).await.ok();
+        let mut all = ids(&answer);
+        all.sort_unstable();
+        assert_eq!(all, ["cat", "cow", "fox", "owl"]);
+        let fox = answer["results"].as_array().unwrap().iter().find(|hit| hit["id"] == "fox").unwrap();
+        assert!(fox.get("vector_score").is_none_or(Value::is_null), "{fox}");
+        for (rank_by, expected) in [
+            (
+                json!(["Sum", [["kNN", [1.0, 0.0]], ["Product", 100, ["text", "BM25", "owl"]]]]),
+                vec!["owl", "cat", "cow"],
+            ),
+            (json!(["Sum", [["kNN", [1.0, 0.0]]]]), vec!["cat", "cow"]),
+            (json!(["ANN", [1.0, 0.0]]), vec!["cat", "cow"]),
+            (json!(["n", "desc"]), vec!["cat", "bare", "cow", "fox", "dog", "owl"]),
+        ] {
+            let body = json!({"rank_by": rank_by, "top_k": 10});
+            let answer = server.post("/v1/namespaces/ns/unified-query", body).await.ok();
+            assert_eq!(ids(&answer), expected, "{rank_by}");
+        }
+        let recall = server.post("/v1/namespaces/ns/recall", json!({"queries": 10})).await.ok();
+        assert_eq!(recall["query_count"], 2, "rows without vectors are no queries");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_may_have_texts_alone() {
+    let server = Server::new();
+    let documents: Vec<Value> =
+        (0..300).map(|n| json!({"id": format!("d{n}"), "text": format!("word{n} all")})).collect();
+    server.post(DOCUMENTS, json!({"documents": documents})).await.ok();
+    for _ in 0..2 {
+        assert_eq!(found(&server, json!({"query": "word7"})).await, ["d7"]);
+        assert_eq!(found(&server, json!({"query": "all", "top_k": 1000})).await.len(), 300);
+        let info = server.get("/v1/namespaces/ns").await.ok();
+        assert_eq!((&info["dimension"], &info["vector_count"]), (&Value::Null, &json!(300)));
+        let body = json!({"vector": [1.0, 2.0, 3.0], "top_k": 5});
+        assert_eq!(server.post("/v1/namespaces/ns/query", body).await.ok()["results"], json!([]));
+        server.post("/v1/namespaces/ns/compact", json!({})).await.ok();
+    }
+    // The first vector fixes the dimension, and the rows before it stay.
+    server.upsert("ns", json!([{"id": "v", "values": [1.0, 0.0]}])).await;
+    let body = json!({"vector": [1.0, 0.0], "top_k": 5});
+    assert_eq!(ids(&server.post("/v1/namespaces/ns/query", body).await.ok()), ["v"]);
+    server.post("/v1/namespaces/ns/compact", json!({"full": true})).await.ok();
+    assert_eq!(found(&server, json!({"query": "word299"})).await, ["d299"]);
+    let explained = server.post("/v1/namespaces/ns/explain", json!({"vector": [1.0, 0.0]})).await.ok();
+    assert_eq!(explained["index_selection"].as_array().unwrap().len(), 1, "{explained}");
+}
+
+#[tokio::test]
+async fn documents_go_into_the_first_field_of_the_index() {
+    let server = Server::new();
+    server
+        .upsert("ns", json!([{"id": "a", "values": [1.0], "metadata": {"doc": {"lang": "en", "body": 1}}}]))
+        .await;
+    server.put(INDEX, json!({"fields": ["doc.body", "title"]})).await.ok();
+    let documents = json!([
+        {"id": "a", "text": "one", "metadata": {"doc": {"body": "other"}, "title": "two"}},
+        {"id": "b", "text": "three \"quoted\"", "metadata": null}
+    ]);
+    server.post(DOCUMENTS, json!({"documents": documents})).await.ok();
+    let rows = server.post("/v1/namespaces/ns/fetch", json!({"ids": ["a", "b"]})).await.ok();
+    assert_eq!(rows["vectors"][0]["metadata"], json!({"doc": {"lang": "en", "body": "one"}, "title": "two"}));
+    assert_eq!(rows["vectors"][1]["metadata"], json!({"doc": {"body": "three \"quoted\""}}));
+    assert_eq!(found(&server, json!({"query": "two three", "top_k": 5})).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_documents_is_said_and_nothing_is_written() {
+    let server = Server::new();
+    let long = "x".repeat(70_000);
+    for (documents, status, code, says) in [
+        (
+            json!([{"id": "a", "text": "t"}, {"id": "", "text": "t"}]),
+            400,
+            "INVALID_REQUEST",
+            "documents[1].id",
+        ),
+        (
+            json!([{"id": "a", "text": "t"}, {"id": "b", "text": long}]),
+            400,
+            "LIMIT_EXCEEDED",
+            "documents[1]: ",
+        ),
+        (json!([{"id": "a"}]), 422, "UNPROCESSABLE_CONTENT", "text"),
+        (
+            json!([{"id": "a", "text": "t", "metadata": []}]),
+            422,
+            "UNPROCESSABLE_CONTENT",
+            "documents[0].metadata",
+        ),
+        (json!([{"id": "a", "text": "t", "vector": [1]}]), 422, "UNPROCESSABLE_CONTENT", "vector"),
+        (
+            json!(vec![json!({"id": "a", "text": "t"}); 10_001]),
+            400,
+            "LIMIT_EXCEEDED",
+            "limits.batch_rows = 10000",
+        ),
+    ] {
+        let answer = server.post(DOCUMENTS, json!({"documents": documents})).await.error(status, code);
+        assert!(answer["error"].as_str().unwrap().contains(says), "{says}: {answer}");
+    }
+    assert_eq!(server.post(DOCUMENTS, json!({"documents": []})).await.ok()["indexed_count"], 0);
+    let count = server.post("/v1/namespaces/ns/vectors/count", json!({})).await;
+    assert!(count.status == 404 || count.ok()["count"] == 0, "nothing is half-applied");
 }
 
 #[tokio::test]

@@ -95,16 +95,71 @@ fn every_reference_resolves() {
     }
 }
 
+/// The bounds that a schema or a parameter has are the limits that hold if nothing else is configured.
+#[test]
+fn bounds_are_the_default_limits() {
+    let limits = quiver::config::LimitsConfig::default();
+    let of = |property: &str, bound: &str| match (property, bound) {
+        ("top_k" | "offset", "maximum") => Some(limits.top_k),
+        ("dimension", "maximum") => Some(limits.dimension),
+        ("values" | "vector", "maxItems") => Some(limits.dimension),
+        ("ids" | "vectors" | "queries", "maxItems") => Some(limits.batch_rows),
+        ("requests", "maxItems") => Some(limits.batch_requests),
+        ("id", "maxLength") => Some(limits.id_bytes),
+        ("query" | "text", "maxLength") => Some(limits.text_query_bytes),
+        _ => None,
+    };
+    let document = document();
+    let mut checked = BTreeSet::new();
+    let mut check = |at: &str, property: &str, schema: &Value| {
+        for bound in ["maximum", "maxItems", "maxLength"] {
+            let Some(expected) = of(property, bound) else { continue };
+            let Some(found) = schema.get(bound) else { continue };
+            // Queries of a measurement have a bound of their own.
+            if at != "RecallRequest" {
+                assert_eq!(found.as_u64(), Some(expected as u64), "{bound} of {property} in {at}");
+                checked.insert((property.to_owned(), bound));
+            }
+        }
+    };
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (property, schema) in schema["properties"].as_object().into_iter().flatten() {
+            check(name, property, schema);
+        }
+    }
+    for (method, path, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            check(&format!("{method} {path}"), name, &parameter["schema"]);
+        }
+    }
+    assert!(checked.len() >= 9, "{checked:?}");
+}
+
+/// The JSON examples of an operation's body: the one that stands beside it, and those of its schema.
+fn examples(document: &Value, operation: &Value) -> Vec<Value> {
+    let content = &operation["requestBody"]["content"]["application/json"];
+    let name = content["schema"]["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+    let more = name.and_then(|name| document["components"]["schemas"][name]["examples"].as_array());
+    let mut all: Vec<Value> = content.get("example").cloned().into_iter().collect();
+    for example in more.into_iter().flatten() {
+        if !all.contains(example) {
+            all.push(example.clone());
+        }
+    }
+    all
+}
+
 /// An example that the server refuses is worse than none.
 #[tokio::test]
 async fn every_json_example_works() {
     let document = document();
     let mut tried = 0;
-    for (method, path, operation) in operations(&document) {
-        let example = &operation["requestBody"]["content"]["application/json"]["example"];
-        if example.is_null() {
-            continue;
-        }
+    let operations = operations(&document);
+    let examples = operations.iter().flat_map(|(method, path, operation)| {
+        examples(&document, operation).into_iter().map(move |example| (method, path, operation, example))
+    });
+    for (method, path, operation, example) in examples {
         let server = Server::new();
         if path.contains("{ns}/") {
             let upsert = &document["paths"]["/namespaces/{ns}/vectors"]["post"]["requestBody"];
@@ -115,7 +170,7 @@ async fn every_json_example_works() {
             }
         }
         let answer = server
-            .json(&method, &path.replace("{ns}", "ns").replace("{type}", "spfresh"), example.clone())
+            .json(method, &path.replace("{ns}", "ns").replace("{type}", "spfresh"), example.clone())
             .await;
         assert!((200..300).contains(&answer.status), "{method} {path}: {:?}", answer.json());
         assert!(
@@ -125,7 +180,7 @@ async fn every_json_example_works() {
         );
         tried += 1;
     }
-    assert!(tried >= 10);
+    assert!(tried >= 20, "{tried}");
 }
 
 #[tokio::test]

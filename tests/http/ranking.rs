@@ -142,8 +142,86 @@ async fn a_group_that_nearly_all_rows_are_in_costs_the_others_nothing() {
         }
     }
     let body = json!({"vector": [1, 0], "distance_metric": "dot_product", "top_k": 12, "group_by": {"field": "g", "limit": 2}});
-    let answer = server.post("/v1/namespaces/ns/query", body).await.ok();
+    let answer = server.post("/v1/namespaces/ns/query", body.clone()).await.ok();
     assert_eq!(ids(&answer), expected);
+    // Rows that were ranked again, by a filter, were looked at as well.
+    let explained = server.post("/v1/namespaces/ns/explain", body).await.ok();
+    let looked_at = |kind: &str| explained["candidates"][kind].as_u64().unwrap();
+    assert!(looked_at("scanned") > 2000 && looked_at("metadata_read") >= 2000, "{explained}");
+}
+
+/// The order of the rows of an answer, which is no other answer.
+#[tokio::test]
+async fn the_rows_that_are_found_come_in_the_order_of_fields() {
+    let server = seeded().await;
+    for (cut, expected) in [
+        (
+            json!({"top_k": 6, "order_by": [["genre", "desc"], ["n", "asc"]]}),
+            ["r02", "r05", "r01", "r04", "r00", "r03"],
+        ),
+        (json!({"top_k": 6, "order_by": ["n", "desc"]}), ["r05", "r04", "r03", "r02", "r01", "r00"]),
+        (
+            json!({"top_k": 6, "order_by": ["n", "desc"], "offset": 2}),
+            ["r07", "r06", "r05", "r04", "r03", "r02"],
+        ),
+        // Rows without the field come last, equal ones by id.
+        (
+            json!({"top_k": 6, "offset": 6, "order_by": ["year", "asc"]}),
+            ["r08", "r09", "r06", "r07", "r10", "r11"],
+        ),
+        (
+            json!({"top_k": 6, "score_threshold": 7, "order_by": ["n", "desc"]}),
+            ["r05", "r04", "r03", "r02", "r01", "r00"],
+        ),
+    ] {
+        let mut body = cut.clone();
+        (body["vector"], body["include_metadata"]) = (json!([1, 0]), json!(false));
+        let answer = server.post(QUERY, body.clone()).await.ok();
+        assert_eq!(ids(&answer), expected, "{cut}");
+        assert!(answer["results"][0].get("metadata").is_none());
+        let batch = json!({"queries": [{"vector": [0, 1]}, body]});
+        let answer = server.post("/v1/namespaces/ns/batch-query", batch).await.ok();
+        assert_eq!(ids(&answer["results"][1]), expected, "in a batch: {cut}");
+        for rank_by in [json!(["kNN", [1, 0]]), json!(["Sum", [["kNN", [0.5, 0]], ["kNN", [0.5, 0]]]])] {
+            let mut body = cut.clone();
+            body["rank_by"] = rank_by;
+            assert_eq!(ids(&server.post(UNIFIED, body).await.ok()), expected, "ranked: {cut}");
+        }
+    }
+    let body =
+        json!({"vector": [1, 0], "top_k": 3, "group_by": {"field": "genre"}, "order_by": ["genre", "desc"]});
+    let answer = server.post(QUERY, body).await.ok();
+    assert_eq!((ids(&answer), scores(&answer)), (vec!["r02", "r01", "r00"], vec![10.0, 11.0, 12.0]));
+    for (order_by, field) in [
+        (json!([]), "order_by"),
+        (json!("year"), "order_by"),
+        (json!(["year", "up"]), "order_by"),
+        (json!(["ANN", [1, 0]]), "order_by"),
+        (json!([["year", "asc"], ["a..b", "asc"]]), "order_by[1][0]"),
+    ] {
+        let query = json!({"vector": [1, 0], "order_by": order_by});
+        let error = server.post(QUERY, query.clone()).await.error(400, "INVALID_REQUEST");
+        assert_eq!(error["details"]["field"], field, "{order_by}");
+        let batch = json!({"queries": [query]});
+        let error = server.post("/v1/namespaces/ns/batch-query", batch).await.error(400, "INVALID_REQUEST");
+        assert_eq!(error["details"]["field"], format!("queries[0].{field}"), "{order_by}");
+    }
+}
+
+/// A field may be named like a function: in an array of orders, where no function can be.
+#[tokio::test]
+async fn fields_that_are_named_like_functions_order_too() {
+    let server = Server::new();
+    let row = |id: &str, n: i32| json!({"id": id, "values": [1], "metadata": {"Sum": n, "BM25": -n}});
+    server.upsert("ns", json!([row("a", 2), row("b", 1), row("c", 3)])).await;
+    for (rank_by, expected) in
+        [(json!([["Sum", "asc"]]), ["b", "a", "c"]), (json!([["BM25", "asc"]]), ["c", "a", "b"])]
+    {
+        assert_eq!(ids(&server.post(UNIFIED, json!({"rank_by": rank_by})).await.ok()), expected);
+    }
+    let body = json!({"vector": [1], "order_by": ["Sum", "desc"]});
+    assert_eq!(ids(&server.post(QUERY, body).await.ok()), ["c", "a", "b"]);
+    server.post(UNIFIED, json!({"rank_by": ["Sum", "asc"]})).await.error(400, "INVALID_REQUEST");
 }
 
 #[tokio::test]
@@ -270,6 +348,12 @@ async fn what_is_wrong_is_named() {
         (json!({"rank_by": ["ANN", [1, 0]], "cursor": "YQ"}), "cursor"),
         (json!({"rank_by": ["year", "asc"], "cursor": "YQ"}), "cursor"),
         (json!({"rank_by": ["year", "asc"], "score_threshold": 1}), "score_threshold"),
+        (json!({"rank_by": ["year", "asc"], "order_by": ["n", "asc"]}), "order_by"),
+        (json!({"rank_by": ["year", "asc"], "distance_metric": "cosine"}), "distance_metric"),
+        (json!({"rank_by": ["year", "asc"], "exact": true}), "exact"),
+        (json!({"rank_by": ["year", "asc"], "recall_target": 0.9}), "recall_target"),
+        (json!({"rank_by": ["year", "asc"], "effort": 0.5}), "effort"),
+        (json!({"rank_by": [["year", "asc"]], "index": "flat"}), "index"),
         (json!({"rank_by": ["year", "asc"], "group_by": {"field": "a..b"}}), "group_by.field"),
         (json!({"rank_by": ["year", "asc"], "group_by": {"field": "a", "limit": 0}}), "group_by.limit"),
         (json!({"rank_by": ["year", "asc"], "filter": {"a": {"$x": 1}}}), "filter.a.$x"),
@@ -302,6 +386,9 @@ async fn what_is_wrong_is_named() {
         let answer = server.post(UNIFIED, json!({"rank_by": rank_by})).await;
         answer.error(404, "INDEX_NOT_FOUND");
     }
+    // What is said by default is no wish.
+    let body = json!({"rank_by": ["year", "asc"], "exact": false, "effort": null, "index": "auto"});
+    server.post(UNIFIED, body).await.ok();
     server.post(UNIFIED, json!({"rank_by": {}})).await.error(400, "INVALID_REQUEST");
     server.post(UNIFIED, json!({})).await.error(422, "UNPROCESSABLE_CONTENT");
     server

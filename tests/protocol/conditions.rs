@@ -20,6 +20,7 @@ fn filter(text: &str) -> Arc<Filter> {
 fn version(name: &str, version: u64) -> Rows {
     Rows {
         dimension: 2,
+        without_vector: Vec::new(),
         ids: vec![id(name)],
         vectors: vec![version as f32, 1.0],
         metadata: vec![Some(format!(r#"{{"n":{version}}}"#).into())],
@@ -168,4 +169,79 @@ async fn no_update_by_filter_is_lost() {
     for row in 0..ROUNDS {
         assert_eq!(stored(&nodes[1].engine, &row.to_string()).await, WRITERS as u64 * ROUNDS);
     }
+}
+
+/// Rows with so much text.
+fn texts(rows: u64, bytes: usize) -> Rows {
+    let metadata = format!(r#"{{"n":1,"text":"{}"}}"#, "ab".repeat(bytes / 2));
+    Rows {
+        dimension: 2,
+        without_vector: Vec::new(),
+        ids: (0..rows).map(|row| id(&format!("{row:05}"))).collect(),
+        vectors: [1.0, 2.0].repeat(rows as usize),
+        metadata: vec![Some(metadata.into()); rows as usize],
+        ttl: vec![None; rows as usize],
+    }
+}
+
+/// What reads many rows leaves the only worker to others.
+#[tokio::test]
+async fn decisions_over_many_rows_stop_nobody() {
+    let cluster = Cluster::new();
+    let (engine, docs, other) = (cluster.node(1).engine, ns("docs"), ns("other"));
+    engine.upsert(&other, version("x", 0)).await.unwrap();
+    engine.upsert(&docs, texts(2000, 4096)).await.unwrap();
+    let slow = filter(r#"{"text":{"$regex":"b(a|b){12}c$"}}"#);
+    let condition = Precondition { filter: Some(slow.clone()), ..Default::default() };
+    // Nothing is written, so nothing but the decision takes time.
+    let writer = engine.clone();
+    let write = async move { writer.upsert_if(&ns("docs"), texts(2000, 2), condition).await };
+    assert!(looks_during(&engine, write).await > 300);
+    let writer = engine.clone();
+    let bulk = Bulk { filter: slow, ..all("{}") };
+    let write = async move { writer.delete_matching(&ns("docs"), bulk).await };
+    assert!(looks_during(&engine, write).await > 300);
+    let worker = std::thread::current().id();
+    let edit = move |_: Option<&str>| {
+        assert_ne!(std::thread::current().id(), worker, "rows are edited on an async worker");
+        Ok(None)
+    };
+    let done = engine.update_matching(&docs, all(r#"{"n":1}"#), edit).await.unwrap();
+    assert_eq!((done.matched, done.changed), (2000, 0));
+}
+
+/// How often another namespace can be asked while something is done.
+async fn looks_during<T: Send + 'static>(
+    engine: &Engine,
+    work: impl Future<Output = quiver::error::Result<T>> + Send + 'static,
+) -> u64 {
+    let work = tokio::spawn(work);
+    let mut looks = 0;
+    while !work.is_finished() {
+        engine.count(&ns("other"), Consistency::Eventual).await.unwrap();
+        tokio::task::yield_now().await;
+        looks += 1;
+    }
+    work.await.unwrap().unwrap();
+    looks
+}
+
+/// A change of many rows reads each of them once, into however many entries it goes.
+#[tokio::test]
+async fn a_change_in_many_parts_asks_every_row_once() {
+    let mut cluster = Cluster::new();
+    cluster.config.log.entry_bytes = bytesize::ByteSize::b(1024);
+    cluster.config.compaction.fold_entries = 1 << 20;
+    let (engine, docs) = (cluster.node(1).engine, ns("docs"));
+    engine.upsert(&docs, texts(400, 8)).await.unwrap();
+    engine.compact(&docs).await.unwrap();
+    engine.upsert(&docs, texts(100, 16)).await.unwrap();
+    let head = engine.describe(&docs).await.unwrap().head_seq;
+    let edit = |metadata: Option<&str>| Ok(Some(metadata.unwrap().replace("ab", "cd").into()));
+    let done = engine.update_matching(&docs, all(r#"{"n":1}"#), edit).await.unwrap();
+    assert_eq!((done.matched, done.changed, done.next), (400, 400, None));
+    let parts = engine.describe(&docs).await.unwrap().head_seq - head;
+    assert!(parts >= 10, "{parts} entries");
+    // The rows that were there, and those that were written.
+    assert!(done.read <= 400 + 400, "{} rows read in {parts} parts", done.read);
 }

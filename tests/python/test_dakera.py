@@ -219,6 +219,24 @@ def test_fulltext_search(client, texts):
         client.fulltext_search(texts, "(dog")
 
 
+def test_documents_are_indexed(client, namespace):
+    answer = client.index_documents(
+        namespace,
+        [
+            {"id": "doc1", "content": "Hello world"},
+            dakera.Document(id="doc2", text="Goodbye world", metadata={"n": 2}),
+        ],
+    )
+    assert answer == {"indexed_count": 2, "inserted_count": 2}
+    found = client.fulltext_search(namespace, "goodbye world")
+    assert [hit.id for hit in found] == ["doc2", "doc1"]
+    assert found[0].metadata == {"text": "Goodbye world", "n": 2}
+    client.upsert(namespace, [{"id": "v", "values": [1.0, 0.0], "metadata": {"n": 3}}])
+    assert client.index_documents(namespace, [{"id": "v", "text": "With a vector"}])["inserted_count"] == 0
+    [hit] = client.query(namespace, [1.0, 0.0], top_k=5).results
+    assert (hit.id, hit.metadata) == ("v", {"n": 3, "text": "With a vector"})
+
+
 def test_fulltext_stats_and_delete(client, texts):
     stats = client.fulltext_stats(texts)
     assert (stats.document_count, stats.unique_terms) == (3, 10)

@@ -33,25 +33,30 @@ def row_id(number: int) -> str:
 
 
 class History:
-    """Writes to a namespace, and what it should hold: id -> (bytes of the vector, metadata)."""
+    """Writes to a namespace, and what it should hold: id -> (bytes of the vector or None, metadata).
 
-    def __init__(self, url: str, namespace: str = NAMESPACE, rows: dict | None = None):
+    Of each seven rows the last has no vector, if `bare` is true.
+    """
+
+    def __init__(self, url: str, namespace: str = NAMESPACE, rows: dict | None = None, bare: bool = False):
         self.namespace = namespace
         self.http = httpx.Client(base_url=f"{url}/v1/namespaces/{namespace}", timeout=60)
         self.random = np.random.default_rng(7)
-        self.rows: dict[str, tuple[bytes, dict | None]] = rows or {}
+        self.rows: dict[str, tuple[bytes | None, dict | None]] = rows or {}
+        self.bare = bare
 
     def upsert(self, numbers, ttl: int | None = None):
         ids = [row_id(number) for number in numbers]
         # Any bits but NaN and infinity: negative zero and subnormal numbers have to survive, too.
         bits = self.random.integers(0, 1 << 32, (len(ids), DIMENSION), dtype=np.uint32)
         bits[(bits >> 23) & 0xFF == 0xFF] = 1 << 31
+        bare = np.array([self.bare and number % 7 == 6 for number in numbers])
         metadata = [{"title": f"t{number}", "n": [number, "ß"]} if number % 3 else None for number in numbers]
         table = pa.table(
             {
                 "id": ids,
                 "values": pa.FixedSizeListArray.from_arrays(
-                    pa.array(bits.view(np.float32).ravel()), DIMENSION
+                    pa.array(bits.view(np.float32).ravel()), DIMENSION, mask=pa.array(bare)
                 ),
                 "metadata": pa.array([value and json.dumps(value) for value in metadata], pa.string()),
                 "ttl_seconds": pa.array([ttl] * len(ids), pa.int64()),
@@ -61,8 +66,8 @@ class History:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         self.post("vectors", content=sink.getvalue(), headers={"content-type": ARROW})
-        for id, vector, value in zip(ids, bits, metadata):
-            self.rows[id] = (vector.tobytes(), value)
+        for id, vector, without, value in zip(ids, bits, bare, metadata):
+            self.rows[id] = (None if without else vector.tobytes(), value)
             if ttl == SHORT_TTL:
                 del self.rows[id]
 
@@ -149,24 +154,26 @@ def exported(*flags: str) -> pa.Table:
 def as_rows(table: pa.Table) -> dict:
     """A table as [`History.rows`]; an id that occurs twice is an error."""
     assert len(set(table["id"].to_pylist())) == len(table)
-    vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(-1, DIMENSION)
+    column = table["vector"].combine_chunks()
+    values = iter(column.flatten().to_numpy().reshape(-1, DIMENSION))
+    vectors = [next(values).tobytes() if valid else None for valid in column.is_valid().to_pylist()]
     texts = table["metadata"].to_pylist()
     metadata = [text and json.loads(text) for text in texts]
-    return {
-        id: (vector.tobytes(), value) for id, vector, value in zip(table["id"].to_pylist(), vectors, metadata)
-    }
+    return {id: (vector, value) for id, vector, value in zip(table["id"].to_pylist(), vectors, metadata)}
 
 
 def test_the_documented_code_reads_every_live_row(data, monkeypatch):
-    server, history = data
+    server, _ = data
+    history = History(server.url, bare=True)
     history.write()
     monkeypatch.chdir(server.data.parent)
 
     page = run_docs()
     manifest = page["bucket"].manifest()
     segments, log = manifest["segments"], list(page["bucket"].log(manifest))
-    assert len(segments) == 3 and len(log) == 5, "what this test is about"
-    assert [bool(segment["deletes"]) for segment in segments] == [True, True, False]
+    assert len(segments) == 6 and len(log) == 5, "what this test is about"
+    assert [bool(segment["deletes"]) for segment in segments] == [True] * 4 + [False] * 2
+    assert [segment.get("has_vectors", True) for segment in segments] == [True, False] * 3
 
     assert as_rows(page["rows"]) == history.rows
     assert as_rows(page["frame"].to_arrow()) == history.rows

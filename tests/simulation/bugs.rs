@@ -5,7 +5,7 @@ use quiver::planted::{Bug, plant};
 use super::scenario::Theme;
 
 /// Seeds within which a bug must be found.
-pub const PATIENCE: usize = 300;
+pub const PATIENCE: usize = 1000;
 
 /// In which seeds to look for a bug.
 pub fn theme(bug: Bug) -> Theme {

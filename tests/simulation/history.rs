@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use quiver::error::Error;
 
+use super::condition::Condition;
+
 /// A moment: true milliseconds, and a number that orders all events of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment {
@@ -11,8 +13,17 @@ pub struct Moment {
     pub millis: u64,
 }
 
-/// The rows of a namespace, or of a part of it: the value that each id has.
-pub type Contents = BTreeMap<u8, u32>;
+/// What a row holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// The value in its metadata: that of the write that it is from.
+    pub value: u32,
+    /// The value in its vector, which changes of metadata leave as it is.
+    pub vector: u32,
+}
+
+/// The rows of a namespace, or of a part of it.
+pub type Contents = BTreeMap<u8, Cell>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -29,14 +40,29 @@ pub enum Request {
         value: u32,
         dimension: usize,
     },
-    /// An upsert of those ids that are not there.
-    Insert {
+    /// An upsert of those rows for which a condition holds.
+    UpsertIf {
         ids: Vec<u8>,
         value: u32,
+        condition: Condition,
     },
     Delete {
         ids: Vec<u8>,
         marker: u32,
+    },
+    /// A delete of those rows for which a condition holds.
+    DeleteIf {
+        ids: Vec<u8>,
+        condition: Condition,
+    },
+    /// Another value for all rows for which a condition holds.
+    UpdateMatching {
+        condition: Condition,
+        value: u32,
+    },
+    /// A delete of all rows for which a condition holds.
+    DeleteMatching {
+        condition: Condition,
     },
     Clear,
     Fetch {
@@ -44,7 +70,11 @@ pub enum Request {
         freshness: Freshness,
     },
     Page,
-    Count(Freshness),
+    /// How many rows there are, or for how many a condition holds.
+    Count {
+        condition: Option<Condition>,
+        freshness: Freshness,
+    },
     Describe,
     Compact,
     /// Garbage collection, of the whole store.
@@ -61,8 +91,21 @@ pub enum Reply {
         changes: u64,
         found: u64,
     },
-    /// These ids were inserted; the others were there.
-    Inserted(Vec<u8>),
+    /// These ids were written, and so many of them were there; for the others the condition did not hold.
+    Admitted {
+        ids: Vec<u8>,
+        found: u64,
+    },
+    /// So many rows were deleted; these are there and the condition did not hold for them.
+    Spared {
+        deleted: u64,
+        skipped: Vec<u8>,
+    },
+    /// So many rows were changed, up to this id if not all were looked at.
+    Changed {
+        changed: u64,
+        next: Option<u8>,
+    },
     /// A namespace was created, or was there.
     Created(bool),
     /// Anything else is done.

@@ -5,13 +5,47 @@
 
 use std::collections::HashSet;
 
-use super::history::{Freshness, Record, Reply, Request};
+use super::{
+    condition::Condition,
+    history::{Freshness, Record, Reply, Request},
+};
 
 /// What a request does to one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Action {
     Write(Option<u32>),
     Read(Option<u32>),
+    /// Writes if a condition holds, and says whether it did.
+    Decide {
+        condition: Condition,
+        /// Whether it holds for rows only.
+        selects: bool,
+        then: Option<u32>,
+        told: Option<bool>,
+    },
+}
+
+impl Action {
+    /// The value of the row after it, if the row can have this value before.
+    fn after(self, value: Option<u32>) -> Option<Option<u32>> {
+        match self {
+            Self::Write(written) => Some(written),
+            Self::Read(seen) => (seen == value).then_some(value),
+            Self::Decide { condition, selects, then, told } => {
+                let holds = condition.admits(value) && (!selects || value.is_some());
+                let fits = told.is_none_or(|told| told == holds);
+                fits.then_some(if holds { then } else { value })
+            }
+        }
+    }
+
+    /// The value that it may write.
+    fn written(self) -> Option<u32> {
+        match self {
+            Self::Write(value) | Self::Decide { then: value, .. } => value,
+            Self::Read(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,43 +62,91 @@ pub fn disordered(records: &[Record], ids: u8) -> Vec<String> {
     (0..ids).filter(disordered).map(|id| format!("no order of requests explains row {id}")).collect()
 }
 
-/// The requests that concern a row. A write of unknown outcome whose value nobody read may as well
+/// The requests that concern a row. A write of unknown outcome whose value nobody met may as well
 /// not have happened.
 fn calls(records: &[Record], id: u8) -> Vec<Call> {
     let mut calls: Vec<Call> = records.iter().filter_map(|record| call(record, id)).collect();
     let read: HashSet<Action> = calls.iter().map(|call| call.action).collect();
-    calls.retain(|call| match call.action {
-        Action::Write(Some(value)) => call.replied != u64::MAX || read.contains(&Action::Read(Some(value))),
-        _ => true,
+    let decides = |call: &Call| matches!(call.action, Action::Decide { .. }) && call.replied != u64::MAX;
+    let is_asked = calls.iter().any(decides);
+    calls.retain(|call| match call.action.written() {
+        Some(value) => call.replied != u64::MAX || is_asked || read.contains(&Action::Read(Some(value))),
+        None => true,
     });
     calls.sort_by_key(|call| call.invoked);
     calls
 }
 
 fn call(record: &Record, id: u8) -> Option<Call> {
-    let action = match (&record.request, &record.reply) {
-        (Request::Upsert { ids, value, .. }, reply) if ids.contains(&id) && writes(reply) => {
-            Action::Write(Some(*value))
-        }
-        (Request::Insert { value, .. }, Reply::Inserted(ids)) if ids.contains(&id) => {
-            Action::Write(Some(*value))
-        }
-        (Request::Insert { ids, value }, reply) if ids.contains(&id) && writes(reply) => {
-            Action::Write(Some(*value))
-        }
-        (Request::Delete { ids, .. }, reply) if ids.contains(&id) && writes(reply) => Action::Write(None),
-        (Request::Clear | Request::Drop, reply) if writes(reply) => Action::Write(None),
-        (Request::Fetch { ids, freshness: Freshness::Strong }, Reply::Rows(rows)) if ids.contains(&id) => {
-            Action::Read(rows.get(&id).copied())
-        }
-        (Request::Page, Reply::Rows(rows)) => Action::Read(rows.get(&id).copied()),
-        (Request::Page | Request::Fetch { freshness: Freshness::Strong, .. }, Reply::NotFound) => {
-            Action::Read(None)
-        }
-        _ => return None,
-    };
+    let action = action(record, id)?;
     let replied = if record.reply.is_answer() { record.replied.tick } else { u64::MAX };
     Some(Call { action, invoked: record.invoked.tick, replied })
+}
+
+fn action(record: &Record, id: u8) -> Option<Action> {
+    let reply = &record.reply;
+    let concerns = match &record.request {
+        Request::Upsert { ids, .. }
+        | Request::UpsertIf { ids, .. }
+        | Request::Delete { ids, .. }
+        | Request::DeleteIf { ids, .. }
+        | Request::Fetch { ids, freshness: Freshness::Strong } => ids.contains(&id),
+        Request::UpdateMatching { .. }
+        | Request::DeleteMatching { .. }
+        | Request::Clear
+        | Request::Drop
+        | Request::Page => true,
+        _ => false,
+    };
+    if !concerns {
+        return None;
+    }
+    let decide = |condition: Condition, then: Option<u32>, told: Option<bool>| Action::Decide {
+        condition,
+        selects: !matches!(record.request, Request::UpsertIf { .. }),
+        then,
+        told,
+    };
+    Some(match (&record.request, reply) {
+        (Request::Upsert { value, .. }, reply) if writes(reply) => Action::Write(Some(*value)),
+        (Request::UpsertIf { value, condition, .. }, Reply::Admitted { ids, .. }) => {
+            decide(*condition, Some(*value), Some(ids.contains(&id)))
+        }
+        (
+            Request::UpsertIf { value, condition, .. } | Request::UpdateMatching { value, condition },
+            Reply::Unknown(_),
+        ) => decide(*condition, Some(*value), None),
+        (Request::DeleteIf { condition, .. } | Request::DeleteMatching { condition }, Reply::Unknown(_)) => {
+            decide(*condition, None, None)
+        }
+        (Request::DeleteIf { ids, condition }, Reply::Spared { deleted, skipped }) => {
+            let others = (ids.len() - skipped.len()) as u64;
+            match (skipped.contains(&id), *deleted) {
+                (true, _) => decide(*condition, None, Some(false)),
+                (false, 0) => Action::Read(None),
+                (false, deleted) => decide(*condition, None, (deleted == others).then_some(true)),
+            }
+        }
+        (Request::UpdateMatching { condition, value }, Reply::Changed { next, .. }) if reached(*next, id) => {
+            decide(*condition, Some(*value), None)
+        }
+        (Request::DeleteMatching { condition }, Reply::Changed { next, .. }) if reached(*next, id) => {
+            decide(*condition, None, None)
+        }
+        (Request::Delete { .. } | Request::Clear | Request::Drop, reply) if writes(reply) => {
+            Action::Write(None)
+        }
+        (Request::Page | Request::Fetch { .. }, Reply::Rows(rows)) => {
+            Action::Read(rows.get(&id).map(|cell| cell.value))
+        }
+        (Request::Page | Request::Fetch { .. }, Reply::NotFound) => Action::Read(None),
+        _ => return None,
+    })
+}
+
+/// Whether a change of all rows for which a condition holds looked at this one.
+fn reached(next: Option<u8>, id: u8) -> bool {
+    next.is_none_or(|next| id <= next)
 }
 
 fn writes(reply: &Reply) -> bool {
@@ -98,11 +180,7 @@ impl Search<'_> {
         }
         for index in left {
             let Call { action, invoked, .. } = self.calls[index];
-            let next = match action {
-                Action::Write(written) => written,
-                Action::Read(seen) if seen == value => value,
-                Action::Read(_) => continue,
-            };
+            let Some(next) = action.after(value) else { continue };
             if invoked > first_reply {
                 break;
             }
@@ -137,5 +215,20 @@ mod tests {
         assert!(is_linearizable(&[write(1, 0, u64::MAX), read(None, 1, 2), read(Some(1), 8, 9)]), "late");
         assert!(!is_linearizable(&[read(Some(7), 1, 2)]), "a value from nowhere");
         assert!(!is_linearizable(&[read(Some(1), 0, 1), write(1, 2, 3)]), "before it was written");
+    }
+
+    fn swap(from: u32, to: u32, told: bool, invoked: u64, replied: u64) -> Call {
+        let condition = Condition::Value(from);
+        let action = Action::Decide { condition, selects: false, then: Some(to), told: Some(told) };
+        Call { action, invoked, replied }
+    }
+
+    #[test]
+    fn a_condition_holds_for_what_is_there() {
+        assert!(is_linearizable(&[write(1, 0, 1), swap(1, 2, true, 2, 3), read(Some(2), 4, 5)]));
+        assert!(is_linearizable(&[write(1, 0, 1), swap(2, 3, false, 2, 3), read(Some(1), 4, 5)]));
+        assert!(!is_linearizable(&[write(1, 0, 1), swap(1, 2, false, 2, 3)]), "skipped, though it holds");
+        assert!(!is_linearizable(&[write(1, 0, 1), swap(1, 2, true, 2, 5), swap(1, 3, true, 2, 5)]), "twice");
+        assert!(is_linearizable(&[write(1, 0, 1), write(2, 2, u64::MAX), swap(2, 3, true, 2, 5)]), "late");
     }
 }

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::{
     archive::{Archive, Seen},
-    history::{Contents, Moment},
+    condition::value_in,
+    history::{Cell, Contents, Moment},
     workload::{marker_number, row_number, value_of},
 };
 
@@ -27,16 +28,56 @@ pub struct Step {
     pub seq: u64,
     /// The rows; `None` while there is no such namespace.
     pub contents: Option<Contents>,
-    /// Rows that were there before it or in between: the requests of one entry see each other.
-    pub held: BTreeSet<u8>,
+    /// What it changed, one after the other: the requests of one entry see each other.
+    pub changes: Vec<Applied>,
 }
 
-/// What a request did, as the log tells.
+/// One change of an entry, and the rows right before it.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    pub before: Contents,
+    pub what: What,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Effect {
+pub enum What {
+    Put(u8, Cell),
+    Gone(u8),
+    /// The marker of a delete, which is the last of its request.
+    Marker,
+    Clear,
+}
+
+impl Step {
+    fn new(seen: Moment, seq: u64, contents: Option<Contents>) -> Self {
+        Self { seen, seq, contents, changes: Vec::new() }
+    }
+
+    /// The rows at each point at which a request may have been decided, with the changes that follow. Within
+    /// the rows of one upsert there is none.
+    pub fn stages(&self) -> impl Iterator<Item = (&Contents, &[Applied])> {
+        let value = |change: &Applied| match change.what {
+            What::Put(_, cell) => Some(cell.value),
+            _ => None,
+        };
+        let is_between = move |at: &usize| {
+            *at == 0 || value(&self.changes[*at]).is_none() || {
+                value(&self.changes[*at]) != value(&self.changes[*at - 1])
+            }
+        };
+        let inner = (0..self.changes.len()).filter(is_between);
+        let inner = inner.map(|at| (&self.changes[at].before, &self.changes[at..]));
+        inner.chain(self.contents.iter().map(|contents| (contents, &self.changes[self.changes.len()..])))
+    }
+}
+
+/// Where changes stand in the log that have a mark: the rows of an upsert, or the marker of a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
     pub step: usize,
-    pub changes: u64,
-    pub found: u64,
+    /// The first of them.
+    pub first: usize,
+    pub count: usize,
 }
 
 /// Every life of the namespace, one after the other.
@@ -44,8 +85,8 @@ pub struct Effect {
 pub struct Timeline {
     pub steps: Vec<Step>,
     /// By the values of upserts and the markers of deletes.
-    pub effects: BTreeMap<u32, Vec<Effect>>,
-    pub clears: Vec<Effect>,
+    pub places: BTreeMap<u32, Vec<Place>>,
+    pub clears: Vec<Place>,
     pub births: Vec<usize>,
     pub seals: Vec<usize>,
     /// Writes that came too late to count.
@@ -56,7 +97,7 @@ pub struct Timeline {
 impl Timeline {
     pub fn new(archive: &Archive) -> Self {
         let mut timeline = Self { violations: archive.damaged.clone(), ..Self::default() };
-        timeline.steps.push(Step { seen: Moment::default(), seq: 0, contents: None, held: BTreeSet::new() });
+        timeline.steps.push(Step::new(Moment::default(), 0, None));
         let mut incarnations: Vec<(Uuid, Moment)> = Vec::new();
         for (manifest, seen) in &archive.manifests {
             if incarnations.iter().all(|(known, _)| *known != manifest.incarnation) {
@@ -85,7 +126,7 @@ impl Timeline {
             self.violations.push(format!("{incarnation} began before the one before it was sealed"));
         }
         self.births.push(self.steps.len());
-        self.steps.push(Step { seen, seq: 0, contents: Some(Contents::new()), held: BTreeSet::new() });
+        self.steps.push(Step::new(seen, 0, Some(Contents::new())));
         let (mut previous, mut dimension, mut sealed) = (0, None, false);
         let places = archive.places.range((incarnation, 0)..=(incarnation, u64::MAX));
         for (((_, seq), place), expected) in places.zip(1..) {
@@ -119,48 +160,55 @@ impl Timeline {
     fn apply(&mut self, entry: &Entry, seen: Moment) {
         let step = self.steps.len();
         let mut contents = self.end().contents.clone().unwrap_or_default();
-        let mut held: BTreeSet<u8> = contents.keys().copied().collect();
         let mut vectors = entry.changes.vectors.chunks(entry.changes.dimension.max(1));
-        let mut deleted = Effect { step, changes: 0, found: 0 };
-        let mut written: BTreeMap<u32, Effect> = BTreeMap::new();
-        for (kind, id) in entry.changes.kinds.iter().zip(&entry.changes.ids) {
-            match (kind, row_number(id)) {
-                (Change::Upsert, Some(row)) => {
-                    let value = value_of(vectors.next().expect("a vector for each upsert"));
-                    let replaced = contents.insert(row, value).is_some();
-                    held.insert(row);
-                    let effect = written.entry(value).or_insert(Effect { step, changes: 0, found: 0 });
-                    effect.changes += 1;
-                    effect.found += u64::from(replaced);
+        let mut changes: Vec<Applied> = Vec::new();
+        let mut places: BTreeMap<u32, Place> = BTreeMap::new();
+        for (index, (kind, id)) in entry.changes.kinds.iter().zip(&entry.changes.ids).enumerate() {
+            let before = contents.clone();
+            let (what, mark) = match (kind, row_number(id)) {
+                (Change::Upsert, row) => {
+                    let vector = value_of(vectors.next().expect("a vector for each upsert"));
+                    let value = entry.changes.metadata[index].as_deref().and_then(value_in);
+                    let (Some(row), Some(value)) = (row, value) else {
+                        self.violations.push(format!("a row that nobody wrote: {id:?}"));
+                        continue;
+                    };
+                    let cell = Cell { value, vector };
+                    contents.insert(row, cell);
+                    (What::Put(row, cell), Some(value))
+                }
+                (Change::UpsertWithoutVector, _) => {
+                    self.violations.push(format!("a row without a vector: {id:?}"));
+                    continue;
                 }
                 (Change::Delete, Some(row)) => {
-                    deleted.changes += 1;
-                    deleted.found += u64::from(contents.remove(&row).is_some());
+                    contents.remove(&row);
+                    (What::Gone(row), None)
                 }
-                // The marker is the last of its request.
                 (Change::Delete, None) => {
-                    deleted.changes += 1;
-                    let marker = marker_number(id).expect("no other rows are deleted");
-                    written.insert(marker, deleted);
-                    deleted = Effect { step, changes: 0, found: 0 };
+                    (What::Marker, Some(marker_number(id).expect("no other rows are deleted")))
                 }
                 (Change::Clear, _) => {
-                    let found = contents.len() as u64;
-                    self.clears.push(Effect { step, changes: 1, found });
+                    self.clears.push(Place { step, first: changes.len(), count: 1 });
                     contents.clear();
+                    (What::Clear, None)
                 }
-                (Change::Upsert, None) => self.violations.push(format!("a row that nobody wrote: {id:?}")),
+            };
+            if let Some(mark) = mark {
+                let first = changes.len();
+                places.entry(mark).or_insert(Place { step, first, count: 0 }).count += 1;
             }
+            changes.push(Applied { before, what });
         }
-        for (mark, effect) in written {
-            self.effects.entry(mark).or_default().push(effect);
+        for (mark, place) in places {
+            self.places.entry(mark).or_default().push(place);
         }
         let sealed = entry.header.kind == EntryKind::Seal;
         if sealed {
             self.seals.push(step);
         }
         let contents = (!sealed).then_some(contents);
-        self.steps.push(Step { seen, seq: entry.header.seq, contents, held });
+        self.steps.push(Step { seen, seq: entry.header.seq, contents, changes });
     }
 
     fn check_folds(&mut self, archive: &Archive) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use quiver::{
-    engine::{Consistency, Engine, IfExists, NamespaceSpec, Precondition, Presence, Projection},
+    engine::{Bulk, Changed, Consistency, Engine, IfExists, NamespaceSpec, Projection},
     error::Result,
     types::{Row, Rows, VectorId},
 };
@@ -17,14 +17,18 @@ use rand::{RngExt, rngs::SmallRng};
 use tokio::time::sleep;
 
 use super::{
-    history::{Contents, Freshness, Record, Reply, Request},
+    condition::{COLOURS, Condition, metadata, value_in},
+    history::{Cell, Contents, Freshness, Record, Reply, Request},
     network::Machine,
     node::Node,
     scenario::Habits,
     world::World,
 };
 
-const VECTORS: Projection = Projection { vectors: true, metadata: false };
+const ALL: Projection = Projection { vectors: true, metadata: true };
+
+/// How long a change of all rows for which a condition holds may take.
+const BULK: Duration = Duration::from_secs(30);
 
 /// A client. Only the first one clears the namespace, and no more after a clear of which it does not
 /// know the outcome, so that clears are found again in the log by their order.
@@ -36,6 +40,8 @@ pub struct Client {
     habits: Habits,
     chance: SmallRng,
     clears: bool,
+    /// A value that it has seen, for conditions.
+    seen: u32,
 }
 
 impl Client {
@@ -47,7 +53,7 @@ impl Client {
         habits: Habits,
     ) -> Self {
         let chance = world.chance(500 + number as u64);
-        Self { number, world, nodes, values, habits, chance, clears: number == 0 }
+        Self { number, world, nodes, values, habits, chance, clears: number == 0, seen: 0 }
     }
 
     pub async fn run(mut self) {
@@ -83,16 +89,26 @@ impl Client {
             return Request::Collect;
         }
         match self.chance.random_range(0..100) {
-            0..10 => Request::Insert { ids: self.ids(3), value: self.value() },
-            10..38 => {
+            0..14 => {
+                let presence = [Condition::Absent, Condition::Present][self.chance.random_range(0..2)];
+                let condition = if self.chance.random_bool(0.5) { presence } else { self.condition() };
+                Request::UpsertIf { ids: self.ids(3), value: self.value(), condition }
+            }
+            14..18 => Request::UpdateMatching { condition: self.condition(), value: self.value() },
+            18..20 => Request::DeleteMatching { condition: self.condition() },
+            20..38 => {
                 let dimension = if self.chance.random_bool(0.95) { 2 } else { 3 };
                 Request::Upsert { ids: self.ids(3), value: self.value(), dimension }
             }
-            38..50 => Request::Delete { ids: self.ids(2), marker: self.value() },
+            38..44 => Request::DeleteIf { ids: self.ids(3), condition: self.condition() },
+            44..50 => Request::Delete { ids: self.ids(2), marker: self.value() },
             50..54 if self.clears => Request::Clear,
             54..72 => Request::Fetch { ids: self.ids(self.habits.ids), freshness },
             72..86 => Request::Page,
-            86..94 => Request::Count(freshness),
+            86..94 => {
+                let condition = self.chance.random_bool(0.5).then(|| self.condition());
+                Request::Count { condition, freshness }
+            }
             _ => Request::Describe,
         }
     }
@@ -107,6 +123,26 @@ impl Client {
         }
         ids.truncate(count.into());
         ids
+    }
+
+    /// What a filter can say.
+    fn condition(&mut self) -> Condition {
+        let colour = self.chance.random_range(0..COLOURS);
+        match self.chance.random_range(0..5) {
+            0..2 => Condition::Colour(colour),
+            2 => Condition::NotColour(colour),
+            _ => Condition::Value(self.seen),
+        }
+    }
+
+    /// Remembers one of the values of an answer.
+    fn remember(&mut self, reply: &Reply) {
+        if let Reply::Rows(rows) = reply
+            && !rows.is_empty()
+        {
+            let at = self.chance.random_range(0..rows.len());
+            self.seen = rows.values().nth(at).map_or(self.seen, |cell| cell.value);
+        }
     }
 
     fn value(&self) -> u32 {
@@ -137,6 +173,7 @@ impl Client {
             () = life.network.died() => Reply::Unknown("the node died".into()),
             () = sleep(Duration::from_secs(patience)) => Reply::Unknown("the client went away".into()),
         };
+        self.remember(&answer);
         self.clears &= !matches!((&request, &answer), (Request::Clear, Reply::Unknown(_)));
         let replied = self.world.moment();
         self.world.note(Record { client: self.number, node, request, invoked, replied, reply: answer });
@@ -152,15 +189,28 @@ pub async fn send(engine: &Engine, request: &Request) -> Reply {
                 let done = engine.upsert(&name, rows(ids, *value, *dimension)).await?;
                 Reply::Written { changes: done.upserted, found: done.upserted - done.inserted }
             }
-            Request::Insert { ids, value } => {
-                let condition = Precondition { presence: Presence::Absent, filter: None };
-                let done = engine.upsert_if(&name, rows(ids, *value, 2), condition).await?;
+            Request::UpsertIf { ids, value, condition } => {
+                let done = engine.upsert_if(&name, rows(ids, *value, 2), condition.precondition()).await?;
                 let skipped = |id: &&u8| done.skipped.contains(&row_id(**id));
-                let inserted: Vec<u8> = ids.iter().filter(|id| !skipped(id)).copied().collect();
-                match (done.upserted, done.inserted) == (inserted.len() as u64, inserted.len() as u64) {
-                    true => Reply::Inserted(inserted),
+                let admitted: Vec<u8> = ids.iter().filter(|id| !skipped(id)).copied().collect();
+                match done.upserted == admitted.len() as u64 && done.inserted <= done.upserted {
+                    true => Reply::Admitted { ids: admitted, found: done.upserted - done.inserted },
                     false => Reply::Wrong(format!("{done:?}")),
                 }
+            }
+            Request::DeleteIf { ids, condition } => {
+                let ids = ids.iter().map(|id| row_id(*id)).collect();
+                let done = engine.delete_if(&name, ids, condition.precondition()).await?;
+                let skipped = done.skipped.iter().filter_map(row_number).collect();
+                Reply::Spared { deleted: done.deleted, skipped }
+            }
+            Request::UpdateMatching { condition, value } => {
+                let new = metadata(*value);
+                let edit = move |_: Option<&str>| Ok(Some(new.clone()));
+                changed(&engine.update_matching(&name, bulk(*condition), edit).await?)
+            }
+            Request::DeleteMatching { condition } => {
+                changed(&engine.delete_matching(&name, bulk(*condition)).await?)
             }
             Request::Delete { ids, marker } => {
                 let mut all: Vec<VectorId> = ids.iter().map(|id| row_id(*id)).collect();
@@ -170,16 +220,19 @@ pub async fn send(engine: &Engine, request: &Request) -> Reply {
             Request::Clear => Reply::Written { changes: 1, found: engine.delete_all(&name).await? },
             Request::Fetch { ids, freshness } => {
                 let ids: Vec<VectorId> = ids.iter().map(|id| row_id(*id)).collect();
-                contents(&engine.fetch(&name, &ids, consistency(*freshness), VECTORS).await?)
+                contents(&engine.fetch(&name, &ids, consistency(*freshness), ALL).await?)
             }
             Request::Page => {
-                let page = engine.page(&name, None, 1000, VECTORS).await?;
+                let page = engine.page(&name, None, 1000, ALL).await?;
                 match page.total == page.rows.len() as u64 {
                     true => contents(&page.rows),
                     false => Reply::Wrong(format!("{} rows, but a total of {}", page.rows.len(), page.total)),
                 }
             }
-            Request::Count(freshness) => Reply::Count(engine.count(&name, consistency(*freshness)).await?),
+            Request::Count { condition, freshness } => {
+                let filter = condition.and_then(Condition::filter);
+                Reply::Count(engine.count_matching(&name, filter, consistency(*freshness)).await?)
+            }
             Request::Describe => {
                 let info = engine.describe(&name).await?;
                 Reply::Described { count: info.count, head: info.head_seq, folded: info.folded_seq }
@@ -236,20 +289,36 @@ fn rows(ids: &[u8], value: u32, dimension: usize) -> Rows {
     vector[0] = value as f32;
     Rows {
         dimension,
+        without_vector: Vec::new(),
         ids: ids.iter().map(|id| row_id(*id)).collect(),
         vectors: vector.repeat(ids.len()),
-        metadata: vec![None; ids.len()],
+        metadata: vec![Some(metadata(value)); ids.len()],
         ttl: vec![None; ids.len()],
+    }
+}
+
+fn bulk(condition: Condition) -> Bulk {
+    let filter = condition.filter().expect("only what a filter can say is asked of all rows");
+    Bulk { filter, after: None, limit: None, time: BULK }
+}
+
+fn changed(done: &Changed) -> Reply {
+    let next = done.next.as_ref().map(row_number);
+    match (done.matched == done.changed && done.refused == 0, next) {
+        (true, None | Some(Some(_))) => Reply::Changed { changed: done.changed, next: next.flatten() },
+        _ => Reply::Wrong(format!("{done:?}")),
     }
 }
 
 fn contents(rows: &[Row]) -> Reply {
     let mut contents = Contents::new();
     for row in rows {
-        let (Some(id), Some(vector)) = (row_number(&row.id), &row.vector) else {
+        let value = row.metadata.as_deref().and_then(value_in);
+        let (Some(id), Some(vector), Some(value)) = (row_number(&row.id), &row.vector, value) else {
             return Reply::Wrong(format!("a row that nobody wrote: {row:?}"));
         };
-        if contents.insert(id, value_of(vector)).is_some() {
+        let cell = Cell { value, vector: value_of(vector) };
+        if contents.insert(id, cell).is_some() {
             return Reply::Wrong(format!("row {id} is there twice"));
         }
     }

@@ -135,7 +135,10 @@ impl<'a> Columns<'a> {
     }
 
     fn vector(&self, row: usize, rows: &mut RowsBuilder<'_>) -> Result<()> {
-        let values = self.vectors.get(row).ok_or_else(|| null(rows.path("values")))?;
+        let Some(values) = self.vectors.get(row) else {
+            rows.without_vector();
+            return Ok(());
+        };
         if values.null_count() > 0 {
             return Err(null(rows.path("values")));
         }
@@ -214,8 +217,10 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A column of vectors in any of Arrow's list layouts.
+/// A column of vectors in any of Arrow's list layouts; a null is a row without one.
 enum Vectors<'a> {
+    /// No row has one.
+    None,
     Fixed(&'a FixedSizeListArray),
     List(&'a GenericListArray<i32>),
     LargeList(&'a GenericListArray<i64>),
@@ -224,6 +229,7 @@ enum Vectors<'a> {
 impl<'a> Vectors<'a> {
     fn of(name: &str, column: &'a ArrayRef) -> Result<Self> {
         let (vectors, item) = match column.data_type() {
+            DataType::Null => return Ok(Self::None),
             DataType::FixedSizeList(item, _) => (Self::Fixed(column.as_fixed_size_list()), item),
             DataType::List(item) => (Self::List(column.as_list()), item),
             DataType::LargeList(item) => (Self::LargeList(column.as_list()), item),
@@ -240,6 +246,7 @@ impl<'a> Vectors<'a> {
             array.is_valid(row).then(|| array.value(row))
         }
         match self {
+            Self::None => None,
             Self::Fixed(array) => array.is_valid(row).then(|| array.value(row)),
             Self::List(array) => list(array, row),
             Self::LargeList(array) => list(array, row),

@@ -1,4 +1,5 @@
-//! `{"ids", "vectors", "attributes"?, "ttl_seconds"?, "dimension"?, "mode"?, "if"?}`: rows in columns.
+//! `{"ids", "vectors", "attributes"?, "ttl_seconds"?, "dimension"?, "mode"?, "if"?}`: rows in columns. A null among
+//! the vectors is a row without one.
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _};
 
@@ -41,7 +42,7 @@ pub(in crate::api) struct Columns {
 impl Columns {
     /// For which rows the upsert counts.
     pub fn condition(&mut self, limits: &LimitsConfig) -> Result<Precondition> {
-        Condition { mode: self.mode, filter: self.filter.take() }.into_precondition(limits)
+        Condition { mode: self.mode, filter: self.filter.take() }.precondition(limits)
     }
 
     /// The rows, checked.
@@ -56,14 +57,19 @@ impl Columns {
         let mut builder = RowsBuilder::new(limits, "vectors");
         let mut values = self.vectors.values.as_slice();
         for (row, (id, &length)) in self.ids.iter().zip(&self.vectors.lengths).enumerate() {
-            if let Some(expected) = self.dimension.filter(|&expected| expected != length) {
-                let field = format!("vectors[{row}]");
-                return Err(Error::DimensionMismatch { field, expected, actual: length });
-            }
             builder.begin_row()?;
-            let (vector, rest) = values.split_at(length);
-            builder.push_values(vector)?;
-            values = rest;
+            match length {
+                None => builder.without_vector(),
+                Some(length) => {
+                    if let Some(expected) = self.dimension.filter(|&expected| expected != length) {
+                        let field = format!("vectors[{row}]");
+                        return Err(Error::DimensionMismatch { field, expected, actual: length });
+                    }
+                    let (vector, rest) = values.split_at(length);
+                    builder.push_values(vector)?;
+                    values = rest;
+                }
+            }
             let metadata = self
                 .attributes_of(row)
                 .map(|text| compact_metadata(limits, || format!("attributes (row {row})"), &text));
@@ -103,7 +109,8 @@ fn same_length(field: &str, actual: usize, ids: usize) -> Result<()> {
 #[derive(Debug, Default)]
 struct Matrix {
     values: Vec<f32>,
-    lengths: Vec<usize>,
+    /// None for a row without a vector.
+    lengths: Vec<Option<usize>>,
 }
 
 impl<'de> Deserialize<'de> for Matrix {
@@ -128,36 +135,40 @@ impl<'de> Deserialize<'de> for Matrix {
     }
 }
 
-/// Appends one vector and gives its length.
+/// Appends one vector and gives its length, if it is one.
 struct Vector<'a>(&'a mut Vec<f32>);
 
 impl<'de> DeserializeSeed<'de> for Vector<'_> {
-    type Value = usize;
+    type Value = Option<usize>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Vector<'_> {
-    type Value = usize;
+    type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(floats::EXPECTED)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<usize, A::Error> {
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Option<usize>, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Option<usize>, A::Error> {
         let before = self.0.len();
         while let Some(value) = values.next_element()? {
             self.0.push(value);
         }
-        Ok(self.0.len() - before)
+        Ok(Some(self.0.len() - before))
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<usize, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Option<usize>, E> {
         let values = floats::decode(text).map_err(E::custom)?;
         self.0.extend_from_slice(&values);
-        Ok(values.len())
+        Ok(Some(values.len()))
     }
 }
 
@@ -189,6 +200,15 @@ mod tests {
         assert_eq!(rows.vectors, [1.0, -2.0, 3.0, 4.0]);
         let error = serde_json::from_str::<Columns>(r#"{"ids":["a"],"vectors":["AACAPwA="]}"#).unwrap_err();
         assert!(error.to_string().contains("5 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_null_is_a_row_without_a_vector() {
+        let rows = rows(r#"{"ids":["a","b"],"vectors":[null,[3,4]],"dimension":2}"#).unwrap();
+        assert_eq!(
+            (rows.dimension, &rows.without_vector[..], rows.vector(1)),
+            (2, &[0][..], &[3.0, 4.0][..])
+        );
     }
 
     #[test]

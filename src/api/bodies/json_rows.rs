@@ -1,4 +1,5 @@
 //! `{"vectors": [{"id", "values", "metadata"?, "ttl_seconds"?}, …], "mode"?, "if"?}` straight into columns.
+//! `"values": null` is a row without a vector; one that lacks the field is refused.
 //!
 //! Nothing is built on the way: values go from the text into one flat vector, metadata stays text.
 //! Serde can only report text, so a rule that is broken is kept as the [`Error`] that it is while
@@ -14,21 +15,20 @@ use crate::{
     api::dto::{Condition, Mode, Whole},
     api::floats,
     config::LimitsConfig,
-    engine::Precondition,
     error::{Error, Result},
     service::{RowsBuilder, compact_metadata, ttl},
     types::Rows,
 };
 
 /// Parses a whole body.
-pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<(Rows, Precondition)> {
+pub(super) fn parse(limits: &LimitsConfig, body: &[u8]) -> Result<(Rows, Condition)> {
     let mut reader = RowReader::new(limits, "vectors");
     let mut condition = Condition::default();
     reader.read(body, |reader, deserializer| {
         condition = deserializer.deserialize_map(BodyVisitor(reader))?;
         Ok(())
     })?;
-    Ok((reader.builder.finish(), condition.into_precondition(limits)?))
+    Ok((reader.builder.finish(), condition))
 }
 
 /// Reads rows, one JSON object each, into columns.
@@ -274,6 +274,11 @@ impl<'de> Visitor<'de> for ValuesSeed<'_, '_> {
                 return Err(self.0.fail(error));
             }
         }
+        Ok(())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.0.builder.without_vector();
         Ok(())
     }
 

@@ -1,13 +1,17 @@
 //! Which part of a ranking a request wants.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::whole::whole;
 use crate::{
     engine::{Cut, Grouping},
     error::{Error, Result},
-    types::filter::Path,
+    types::{
+        filter::Path,
+        rank_by::{self, OrderBy},
+    },
 };
 
 fn one() -> usize {
@@ -34,6 +38,7 @@ pub(super) fn cut(
     offset: usize,
     score_threshold: Option<f32>,
     group_by: Option<&GroupBy>,
+    order_by: Option<&RawValue>,
 ) -> Result<Cut> {
     if score_threshold.is_some_and(|threshold| !threshold.is_finite()) {
         return Err(Error::invalid(format!("{prefix}score_threshold"), "must be a finite number"));
@@ -46,5 +51,9 @@ pub(super) fn cut(
         let field = field.map_err(|wrong| Error::invalid(format!("{prefix}group_by.field"), wrong))?;
         Ok(Grouping { field, limit: group_by.limit })
     };
-    Ok(Cut { offset, score_threshold, group_by: group_by.map(grouping).transpose()? })
+    let order = |text: &RawValue| {
+        OrderBy::parse_all(text.get(), &format!("{prefix}order_by"), &rank_by::Limits::default())
+    };
+    let order_by = order_by.map(order).transpose()?.unwrap_or_default();
+    Ok(Cut { offset, score_threshold, group_by: group_by.map(grouping).transpose()?, order_by })
 }

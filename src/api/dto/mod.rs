@@ -8,6 +8,7 @@ mod batch;
 mod bulk;
 mod condition;
 mod cut;
+mod documents;
 mod error;
 mod explain;
 mod filter;
@@ -28,8 +29,9 @@ pub(super) use self::{
     aggregate::{AggregateRequest, AggregateResponse},
     batch::{BatchAnswer, BatchItem, BatchRequest, BatchResponse},
     bulk::{BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse},
-    condition::{Condition, Mode, delete_condition},
+    condition::{Condition, ConditionParams, Mode, delete_condition},
     cut::GroupBy,
+    documents::{IndexDocumentsRequest, IndexDocumentsResponse},
     error::{ErrorBody, ErrorDetails},
     explain::{ExplainResponse, RecallRequest, RecallResponse},
     filter::filter,

@@ -139,7 +139,7 @@ impl MultiVectorRequest {
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
         let (top_k, distance) = (self.top_k, self.distance_metric);
-        let cut = cut("", self.offset, self.score_threshold, self.group_by.as_ref())?;
+        let cut = cut("", self.offset, self.score_threshold, self.group_by.as_ref(), None)?;
         let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter, cut };
         check_top_k(limits, "", &like)?;
         let positive = examples(limits, "positive", self.positive_vectors, self.positive_weights)?;

@@ -9,10 +9,12 @@ use utoipa::{
     },
 };
 
-/// Bounds of the default configuration.
-const BATCH_ROWS: usize = 10_000;
-const DIMENSION: usize = 16_384;
-const ID_BYTES: usize = 512;
+use crate::{config::LimitsConfig, types::rank_by};
+
+/// The bounds that schemas have.
+fn limits() -> LimitsConfig {
+    LimitsConfig::default()
+}
 
 /// Bytes.
 #[derive(ToSchema)]
@@ -52,9 +54,26 @@ pub(super) fn rank_by() -> Array {
         .description(Some(
             "By what: `[\"ANN\", vector]`, `[\"kNN\", vector]` (exactly), `[\"BM25\", text]`, `[field, \"BM25\", text]`, \
              `[\"Sum\", [rankings]]`, `[\"Max\", [rankings]]`, `[\"Product\", factor, ranking]`; or in the order of \
-             fields of the metadata, `[field, \"asc\"]`, `[field, \"desc\"]` or an array of these.",
+             fields of the metadata, `[field, \"asc\"]`, `[field, \"desc\"]` or an array of these. A field that is named \
+             like a function is one in such an array only.",
         ))
         .examples([json!(["ANN", [0.12, -0.5, 0.33]]), json!([["year", "desc"], ["title", "asc"]])])
+        .build()
+}
+
+/// An order of the rows of an answer.
+pub(super) fn order_by() -> Array {
+    let direction = Object::builder().schema_type(SchemaType::AnyValue).build();
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(ArrayItems::from(direction))
+        .min_items(Some(1))
+        .max_items(Some(rank_by::Limits::default().parts))
+        .description(Some(
+            "In which order the results are returned, if not by their scores: `[field, \"asc\"]`, `[field, \"desc\"]` or \
+             an array of these, with fields of the metadata. Which results these are does not depend on it.",
+        ))
+        .examples([json!([["year", "desc"], ["title", "asc"]])])
         .build()
 }
 
@@ -75,19 +94,30 @@ pub(super) fn id() -> Object {
     Object::builder()
         .schema_type(Type::String)
         .min_length(Some(1))
-        .max_length(Some(ID_BYTES))
-        .description(Some("Any UTF-8 text of at most 512 bytes."))
+        .max_length(Some(limits().id_bytes))
+        .description(Some(format!("Any UTF-8 text of at most {} bytes.", limits().id_bytes)))
         .build()
 }
 
 /// Ids.
 pub(super) fn ids() -> Array {
-    ArrayBuilder::new().items(ArrayItems::from(id())).max_items(Some(BATCH_ROWS)).build()
+    ArrayBuilder::new().items(ArrayItems::from(id())).max_items(Some(limits().batch_rows)).build()
 }
 
 /// A vector.
 pub(super) fn vector() -> Array {
     vector_builder().build()
+}
+
+/// A vector, or null for a row that has none.
+pub(super) fn vector_or_null() -> Array {
+    vector_or_null_builder().build()
+}
+
+fn vector_or_null_builder() -> ArrayBuilder {
+    vector_builder()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .description(Some("Finite 32-bit floats, as many as the namespace's dimension; null: no vector."))
 }
 
 fn vector_builder() -> ArrayBuilder {
@@ -99,11 +129,19 @@ fn vector_builder() -> ArrayBuilder {
     ArrayBuilder::new()
         .items(ArrayItems::from(value.build()))
         .min_items(Some(1))
-        .max_items(Some(DIMENSION))
+        .max_items(Some(limits().dimension))
         .description(Some("Finite 32-bit floats, as many as the namespace's dimension."))
 }
 
 /// Vectors.
 pub(super) fn vectors() -> Array {
-    ArrayBuilder::new().items(ArrayItems::from(vector_builder())).max_items(Some(BATCH_ROWS)).build()
+    ArrayBuilder::new().items(ArrayItems::from(vector_builder())).max_items(Some(limits().batch_rows)).build()
+}
+
+/// The vectors of rows, some of which may have none.
+pub(super) fn vectors_or_nulls() -> Array {
+    ArrayBuilder::new()
+        .items(ArrayItems::from(vector_or_null_builder()))
+        .max_items(Some(limits().batch_rows))
+        .build()
 }

@@ -73,7 +73,10 @@ fn default_top_k() -> usize {
 /// A nearest-neighbour query.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "filter": {"year": {"$gte": 2000}}})))]
+#[schema(examples(
+    json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "filter": {"year": {"$gte": 2000}}}),
+    json!({"vector": [0.12, -0.5, 0.33], "top_k": 3, "order_by": [["year", "desc"], ["title", "asc"]]})
+))]
 pub(in crate::api) struct QueryRequest {
     /// The vector to search near. Also taken as a string: base64 of little-endian 32-bit floats.
     #[serde(deserialize_with = "vector")]
@@ -93,6 +96,9 @@ pub(in crate::api) struct QueryRequest {
     /// At most so many rows with the same value in a field of the metadata: those that come first.
     #[serde(default, deserialize_with = "optional_object")]
     pub group_by: Option<GroupBy>,
+    #[serde(default)]
+    #[schema(schema_with = schema::order_by, required = false)]
+    pub order_by: Option<Box<RawValue>>,
     /// Return the metadata of results.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -150,7 +156,8 @@ impl QueryRequest {
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let distance = self.distance_metric;
         let (vector, top_k) = (self.vector.clone(), self.top_k);
-        let cut = cut(prefix, self.offset, self.score_threshold, self.group_by.as_ref())?;
+        let (group_by, order_by) = (self.group_by.as_ref(), self.order_by.as_deref());
+        let cut = cut(prefix, self.offset, self.score_threshold, group_by, order_by)?;
         Ok(Query { vector, top_k, distance, accuracy, index, projection, filter, cut })
     }
 }
@@ -291,7 +298,7 @@ impl From<Hit> for Found {
 /// The answer to a query.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct QueryResponse {
-    /// Best first; equal scores in id order.
+    /// Best first, equal scores in id order; or in the order of `order_by`.
     pub results: Vec<Found>,
     /// Time spent searching.
     pub search_time_ms: f64,
@@ -324,7 +331,7 @@ impl From<telemetry::Usage> for Usage {
 /// The answer to one query of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct BatchQueryResult {
-    /// Best first; equal scores in id order.
+    /// Best first, equal scores in id order; or in the order of `order_by`.
     pub results: Vec<Found>,
     /// Time spent searching for this one.
     pub latency_ms: f64,

@@ -62,6 +62,9 @@ pub(in crate::api) struct UnifiedQueryRequest {
     /// At most so many rows with the same value in a field of the metadata: those that come first.
     #[serde(default, deserialize_with = "optional_object")]
     pub group_by: Option<GroupBy>,
+    #[serde(default)]
+    #[schema(schema_with = schema::order_by, required = false)]
+    pub order_by: Option<Box<RawValue>>,
     /// Return the metadata of results.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -109,8 +112,8 @@ impl UnifiedQueryRequest {
     pub fn into_ranking(self, limits: &LimitsConfig) -> Result<Ranking> {
         let parts = rank_by::Limits { dimension: limits.dimension, ..rank_by::Limits::default() };
         let by = RankBy::parse(self.rank_by.get(), "rank_by", &parts)?;
-        if matches!(by, RankBy::Order(_)) && self.score_threshold.is_some() {
-            return Err(Error::invalid("score_threshold", "an order of fields has no score"));
+        if matches!(by, RankBy::Order(_)) {
+            self.check_order()?;
         }
         let manner = Manner { exact: self.exact, recall_target: self.recall_target, effort: self.effort };
         let (accuracy, index) = manner.resolve("", self.index)?;
@@ -118,7 +121,8 @@ impl UnifiedQueryRequest {
         let index = index.filter(|_| !matches!(&by, RankBy::Score(Score::Near(near)) if near.exact));
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
-        let cut = cut("", self.offset, self.score_threshold, self.group_by.as_ref())?;
+        let (group_by, order_by) = (self.group_by.as_ref(), self.order_by.as_deref());
+        let cut = cut("", self.offset, self.score_threshold, group_by, order_by)?;
         let (top_k, distance) = (self.top_k, self.distance_metric);
         let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter, cut };
         check_top_k(limits, "", &like)?;
@@ -129,6 +133,21 @@ impl UnifiedQueryRequest {
         }
         let after = cursor::decode(self.cursor.as_deref())?;
         Ok(Ranking { by, like, after, texts: limits.texts() })
+    }
+
+    /// Refuses what says how scores are found: in an order of fields there are none.
+    fn check_order(&self) -> Result<()> {
+        let asked = [
+            ("score_threshold", self.score_threshold.is_some()),
+            ("order_by", self.order_by.is_some()),
+            ("distance_metric", self.distance_metric.is_some()),
+            ("exact", self.exact),
+            ("recall_target", self.recall_target.is_some()),
+            ("effort", self.effort.is_some()),
+            ("index", self.index.is_some_and(|index| index != IndexChoice::Auto)),
+        ];
+        let Some((field, _)) = asked.iter().find(|(_, asked)| *asked) else { return Ok(()) };
+        Err(Error::invalid(*field, "`rank_by` is an order of fields, which has no scores; leave it out"))
     }
 }
 
@@ -165,7 +184,8 @@ impl From<Listed> for UnifiedHit {
 /// The answer to a ranking.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct UnifiedQueryResponse {
-    /// The first one first: the highest scores, equal ones in id order; or in the order of fields.
+    /// The first one first: the highest scores, equal ones in id order; or in the order of fields, that of `rank_by`
+    /// or of `order_by`.
     pub results: Vec<UnifiedHit>,
     /// Where to go on in an order of fields, if more follow; null otherwise.
     pub next_cursor: Option<String>,

@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, ToSchema)]
 #[schema(examples(json!({"vectors": [
     {"id": "intro", "values": [0.12, -0.5, 0.33], "metadata": {"title": "Introduction", "year": 2026}},
-    {"id": "session/42", "values": [1.0, 0.0, 0.5], "ttl_seconds": 3600}
+    {"id": "session/42", "values": [1.0, 0.0, 0.5], "ttl_seconds": 3600},
+    {"id": "note", "values": null, "metadata": {"text": "Found by words and filters only"}}
 ]}), json!({"vectors": [{"id": "intro", "values": [0.1, -0.5, 0.3], "metadata": {"version": 4}}],
     "if": {"version": {"$eq": 3}}})))]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -47,9 +48,9 @@ pub(in crate::api) struct VectorInput {
     /// The row's id.
     #[schema(schema_with = schema::id)]
     pub id: String,
-    /// The vector. Also spelled `vector`.
-    #[schema(schema_with = schema::vector)]
-    pub values: Vec<f32>,
+    /// The vector. Also spelled `vector`. Null: the row has none; words and filters find it.
+    #[schema(schema_with = schema::vector_or_null, required = true)]
+    pub values: Option<Vec<f32>>,
     /// A JSON object of at most 64 KiB.
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
@@ -74,9 +75,9 @@ pub(in crate::api) struct UpsertColumnsRequest {
     /// The ids.
     #[schema(schema_with = schema::ids)]
     pub ids: Vec<String>,
-    /// One vector per id.
-    #[schema(schema_with = schema::vectors)]
-    pub vectors: Vec<Vec<f32>>,
+    /// One vector per id; null for a row that has none.
+    #[schema(schema_with = schema::vectors_or_nulls)]
+    pub vectors: Vec<Option<Vec<f32>>>,
     /// Metadata: one value per id and attribute. Null: the row lacks the attribute.
     #[schema(value_type = Option<BTreeMap<String, Vec<Value>>>)]
     pub attributes: Option<BTreeMap<String, Vec<String>>>,
@@ -131,10 +132,10 @@ fn skipped(ids: &[VectorId], conditional: bool) -> (Option<usize>, Option<Vec<St
 pub(in crate::api) struct Vector {
     /// Its id.
     pub id: String,
-    /// Its vector, if it was asked for.
+    /// Its vector, if it was asked for; null if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub values: Option<Vec<f32>>,
+    #[schema(value_type = Option<Vec<f32>>)]
+    pub values: Option<Option<Vec<f32>>>,
     /// Its metadata; null if it has none or it was not asked for.
     #[serde(serialize_with = "raw_json")]
     #[schema(value_type = Option<Object>)]
@@ -148,12 +149,12 @@ pub(in crate::api) struct Vector {
 }
 
 impl Vector {
-    /// A row as it is at `now`.
-    pub fn new(row: Row, now: Timestamp) -> Self {
+    /// A row as it is at `now`, of which this was asked for.
+    pub fn new(row: Row, asked: Projection, now: Timestamp) -> Self {
         let left = |at: Timestamp| at.0.saturating_sub(now.0).max(0).unsigned_abs().div_ceil(1000);
         Self {
             id: row.id.to_string(),
-            values: row.vector,
+            values: asked.vectors.then_some(row.vector),
             metadata: row.metadata,
             ttl_seconds: row.expires_at.map(left),
             expires_at: row.expires_at.map(rfc3339),
@@ -413,10 +414,10 @@ pub(in crate::api) struct RowList {
 }
 
 impl RowList {
-    /// A page as it is at `now`.
-    pub fn new(page: Page, now: Timestamp) -> Self {
+    /// A page as it is at `now`, of which this was asked for.
+    pub fn new(page: Page, asked: Projection, now: Timestamp) -> Self {
         let next_cursor = page.next.map(|id| crate::api::cursor::encode(id.as_str()));
-        let vectors: Vec<_> = page.rows.into_iter().map(|row| Vector::new(row, now)).collect();
+        let vectors: Vec<_> = page.rows.into_iter().map(|row| Vector::new(row, asked, now)).collect();
         Self { returned_count: vectors.len(), vectors, next_cursor, total_count: page.total }
     }
 }
@@ -428,13 +429,17 @@ mod tests {
     #[test]
     fn the_time_left_is_rounded_up_and_never_negative() {
         let row = |expires_at| Row { id: VectorId::trusted("a"), vector: None, metadata: None, expires_at };
-        let left = |at, now| Vector::new(row(Some(Timestamp(at))), Timestamp(now)).ttl_seconds;
+        let nothing = Projection { vectors: false, metadata: false };
+        let left = |at, now| Vector::new(row(Some(Timestamp(at))), nothing, Timestamp(now)).ttl_seconds;
         assert_eq!(left(2001, 1000), Some(2));
         assert_eq!(left(2000, 1000), Some(1));
         assert_eq!(left(1000, 2000), Some(0));
-        let json = serde_json::to_value(Vector::new(row(None), Timestamp(0))).unwrap();
+        let json = serde_json::to_value(Vector::new(row(None), nothing, Timestamp(0))).unwrap();
         let expected =
             serde_json::json!({"id": "a", "metadata": null, "ttl_seconds": null, "expires_at": null});
         assert_eq!(json, expected);
+        let asked = Projection { vectors: true, metadata: false };
+        let json = serde_json::to_value(Vector::new(row(None), asked, Timestamp(0))).unwrap();
+        assert_eq!(json.get("values"), Some(&serde_json::Value::Null), "it has none");
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     api::{
         dto::{
             DeleteResponse, DocumentIds, FulltextSearchRequest, FulltextSearchResponse, FulltextStats,
-            HybridRequest, HybridResponse,
+            HybridRequest, HybridResponse, IndexDocumentsRequest, IndexDocumentsResponse,
         },
         extract::{Json, Namespace},
     },
@@ -65,6 +65,28 @@ pub(in crate::api) async fn hybrid(
 pub(in crate::api) async fn stats(state: State, Namespace(name): Namespace) -> Result<Json<FulltextStats>> {
     let (params, counted) = state.engine.text_statistics(&name, Consistency::Strong).await?;
     Ok(Json(FulltextStats::new(&params, &counted)))
+}
+
+/// Index documents
+///
+/// Gives rows texts: each is what the first field of the full-text index holds from then on, and is found at once.
+/// A row keeps its vector and its other metadata; where there is no row, one without a vector begins, which words
+/// and filters find and vectors do not. All documents become visible together, or none does. A namespace, and a
+/// full-text index with default parameters, are created if they are missing.
+///
+/// An upsert of a row replaces all of it, its text as well.
+#[utoipa::path(post, path = "/namespaces/{ns}/fulltext/index", operation_id = "index_documents", tag = "search",
+    security(("bearer" = ["write"]), ("api_key" = ["write"])),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    request_body = IndexDocumentsRequest,
+    responses((status = 200, description = "The documents are durable.", body = IndexDocumentsResponse)))]
+pub(in crate::api) async fn index(
+    state: State,
+    Namespace(name): Namespace,
+    Json(request): Json<IndexDocumentsRequest>,
+) -> Result<Json<IndexDocumentsResponse>> {
+    let documents = request.into_documents(&state.limits)?;
+    Ok(Json(state.engine.index_documents(&name, documents).await?.into()))
 }
 
 /// Delete documents

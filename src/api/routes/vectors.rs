@@ -12,9 +12,9 @@ use crate::{
         cursor,
         dto::{
             Binary, BulkDeleteRequest, BulkDeleteResponse, BulkUpdateRequest, BulkUpdateResponse,
-            CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest, FetchRequest,
-            FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest, UpsertRequest,
-            UpsertResponse, Vector, delete_condition, filter,
+            ConditionParams, CountRequest, CountResponse, DeleteRequest, DeleteResponse, ExportRequest,
+            FetchRequest, FetchResponse, PageParams, RowList, SampleRequest, UpsertColumnsRequest,
+            UpsertRequest, UpsertResponse, Vector, delete_condition, filter,
         },
         extract::{Json, Namespace, OptionalJson, Params, RowPath},
     },
@@ -36,14 +36,15 @@ pub(in crate::api) fn with_row_methods(action: MethodRouter<Arc<AppState>>) -> M
 /// its dimension.
 ///
 /// With `mode` or `if` only those rows are written for which that holds, right before the request is committed:
-/// no other write comes between the look and the change. The others are told of in the answer.
+/// no other write comes between the look and the change. The others are told of in the answer. Both stand in a JSON
+/// body or, for every form of the rows, in the query string.
 ///
 /// As NDJSON a body is one row a line. As an Arrow IPC stream it has the columns `id` (utf8),
 /// `values` (a list or fixed-size list of float16, float32 or float64), and optionally `metadata`
 /// (utf8, the JSON text of an object) and `ttl_seconds` (an integer); buffers are not compressed.
 #[utoipa::path(post, path = "/namespaces/{ns}/vectors", operation_id = "upsert_vectors", tag = "vectors",
     security(("bearer" = ["write"]), ("api_key" = ["write"])),
-    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$")),
+    params(("ns" = String, Path, description = "The namespace", pattern = "^[A-Za-z0-9._-]{1,128}$"), ConditionParams),
     request_body(description = "The rows.", content(
         (UpsertRequest = "application/json"),
         (String = "application/x-ndjson",
@@ -137,7 +138,7 @@ pub(in crate::api) async fn sample(
     let limit = page_rows(&state.limits, "limit", request.limit, 1000)?;
     let (projection, consistency) = (request.projection(), request.consistency());
     let sample = state.engine.sample(&name, filter, limit, projection, consistency).await?;
-    Ok(Json(RowList::new(sample, state.now())).respond().await)
+    Ok(Json(RowList::new(sample, projection, state.now())).respond().await)
 }
 
 async fn page(
@@ -150,7 +151,7 @@ async fn page(
     let after = cursor::decode(params.cursor.as_deref())?;
     let (after, projection) = (after.as_deref(), params.projection());
     let page = state.engine.page_matching(name, filter, after, limit, projection).await?;
-    Ok(Json(RowList::new(page, state.now())).respond().await)
+    Ok(Json(RowList::new(page, projection, state.now())).respond().await)
 }
 
 /// Get a row
@@ -166,7 +167,7 @@ pub(in crate::api) async fn get(state: State, RowPath(name, id): RowPath) -> Res
     let rows = state.engine.fetch(&name, std::slice::from_ref(&id), Consistency::Strong, projection).await?;
     let missing = || Error::VectorNotFound { namespace: name.to_string(), id: id.to_string() };
     let row = rows.into_iter().next().ok_or_else(missing)?;
-    Ok(Json(Vector::new(row, state.now())))
+    Ok(Json(Vector::new(row, projection, state.now())))
 }
 
 /// Delete a row
@@ -289,8 +290,9 @@ pub(in crate::api) async fn fetch(
     Json(request): Json<FetchRequest>,
 ) -> Result<Response> {
     let ids = parse_ids(&state.limits, "ids", &request.ids)?;
-    let rows = state.engine.fetch(&name, &ids, request.consistency(), request.projection()).await?;
+    let asked = request.projection();
+    let rows = state.engine.fetch(&name, &ids, request.consistency(), asked).await?;
     let now = state.now();
-    let vectors = rows.into_iter().map(|row| Vector::new(row, now)).collect();
+    let vectors = rows.into_iter().map(|row| Vector::new(row, asked, now)).collect();
     Ok(Json(FetchResponse { vectors }).respond().await)
 }

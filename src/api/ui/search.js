@@ -80,12 +80,15 @@ async function search(name, inputs, signal) {
 }
 
 async function valuesOf(name, id, signal) {
+  let row;
   try {
-    return (await get(of(name, `/vectors/${encodeURIComponent(id)}`), signal)).values;
+    row = await get(of(name, `/vectors/${encodeURIComponent(id)}`), signal);
   } catch (error) {
     if (error instanceof Refused && error.status === 404) throw wrong("like", error.message);
     throw error;
   }
+  if (!row.values) throw wrong("like", "This row has no vector to search near.");
+  return row.values;
 }
 
 function show(root, name, hits) {

@@ -5,17 +5,21 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
 use super::{RowWriter, ttl_seconds};
-use crate::{clock::Timestamp, engine::Page};
+use crate::{
+    cli::vectors::{vector_column, vector_type},
+    clock::Timestamp,
+    engine::Page,
+};
 
 /// Columns id, values, metadata (JSON text) and ttl_seconds.
 pub(super) struct ArrowWriter {
     schema: SchemaRef,
-    dimension: i32,
+    dimension: usize,
     out: Out,
 }
 
@@ -26,10 +30,9 @@ enum Out {
 
 impl ArrowWriter {
     pub fn new(out: Box<dyn Write>, dimension: usize, is_stream: bool) -> io::Result<Self> {
-        let dimension = i32::try_from(dimension).map_err(io::Error::other)?;
         let schema = Arc::new(Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
-            Field::new("values", DataType::FixedSizeList(item(), dimension), false),
+            Field::new("values", vector_type(dimension), true),
             Field::new("metadata", DataType::Utf8, true),
             Field::new("ttl_seconds", DataType::UInt64, true),
         ]));
@@ -43,22 +46,12 @@ impl ArrowWriter {
     fn batch(&self, page: &Page, now: Timestamp) -> Result<RecordBatch, ArrowError> {
         let rows = &page.rows;
         let ids: StringArray = rows.iter().map(|row| Some(row.id.as_str())).collect();
-        let vectors = rows.iter().flat_map(|row| row.vector.as_deref().unwrap_or_default().iter().copied());
-        let vectors: ArrayRef = Arc::new(Float32Array::from_iter_values(vectors));
+        let vectors = vector_column(self.dimension, rows.iter().map(|row| row.vector.as_deref()))?;
         let metadata: StringArray = rows.iter().map(|row| row.metadata.as_deref()).collect();
         let ttl: UInt64Array = rows.iter().map(|row| ttl_seconds(row.expires_at, now)).collect();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(ids),
-            Arc::new(FixedSizeListArray::try_new(item(), self.dimension, vectors, None)?),
-            Arc::new(metadata),
-            Arc::new(ttl),
-        ];
+        let columns: Vec<ArrayRef> = vec![Arc::new(ids), vectors, Arc::new(metadata), Arc::new(ttl)];
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
-}
-
-fn item() -> Arc<Field> {
-    Arc::new(Field::new("item", DataType::Float32, false))
 }
 
 impl RowWriter for ArrowWriter {

@@ -18,7 +18,8 @@ pub(super) enum JsonlWriter {
 #[derive(Serialize)]
 struct Line<'a> {
     id: &'a str,
-    values: &'a [f32],
+    /// Null for a row without a vector.
+    values: Option<&'a [f32]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +48,7 @@ impl RowWriter for JsonlWriter {
         for row in &page.rows {
             let line = Line {
                 id: row.id.as_str(),
-                values: row.vector.as_deref().unwrap_or_default(),
+                values: row.vector.as_deref(),
                 metadata: row.metadata.as_deref().map(serde_json::from_str).transpose()?,
                 ttl_seconds: ttl_seconds(row.expires_at, now),
             };

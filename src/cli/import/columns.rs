@@ -178,8 +178,12 @@ impl Batch {
     fn append_row(&self, rows: &mut RowsBuilder<'_>) -> Result<u64, ReadError> {
         let row = self.next;
         rows.begin_row()?;
-        let values = self.values.get(row).ok_or_else(|| null(rows.path("values")))?;
-        rows.push_values(values)?;
+        let values = self.values.get(row);
+        match values {
+            None => rows.without_vector(),
+            Some(None) => return Err(null(rows.path("values"))),
+            Some(Some(values)) => rows.push_values(values)?,
+        }
         if self.ids.is_null(row) {
             return Err(null(rows.path("id")));
         }
@@ -190,7 +194,7 @@ impl Batch {
             .transpose()?;
         let seconds = self.ttl.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row));
         let ttl = seconds.map(|seconds| ttl(|| rows.path("ttl_seconds"), seconds)).transpose()?;
-        let bytes = values.len() * 4 + metadata.as_deref().map_or(0, str::len);
+        let bytes = values.flatten().map_or(0, <[f32]>::len) * 4 + metadata.as_deref().map_or(0, str::len);
         rows.end_row(self.ids.value(row), metadata, ttl)?;
         Ok(bytes as u64)
     }
@@ -246,6 +250,7 @@ impl Values {
                 let list: &LargeListArray = list.as_list();
                 (to_f32(list.values())?, list.offsets().iter().map(|&offset| offset as usize).collect())
             }
+            DataType::Null => (Arc::new(Float32Array::new_null(0)), vec![0; column.len() + 1]),
             other => {
                 return Err(format!(
                     "column {name} is {other}, but vectors are lists of floats; name another with --values-column"
@@ -253,16 +258,21 @@ impl Values {
             }
         };
         let present =
-            BooleanArray::from((0..column.len()).map(|row| column.is_valid(row)).collect::<Vec<_>>());
+            BooleanArray::from((0..column.len()).map(|row| !is_null(column, row)).collect::<Vec<_>>());
         Ok(Self { flat: flat.as_primitive().clone(), present, offsets })
     }
 
-    /// The row's values; nothing if they, or one of them, are null.
-    fn get(&self, row: usize) -> Option<&[f32]> {
+    /// The row's values, of which there may be none; nothing of them if one is null.
+    fn get(&self, row: usize) -> Option<Option<&[f32]>> {
         let range = self.offsets[row]..self.offsets[row + 1];
         let complete = self.flat.null_count() == 0 || range.clone().all(|at| self.flat.is_valid(at));
-        (self.present.value(row) && complete).then(|| &self.flat.values()[range])
+        self.present.value(row).then(|| complete.then(|| &self.flat.values()[range]))
     }
+}
+
+/// A column of nothing but nulls has no bits that say so.
+fn is_null(column: &ArrayRef, row: usize) -> bool {
+    column.data_type() == &DataType::Null || column.is_null(row)
 }
 
 impl Metadata {

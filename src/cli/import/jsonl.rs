@@ -22,8 +22,9 @@ pub(super) struct Jsonl {
 struct Line<'a> {
     #[serde(borrow)]
     id: Id<'a>,
-    #[serde(alias = "vector")]
-    values: Vec<f32>,
+    /// Null for a row without a vector.
+    #[serde(alias = "vector", deserialize_with = "Option::deserialize")]
+    values: Option<Vec<f32>>,
     #[serde(borrow, default)]
     metadata: Option<&'a RawValue>,
     #[serde(default)]
@@ -61,12 +62,15 @@ impl RowSource for Jsonl {
         let Some(line) = self.lines.next_line().map_err(ReadError::File)? else { return Ok(None) };
         let row: Line<'_> = serde_json::from_slice(line).map_err(|error| ReadError::File(in_line(&error)))?;
         rows.begin_row()?;
-        rows.push_values(&row.values)?;
+        match &row.values {
+            Some(values) => rows.push_values(values)?,
+            None => rows.without_vector(),
+        }
         let metadata =
             row.metadata.map(|json| compact_metadata(rows.limits(), || rows.path("metadata"), json.get()));
         let metadata = metadata.transpose()?;
         let ttl = row.ttl_seconds.map(|seconds| ttl(|| rows.path("ttl_seconds"), seconds)).transpose()?;
-        let bytes = row.values.len() * 4 + metadata.as_deref().map_or(0, str::len);
+        let bytes = row.values.as_ref().map_or(0, Vec::len) * 4 + metadata.as_deref().map_or(0, str::len);
         rows.end_row(&row.id.into_text(), metadata, ttl)?;
         Ok(Some(bytes as u64))
     }

@@ -126,8 +126,10 @@ fn next_row(
     dimension: &mut Option<usize>,
 ) -> Result<Option<u64>, ReadError> {
     let bytes = source.next_row(rows)?;
-    if bytes.is_some() {
-        let (actual, expected) = (rows.row_values(), *dimension.get_or_insert(rows.row_values()));
+    let actual = rows.row_values();
+    // A row without a vector has none.
+    if bytes.is_some() && actual > 0 {
+        let expected = *dimension.get_or_insert(actual);
         if actual != expected {
             return Err(Error::DimensionMismatch { field: "values".into(), expected, actual }.into());
         }

@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
 use reqwest::{Client, Method, StatusCode, header};
 use serde::Deserialize;
 
 use crate::{
-    cli::Failure,
+    cli::{Failure, vectors::vector_column},
     engine::{Engine, IfExists, NamespaceSpec},
     error::Error,
     storage::http_client,
@@ -266,16 +266,13 @@ impl Patience {
 
 /// Rows in the form in which the API takes them fastest.
 fn arrow_stream(rows: &Rows) -> Result<Vec<u8>, ArrowError> {
-    let dimension =
-        i32::try_from(rows.dimension).map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
-    let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let values = Arc::new(Float32Array::from(rows.vectors.clone()));
+    let vectors = (0..rows.len()).map(|row| Some(rows.vector(row)).filter(|vector| !vector.is_empty()));
     let ids: StringArray = rows.ids.iter().map(|id| Some(id.as_str())).collect();
     let metadata: StringArray = rows.metadata.iter().map(|text| text.as_deref()).collect();
     let ttl: UInt64Array = rows.ttl.iter().map(|ttl| ttl.map(|ttl| ttl.as_secs())).collect();
     let columns: [(&str, ArrayRef, bool); 4] = [
         ("id", Arc::new(ids), false),
-        ("values", Arc::new(FixedSizeListArray::try_new(item, dimension, values, None)?), false),
+        ("values", vector_column(rows.dimension, vectors)?, true),
         ("metadata", Arc::new(metadata), true),
         ("ttl_seconds", Arc::new(ttl), true),
     ];

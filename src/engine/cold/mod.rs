@@ -33,7 +33,7 @@ use self::{
     tail::Tail,
 };
 use super::{
-    Engine, Hit, Query, QueryResult,
+    Cut, Engine, Hit, Query, QueryResult,
     context::Context,
     index::Shortlisted,
     namespace::{Ahead, Base, moved, open_view},
@@ -78,8 +78,9 @@ impl Engine {
     /// As [`Engine::query`].
     pub(super) async fn query_cold(&self, name: &NamespaceName, queries: &[Query]) -> Result<Cold> {
         let exact = |query: &Query| query.accuracy.is_some_and(|accuracy| accuracy.is_exact());
+        let by_score = |cut: &Cut| cut.group_by.is_none() && cut.order_by.is_empty();
         let plain = |query: &Query| {
-            !exact(query) && query.index.is_none() && query.filter.is_none() && query.cut.group_by.is_none()
+            !exact(query) && query.index.is_none() && query.filter.is_none() && by_score(&query.cut)
         };
         let fits = (1..=MAX_QUERIES).contains(&queries.len()) && queries.iter().all(plain);
         if !fits || !self.context.reads_parts || self.registry.is_loaded(name) {
@@ -122,7 +123,7 @@ impl Engine {
         let distance = base.manifest.config.distance;
         let same_metric = queries.iter().all(|query| query.distance.is_none_or(|other| other == distance));
         let mut plan = Plan { in_parts: Vec::new(), whole: Vec::new() };
-        for reference in &base.manifest.segments {
+        for reference in base.manifest.segments.iter().filter(|segment| segment.has_vectors) {
             let large = reference.data.bytes >= self.context.whole_bytes;
             match index_in_parts(reference).filter(|_| same_metric && large) {
                 Some(index) if !is_local(&self.context, home, reference, index).await? => {
@@ -196,9 +197,7 @@ impl Engine {
         {
             let merge = Merge { tail: &tail, segments: &segments, answer };
             let (ranked, work) = merge.best(target, shortlists)?;
-            let threshold = query.cut.score_threshold.unwrap_or(f32::NEG_INFINITY);
-            let ranked = ranked.into_iter().take_while(|ranked| ranked.score >= threshold);
-            let hits = ranked.skip(query.cut.offset).map(|ranked| {
+            let hits = query.cut.page(ranked, query.top_k, |ranked| ranked.score).map(|ranked| {
                 Ok(Hit { score: ranked.score, row: reader.read(&ranked.row, query.projection)? })
             });
             results.push(QueryResult { hits: hits.collect::<Result<_>>()?, work, elapsed });

@@ -73,7 +73,9 @@ impl Tail {
     fn take_note(&mut self, entry: &Entry) {
         for (kind, id) in entry.changes.kinds.iter().zip(&entry.changes.ids) {
             match kind {
-                Change::Upsert | Change::Delete => drop(self.touched.insert(id.clone())),
+                Change::Upsert | Change::UpsertWithoutVector | Change::Delete => {
+                    _ = self.touched.insert(id.clone());
+                }
                 Change::Clear => self.cleared = true,
             }
         }

@@ -16,7 +16,6 @@ pub struct Following<'a> {
     segments: Vec<InOrder<'a>>,
     tail: Box<dyn Iterator<Item = (&'a Chunk, usize)> + 'a>,
     next_of_tail: Option<RowRef<'a>>,
-    dimension: usize,
 }
 
 /// Which rows of a segment are gone through.
@@ -41,18 +40,17 @@ impl<'a> Following<'a> {
     pub(super) fn new(
         segments: impl Iterator<Item = (&'a SegmentView, Shown<'a>)>,
         tail: impl Iterator<Item = (&'a Chunk, usize)> + 'a,
-        dimension: usize,
         after: Option<&str>,
     ) -> Result<Self> {
         let segments =
             segments.map(|(view, shown)| InOrder::new(view, after, shown)).collect::<Result<_>>()?;
-        let mut following = Self { segments, tail: Box::new(tail), next_of_tail: None, dimension };
+        let mut following = Self { segments, tail: Box::new(tail), next_of_tail: None };
         following.advance_tail();
         Ok(following)
     }
 
     fn advance_tail(&mut self) {
-        self.next_of_tail = self.tail.next().map(|(chunk, row)| of_chunk(chunk, row, self.dimension));
+        self.next_of_tail = self.tail.next().map(|(chunk, row)| of_chunk(chunk, row));
     }
 
     /// The next row.

@@ -1,10 +1,14 @@
 //! Which rows of a snapshot match a filter: decided once for a query, before anything is ranked, so that an
 //! answer has as many rows as it may. An index over the metadata of a segment says what it knows of a filter;
-//! the metadata of all other rows is read.
+//! the metadata of all other rows is read. Who asks again after some writes hands in what was decided before
+//! ([`Known`]): rows do not change, so only new ones are looked at.
 //!
 //! Invariant: these are exactly the visible rows for which [`Filter::matches`] is true.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
+use uuid::Uuid;
 
 use super::{
     following::{Following, Shown},
@@ -18,6 +22,7 @@ use crate::{
         segment::{Batch, SegmentView},
     },
     error::Result,
+    planted::{Bug, planted},
     types::{Bits, Filter, count_bits, set_bits},
 };
 
@@ -46,6 +51,22 @@ pub struct Matching {
     pub read: u64,
 }
 
+/// Which rows matched a filter at some moment, for the next time that it is asked. By the ids of segments and
+/// the numbers of chunks, each of which says for good what a row of it holds.
+#[derive(Debug, Default)]
+pub struct Known {
+    segments: HashMap<Uuid, Past>,
+    chunks: HashMap<u64, Past>,
+}
+
+/// What is known of the rows of a segment, or of the rows that a chunk had.
+#[derive(Debug)]
+struct Past {
+    decided: Bits,
+    /// Those of them that match.
+    matching: Bits,
+}
+
 /// What remains to be decided of a block, by reading the metadata of rows.
 struct Open {
     block: Block,
@@ -59,17 +80,22 @@ impl Matches {
     /// # Errors
     /// [`crate::error::Error::Corrupt`] if a segment is damaged.
     pub fn of(snapshot: &Snapshot, filter: &Filter, now: Timestamp) -> Result<Self> {
-        let segments = snapshot.segments.iter().map(|view| known(view, filter, now));
+        Self::of_rest(snapshot, filter, now, &Known::default())
+    }
+
+    /// The same, if this is what was decided before for the filter, on an older snapshot of the namespace.
+    ///
+    /// # Errors
+    /// As [`Matches::of`].
+    pub fn of_rest(snapshot: &Snapshot, filter: &Filter, now: Timestamp, known: &Known) -> Result<Self> {
+        let segments = snapshot.segments.iter().map(|view| known.segment(view, filter, now));
         let (mut segments, open_of_segments): (Vec<_>, Vec<_>) = segments.unzip();
-        let chunks = snapshot.chunks.iter();
-        let visible: Vec<Bits> =
-            chunks.map(|chunk| Bits::of_words(chunk.len(), chunk.visible(now).to_vec())).collect();
-        let mut chunks: Vec<Matching> =
-            visible.iter().map(|rows| Matching::of(Bits::none(rows.rows()))).collect();
+        let chunks = snapshot.chunks.iter().map(|chunk| known.chunk(chunk, now));
+        let (mut chunks, open_of_chunks): (Vec<_>, Vec<_>) = chunks.unzip();
         let open = snapshot.blocks().into_iter().map(|block| {
             let rows = match block {
                 Block::Batch(segment, batch) => part(snapshot, segment, batch, &open_of_segments[segment]),
-                Block::Chunk(chunk) => visible[chunk].words().to_vec(),
+                Block::Chunk(chunk) => open_of_chunks[chunk].words().to_vec(),
             };
             Open { block, rows }
         });
@@ -119,9 +145,26 @@ impl Matches {
         &self.chunks
     }
 
+    /// Those of the tail that have vectors.
+    pub fn with_vectors<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Matching> {
+        let chunks = self.chunks.iter().zip(&snapshot.chunks);
+        chunks.filter(|(_, chunk)| chunk.dimension() > 0).map(|(matching, _)| matching)
+    }
+
     /// How many rows match.
     pub fn count(&self) -> u64 {
         self.all().map(|matching| matching.count).sum()
+    }
+
+    /// What these say about rows of other snapshots, given the one that they are of, and when that was.
+    pub fn known(&self, snapshot: &Snapshot, now: Timestamp) -> Known {
+        let segments = snapshot.segments.iter().zip(&self.segments).map(|(view, matching)| {
+            (view.segment().reference().id, Past::new(view.visible_rows(now), matching))
+        });
+        let chunks = snapshot.chunks.iter().zip(&self.chunks);
+        let chunks =
+            chunks.map(|(chunk, matching)| (chunk.number(), Past::new(visible(chunk, now), matching)));
+        Known { segments: segments.collect(), chunks: chunks.collect() }
     }
 
     /// Rows whose metadata was read.
@@ -154,6 +197,53 @@ impl Matching {
     }
 }
 
+impl Known {
+    /// The visible rows of a segment that match as far as is known, and those of which nothing is known.
+    fn segment(&self, view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
+        match self.segments.get(&view.segment().reference().id) {
+            Some(past) => past.of(view.visible_rows(now)),
+            None => ask_index(view, filter, now),
+        }
+    }
+
+    /// The same of a chunk.
+    fn chunk(&self, chunk: &Chunk, now: Timestamp) -> (Matching, Bits) {
+        let nothing = (Matching::of(Bits::none(chunk.len())), visible(chunk, now));
+        match self.chunks.get(&chunk.number()) {
+            Some(past) => past.of(nothing.1),
+            None if planted(Bug::BulkMissesNewRows) && !self.chunks.is_empty() => {
+                (nothing.0, Bits::none(chunk.len()))
+            }
+            None => nothing,
+        }
+    }
+}
+
+impl Past {
+    fn new(decided: Bits, matching: &Matching) -> Self {
+        Self { decided, matching: matching.rows.clone() }
+    }
+
+    /// Of the rows that are visible now, those that match, and those that were not decided.
+    fn of(&self, mut visible: Bits) -> (Matching, Bits) {
+        // A chunk may have more rows by now.
+        let widened = |bits: &Bits| {
+            let mut wide = Bits::none(visible.rows());
+            wide.add_words(bits.words().iter().copied());
+            wide
+        };
+        let (decided, mut matching) = (widened(&self.decided), widened(&self.matching));
+        matching.keep(&visible);
+        visible.subtract(&decided);
+        (Matching::of(matching), visible)
+    }
+}
+
+/// The rows of a chunk that are visible.
+fn visible(chunk: &Chunk, now: Timestamp) -> Bits {
+    Bits::of_words(chunk.len(), chunk.visible(now).to_vec())
+}
+
 impl Open {
     fn count(&self) -> u64 {
         count_bits(&self.rows)
@@ -176,12 +266,12 @@ impl Snapshot {
         tail.sort_unstable_by_key(|row| id(*row));
         let segments = self.segments.iter().zip(&matches.segments);
         let segments = segments.map(|(view, matching)| (view, Shown::These(&matching.rows)));
-        Following::new(segments, tail.into_iter(), self.dimension, after)
+        Following::new(segments, tail.into_iter(), after)
     }
 }
 
 /// The visible rows of a segment of which it is known that they match, and those of which nothing is known.
-fn known(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
+fn ask_index(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
     let visible = view.visible_rows(now);
     let Some(attributes) = view.attributes() else {
         return (Matching::of(Bits::none(visible.rows())), visible);

@@ -4,6 +4,7 @@
 //! the row die that a segment holds; and the contents after entry n are a pure function of entries
 //! 1..=n, whatever was folded when, because expiry is judged by the times that stand in the entries.
 
+mod by_ids;
 mod following;
 mod matches;
 mod snapshot;
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 use self::following::Shown;
 pub use self::{
+    by_ids::ByIds,
     following::Following,
-    matches::{Matches, Matching},
+    matches::{Known, Matches, Matching},
     snapshot::{Block, Snapshot, Vectors},
     texts::{TextIndexes, TextPart, TextPlace},
 };
@@ -80,9 +82,10 @@ impl Contents {
         for (index, kind) in changes.kinds.iter().enumerate() {
             let id = &changes.ids[index];
             found.push(match kind {
-                Change::Upsert => {
+                Change::Upsert | Change::UpsertWithoutVector => {
                     // Entries are checked to hold one vector per upsert when they are decoded.
-                    let vector = vectors.next().unwrap_or_default();
+                    let has_vector = *kind == Change::Upsert;
+                    let vector = if has_vector { vectors.next().unwrap_or_default() } else { &[] };
                     let metadata = changes.metadata[index].clone();
                     let in_tail = self.tail.upsert(id, vector, metadata, changes.expires_at[index]);
                     u64::from(self.hide(places.get(index)) || in_tail)
@@ -109,7 +112,7 @@ impl Contents {
     /// [`crate::error::Error::Corrupt`]
     pub fn find(&self, id: &str, now: Timestamp) -> Result<Option<RowRef<'_>>> {
         if let Some((chunk, row)) = self.tail.find(id, now) {
-            return Ok(Some(snapshot::of_chunk(chunk, row, self.dimension)));
+            return Ok(Some(snapshot::of_chunk(chunk, row)));
         }
         let Some((segment, row)) = self.in_segment(id)? else {
             return Ok(None);
@@ -126,7 +129,7 @@ impl Contents {
     /// [`crate::error::Error::Corrupt`], here and for every row.
     pub fn after(&self, after: Option<&str>, now: Timestamp) -> Result<Following<'_>> {
         let segments = self.segments.iter().map(|view| (view, Shown::Visible(now)));
-        Following::new(segments, self.tail.after(after, now), self.dimension, after)
+        Following::new(segments, self.tail.after(after, now), after)
     }
 
     /// A view of the rows as they are now.

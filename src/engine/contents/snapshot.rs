@@ -16,7 +16,7 @@ use crate::{
 /// The rows at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Values per vector; 0 before the first row.
+    /// Values per vector; 0 before the first.
     pub dimension: usize,
     /// The folded rows.
     pub segments: Vec<SegmentView>,
@@ -82,7 +82,15 @@ impl Snapshot {
         }
     }
 
-    /// The vectors of a block.
+    /// Whether the rows of a block have vectors: either all or none of them do.
+    pub fn has_vectors(&self, block: Block) -> bool {
+        match block {
+            Block::Batch(segment, _) => self.segments[segment].segment().has_vectors(),
+            Block::Chunk(chunk) => self.chunks[chunk].dimension() > 0,
+        }
+    }
+
+    /// The vectors of a block that has some.
     ///
     /// # Errors
     /// [`crate::error::Error::Corrupt`]
@@ -115,7 +123,7 @@ impl Snapshot {
     pub fn row(&self, block: Block, row: usize) -> Result<RowRef<'_>> {
         match block {
             Block::Batch(segment, batch) => Ok(self.segments[segment].segment().batch(batch)?.get(row)),
-            Block::Chunk(chunk) => Ok(of_chunk(&self.chunks[chunk], row, self.dimension)),
+            Block::Chunk(chunk) => Ok(of_chunk(&self.chunks[chunk], row)),
         }
     }
 
@@ -130,21 +138,26 @@ impl Snapshot {
         }
     }
 
+    /// Rows of the tail that have vectors, dead ones included.
+    pub fn rows_with_vectors(&self) -> u64 {
+        self.chunks.iter().filter(|chunk| chunk.dimension() > 0).map(|chunk| chunk.len() as u64).sum()
+    }
+
     /// The visible rows of the tail at `now`.
     pub fn tail_rows(&self, now: Timestamp) -> impl Iterator<Item = RowRef<'_>> {
         self.chunks.iter().flat_map(move |chunk| {
             let visible = chunk.visible(now);
             let rows = (0..chunk.len()).filter(move |row| visible[row / 64] >> (row % 64) & 1 == 1);
-            rows.map(move |row| of_chunk(chunk, row, self.dimension))
+            rows.map(move |row| of_chunk(chunk, row))
         })
     }
 }
 
 /// A row of the tail.
-pub(super) fn of_chunk(chunk: &Chunk, row: usize, dimension: usize) -> RowRef<'_> {
+pub(super) fn of_chunk(chunk: &Chunk, row: usize) -> RowRef<'_> {
     RowRef {
         id: chunk.id(row).as_str(),
-        vector: chunk.vector(row, dimension),
+        vector: chunk.vector(row),
         inverse_norm: chunk.inverse_norms()[row],
         metadata: chunk.metadata(row).map(Arc::as_ref),
         expires_at: chunk.expires_at(row),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     engine::segment::{Segment, SegmentWriter, decode_deletes, encode_deletes},
-    types::{Rows, VectorId},
+    types::{Filter, Rows, VectorId, filter::Limits},
 };
 
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn the_contents_equal_a_map(steps in prop::collection::vec(step(), 1..60)) {
         let (mut contents, mut model, mut now) = (Contents::default(), Model::new(), 0i64);
-        let mut committed = Timestamp(0);
+        let (mut committed, mut known) = (Timestamp(0), Known::default());
         for step in steps {
             let mut changes = Changes::default();
             let at = Timestamp(now);
@@ -111,7 +111,7 @@ proptest! {
                     for (number, value, ttl) in rows {
                         batch.ids.push(id(number));
                         batch.vectors.extend([value, 1.0]);
-                        batch.metadata.push(None);
+                        batch.metadata.push(Some(format!(r#"{{"n":{}}}"#, third(value)).into()));
                         batch.ttl.push(ttl.map(|ttl| Duration::from_secs(ttl.into())));
                         let new = (value, ttl.map(|ttl| now + i64::from(ttl) * 1000));
                         let old = model.insert(number.to_string(), new);
@@ -123,9 +123,34 @@ proptest! {
                     committed = at;
                 }
             }
-            check(&mut contents, &visible(&model, now), Timestamp(now))?;
+            let visible = visible(&model, now);
+            check(&mut contents, &visible, Timestamp(now))?;
+            check_matches(&mut contents, &visible, Timestamp(now), &mut known)?;
         }
     }
+}
+
+fn third(value: f32) -> i32 {
+    (value as i32).rem_euclid(3)
+}
+
+/// What is known of older rows does not change which rows match, and nothing is read twice.
+fn check_matches(
+    contents: &mut Contents,
+    expected: &[(String, f32)],
+    now: Timestamp,
+    known: &mut Known,
+) -> Result<(), TestCaseError> {
+    let filter = Filter::parse(r#"{"n":1}"#, "filter", &Limits::default()).unwrap();
+    let snapshot = contents.snapshot();
+    let matches = Matches::of_rest(&snapshot, &filter, now, known).unwrap();
+    let rows = snapshot.matching_after(&matches, None).unwrap().map(|row| row.unwrap().id.to_owned());
+    let expected: Vec<String> =
+        expected.iter().filter(|(_, value)| third(*value) == 1).map(|(id, _)| id.clone()).collect();
+    prop_assert_eq!(rows.collect::<Vec<_>>(), expected);
+    *known = matches.known(&snapshot, now);
+    prop_assert_eq!(Matches::of_rest(&snapshot, &filter, now, known).unwrap().read(), 0);
+    Ok(())
 }
 
 /// Every way of reading finds exactly these rows.
@@ -133,6 +158,13 @@ fn check(contents: &mut Contents, expected: &[(String, f32)], now: Timestamp) ->
     let plain = |row: RowRef<'_>| (row.id.to_owned(), row.vector[0]);
     let rows: Vec<_> = contents.after(None, now).unwrap().map(|row| plain(row.unwrap())).collect();
     prop_assert_eq!(&rows, expected);
+    let all: Vec<VectorId> = (0..IDS).map(id).collect();
+    let snapshot = contents.snapshot();
+    let by_ids = contents.by_ids(snapshot, all.iter());
+    for id in &all {
+        let found = by_ids.find(id, now).unwrap().map(plain);
+        prop_assert_eq!(found.as_ref(), expected.iter().find(|(other, _)| *other == id.as_str()));
+    }
     for number in 0..IDS {
         let id = number.to_string();
         let found = contents.find(&id, now).unwrap().map(plain);
@@ -162,6 +194,7 @@ fn a_snapshot_does_not_see_later_writes_and_dead_rows_are_reclaimed() {
         for number in 0..500 {
             let rows = Rows {
                 dimension: 1,
+                without_vector: Vec::new(),
                 ids: vec![VectorId::trusted(&format!("{number:03}"))],
                 vectors: vec![value],
                 metadata: vec![None],

@@ -211,7 +211,7 @@ fn of_rows(words: &[u64], rows: &Range<usize>) -> Vec<u64> {
     words
 }
 
-/// Segments, and then the tail: chunks that are full as a whole, and the last one by pieces.
+/// Segments, and then the tail: chunks that are full as a whole, and those that are being filled by pieces.
 fn places(snapshot: &Snapshot) -> Vec<(Key, TextPlace)> {
     let segments = snapshot
         .segments
@@ -219,10 +219,9 @@ fn places(snapshot: &Snapshot) -> Vec<(Key, TextPlace)> {
         .enumerate()
         .map(|(number, view)| (Key::Segment(view.segment().reference().id), TextPlace::Segment(number)));
     let mut places: Vec<_> = segments.collect();
-    let last = snapshot.chunks.len().saturating_sub(1);
     for (chunk, rows) in snapshot.chunks.iter().enumerate() {
         let (number, length) = (rows.number(), rows.len());
-        let step = if chunk == last { PIECE_ROWS } else { length.max(1) };
+        let step = if rows.is_full() { length.max(1) } else { PIECE_ROWS };
         for first in (0..length).step_by(step) {
             let end = length.min(first + step);
             places.push((Key::Chunk { number, first, end }, TextPlace::Chunk(chunk, first..end)));

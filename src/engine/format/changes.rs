@@ -7,30 +7,51 @@ use crate::{
     types::{Rows, VectorId},
 };
 
-/// One kind of change to the rows of a namespace. The number is the value of the `op` column.
+/// One kind of change to the rows of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Change {
     /// Insert the row, or replace the one of that id.
-    Upsert = 0,
+    Upsert,
+    /// The same for a row that has no vector.
+    UpsertWithoutVector,
     /// Remove the row of that id, if there is one.
-    Delete = 1,
+    Delete,
     /// Remove every row. Its id is empty.
-    Clear = 2,
+    Clear,
 }
 
 impl Change {
-    /// The change of that number in the `op` column.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
-        [Self::Upsert, Self::Delete, Self::Clear].into_iter().find(|change| *change as u8 == number)
+    /// Its value in the `op` column.
+    pub(super) fn op(self) -> u8 {
+        match self {
+            Self::Upsert | Self::UpsertWithoutVector => 0,
+            Self::Delete => 1,
+            Self::Clear => 2,
+        }
+    }
+
+    /// The change of that value in the `op` column, with or without a vector.
+    pub(super) fn from_op(op: u8, has_vector: bool) -> Option<Self> {
+        match (op, has_vector) {
+            (0, true) => Some(Self::Upsert),
+            (0, false) => Some(Self::UpsertWithoutVector),
+            (1, _) => Some(Self::Delete),
+            (2, _) => Some(Self::Clear),
+            _ => None,
+        }
+    }
+
+    /// The upsert of a row with this vector, which is empty if it has none.
+    fn upsert(vector: &[f32]) -> Self {
+        if vector.is_empty() { Self::UpsertWithoutVector } else { Self::Upsert }
     }
 }
 
 /// Changes in the order in which they take effect, in columns of equal length; `vectors` holds
-/// `dimension` values for every upsert and nothing for the others.
+/// `dimension` values for every [`Change::Upsert`] and nothing for the others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
-    /// Values per vector; 0 while nothing was upserted.
+    /// Values per vector; 0 while no vector was upserted.
     pub dimension: usize,
     /// What each change is.
     pub kinds: Vec<Change>,
@@ -60,15 +81,17 @@ impl Changes {
         if rows.is_empty() {
             return;
         }
-        self.dimension = rows.dimension;
-        self.kinds.resize(self.kinds.len() + rows.len(), Change::Upsert);
+        self.use_dimension(rows.dimension);
+        let first = self.kinds.len();
+        self.kinds.resize(first + rows.len(), Change::Upsert);
+        rows.without_vector.iter().for_each(|row| self.kinds[first + row] = Change::UpsertWithoutVector);
         self.ids.extend_from_slice(&rows.ids);
         self.vectors.extend_from_slice(&rows.vectors);
         self.metadata.extend_from_slice(&rows.metadata);
         self.expires_at.extend(rows.ttl.iter().map(|ttl| ttl.map(|ttl| now.saturating_add(ttl))));
     }
 
-    /// Adds the upsert of a row that expires at a time.
+    /// Adds the upsert of a row that expires at a time; its vector is empty if it has none.
     pub fn put(
         &mut self,
         id: VectorId,
@@ -76,8 +99,8 @@ impl Changes {
         metadata: Option<Arc<str>>,
         expires_at: Option<Timestamp>,
     ) {
-        self.dimension = vector.len();
-        self.kinds.push(Change::Upsert);
+        self.use_dimension(vector.len());
+        self.kinds.push(Change::upsert(vector));
         self.ids.push(id);
         self.vectors.extend_from_slice(vector);
         self.metadata.push(metadata);
@@ -93,9 +116,7 @@ impl Changes {
 
     /// Adds all changes of another, whose vectors have the same dimension.
     pub fn append(&mut self, mut other: Self) {
-        if other.dimension != 0 {
-            self.dimension = other.dimension;
-        }
+        self.use_dimension(other.dimension);
         self.kinds.append(&mut other.kinds);
         self.ids.append(&mut other.ids);
         self.vectors.append(&mut other.vectors);
@@ -113,6 +134,13 @@ impl Changes {
     /// Adds the removal of every row.
     pub fn clear(&mut self) {
         self.without_vector(Change::Clear, VectorId::trusted(""));
+    }
+
+    /// That of vectors which are added, if any are.
+    fn use_dimension(&mut self, dimension: usize) {
+        if dimension != 0 {
+            self.dimension = dimension;
+        }
     }
 
     fn without_vector(&mut self, kind: Change, id: VectorId) {

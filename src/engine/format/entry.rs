@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `op` | uint8 | 0 upsert, 1 delete, 2 clear |
 //! | `id` | utf8 | empty for clear |
-//! | `vector` | list of float32 | null unless `op` is 0 |
+//! | `vector` | list of float32 | null unless `op` is 0, and for a row that has none |
 //! | `metadata` | utf8 | a JSON object, or null |
 //! | `expires_at` | timestamp[ms, UTC] | or null |
 //!
@@ -182,7 +182,7 @@ fn header(metadata: &arrow_schema::Metadata) -> Result<Header, String> {
 }
 
 fn to_batch(schema: Arc<Schema>, changes: &Changes) -> Result<RecordBatch, ArrowError> {
-    let kinds = UInt8Array::from_iter_values(changes.kinds.iter().map(|kind| *kind as u8));
+    let kinds = UInt8Array::from_iter_values(changes.kinds.iter().map(|kind| kind.op()));
     let ids = StringArray::from_iter_values(changes.ids.iter().map(VectorId::as_str));
     let metadata = StringArray::from_iter(changes.metadata.iter().map(Option::as_deref));
     let expires_at = TimestampMillisecondArray::from_iter(
@@ -221,7 +221,8 @@ fn append_batch(changes: &mut Changes, batch: &RecordBatch) -> Result<(), String
         .ok_or_else(|| wrong("expires_at"))?;
     let values = vectors.values().as_primitive_opt::<Float32Type>().ok_or_else(|| wrong("vector"))?;
     for row in 0..batch.num_rows() {
-        let kind = Change::from_number(kinds.value(row)).ok_or("it has an unknown op")?;
+        let has_vector = vectors.is_valid(row);
+        let kind = Change::from_op(kinds.value(row), has_vector).ok_or("it has an unknown op")?;
         let range = vectors.value_offsets()[row] as usize..vectors.value_offsets()[row + 1] as usize;
         if kind == Change::Upsert {
             if changes.dimension == 0 {
@@ -269,6 +270,8 @@ mod tests {
         let change = prop_oneof![
             6 => (".{1,12}", prop::array::uniform3(-1e6f32..1e6), prop::option::of("[a-z]{0,9}"), prop::option::of(1u64..1000))
                 .prop_map(|(id, vector, metadata, ttl)| (Change::Upsert, id, vector, metadata, ttl)),
+            2 => (".{1,12}", prop::option::of("[a-z]{0,9}"))
+                .prop_map(|(id, metadata)| (Change::UpsertWithoutVector, id, [0.0; 3], metadata, None)),
             2 => ".{1,12}".prop_map(|id| (Change::Delete, id, [0.0; 3], None, None)),
             1 => Just((Change::Clear, String::new(), [0.0; 3], None, None)),
         ];
@@ -279,6 +282,7 @@ mod tests {
                     Change::Upsert => changes.upsert(
                         &Rows {
                             dimension: 3,
+                            without_vector: Vec::new(),
                             ids: vec![VectorId::trusted(&id)],
                             vectors: vector.to_vec(),
                             metadata: vec![metadata.map(Into::into)],
@@ -286,6 +290,9 @@ mod tests {
                         },
                         Timestamp(5),
                     ),
+                    Change::UpsertWithoutVector => {
+                        changes.put(VectorId::trusted(&id), &[], metadata.map(Into::into), None);
+                    }
                     Change::Delete => changes.delete(&[VectorId::trusted(&id)]),
                     Change::Clear => changes.clear(),
                 }

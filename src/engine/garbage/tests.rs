@@ -39,6 +39,7 @@ fn manifest() -> Manifest {
     manifest.segments = vec![SegmentRef {
         id,
         rows,
+        has_vectors: true,
         data: blob,
         lookup: blob,
         head: blob,

@@ -100,6 +100,23 @@ pub fn score(query: &Query, row: &[f32], inverse_norm: f32) -> f32 {
     }
 }
 
+/// The scores of rows that lie anywhere, but near the processor already, each to the bit as [`score`] has it.
+///
+/// # Panics
+/// If the query has another dimension than a row, or there is not one norm and one place for a score per row.
+pub(super) fn score_near(query: &Query, rows: &[&[f32]], inverse_norms: &[f32], scores: &mut [f32]) {
+    let kernel = Kernel::detected();
+    let table = Rows::scattered(rows, query.vector().len());
+    match query.distance() {
+        Distance::Cosine | Distance::DotProduct => kernel.dot(&[query.vector()], &table, scores),
+        Distance::Euclidean => kernel.squared_l2(&[query.vector()], &table, scores),
+    }
+    bound_scores(query.distance(), scores, inverse_norms);
+    for (score, row) in scores.iter_mut().zip(rows).filter(|(score, _)| **score == UNKNOWN) {
+        *score = exact_score(query.distance(), query.vector(), row);
+    }
+}
+
 /// Scores all live rows of a chunk for all queries and offers them to the collector of each query.
 ///
 /// `tie` orders rows with equal scores, by row number.

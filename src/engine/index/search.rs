@@ -17,6 +17,8 @@ const ROWS_BETWEEN_STOPS: u64 = 1024;
 
 /// Rows that memory is asked for ahead of the one that is scored.
 pub(super) const AHEAD: usize = 3;
+/// Rows that are scored together: while one group is, memory brings the next.
+const TOGETHER: usize = 4;
 
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
@@ -155,14 +157,31 @@ pub struct Request<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-impl Request<'_> {
+/// A row that memory was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Fetched<'a> {
+    row: u32,
+    vector: &'a [f32],
+    inverse_norm: f32,
+}
+
+impl<'a> Request<'a> {
     /// Asks memory for a row that is going to be scored.
-    pub fn prefetch(&self, row: u32) {
-        if (row as usize) < self.rows.rows()
-            && let Ok((vector, _)) = self.rows.row(row)
-        {
-            prefetch(vector);
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
+    pub(super) fn fetch(&self, row: u32) -> Result<Fetched<'a>> {
+        let fetched = self.find(row)?;
+        prefetch(fetched.vector);
+        Ok(fetched)
+    }
+
+    fn find(&self, row: u32) -> Result<Fetched<'a>> {
+        if row as usize >= self.rows.rows() {
+            return Err(no_such_row(row));
         }
+        let (vector, inverse_norm) = self.rows.row(row)?;
+        Ok(Fetched { row, vector, inverse_norm })
     }
 
     /// The score of a row, to the bit as an exact search has it.
@@ -170,11 +189,45 @@ impl Request<'_> {
     /// # Errors
     /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
     pub fn score(&self, row: u32) -> Result<f32> {
-        if row as usize >= self.rows.rows() {
-            return Err(no_such_row(row));
-        }
-        let (vector, inverse_norm) = self.rows.row(row)?;
+        let Fetched { vector, inverse_norm, .. } = self.find(row)?;
         Ok(flat::score(self.query, vector, inverse_norm))
+    }
+}
+
+/// Rows that memory was asked for and that are scored together.
+#[derive(Default)]
+struct Together<'a> {
+    rows: [u32; TOGETHER],
+    vectors: [&'a [f32]; TOGETHER],
+    inverse_norms: [f32; TOGETHER],
+    count: usize,
+}
+
+impl<'a> Together<'a> {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a row; there is room for [`TOGETHER`].
+    fn push(&mut self, fetched: Fetched<'a>) {
+        self.rows[self.count] = fetched.row;
+        self.vectors[self.count] = fetched.vector;
+        self.inverse_norms[self.count] = fetched.inverse_norm;
+        self.count += 1;
+    }
+
+    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) {
+        let mut scores = [0.0; TOGETHER];
+        let scores = &mut scores[..self.count];
+        flat::score_near(
+            request.query,
+            &self.vectors[..self.count],
+            &self.inverse_norms[..self.count],
+            scores,
+        );
+        for (row, score) in self.rows.iter().zip(scores) {
+            best.push(*row, *score);
+        }
     }
 }
 
@@ -235,18 +288,28 @@ impl<'a> Best<'a> {
         rows: impl Iterator<Item = u32>,
     ) -> Result<Cost> {
         let mut cost = Cost::default();
-        let mut waiting = [None; AHEAD];
-        for (place, row) in rows.map(Some).chain([None; AHEAD]).enumerate() {
-            row.inspect(|row| request.prefetch(*row));
-            let Some(row) = std::mem::replace(&mut waiting[place % AHEAD], row) else { continue };
+        let mut rows = rows.peekable();
+        let mut waiting = Together::default();
+        while rows.peek().is_some() || !waiting.is_empty() {
+            let mut next = Together::default();
+            for row in rows.by_ref().take(TOGETHER) {
+                next.push(request.fetch(row)?);
+            }
             if cost.scored.is_multiple_of(ROWS_BETWEEN_STOPS) && (request.stop)() {
                 cost.stopped = true;
                 break;
             }
-            self.score(request, row)?;
-            cost.scored += 1;
+            waiting.score(request, self);
+            cost.scored += waiting.count as u64;
+            waiting = next;
         }
         Ok(cost)
+    }
+
+    /// Scores a row exactly that memory was asked for, and adds it.
+    pub(super) fn score_fetched(&mut self, request: &Request<'_>, fetched: Fetched<'_>) {
+        let Fetched { row, vector, inverse_norm } = fetched;
+        self.push(row, flat::score(request.query, vector, inverse_norm));
     }
 
     /// Scores a row exactly, and adds it.

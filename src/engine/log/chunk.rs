@@ -1,4 +1,5 @@
-//! A run of rows in memory: vectors side by side, ready to be scanned.
+//! A run of rows in memory: vectors side by side, ready to be scanned. Rows without vectors are in chunks of
+//! their own, of dimension 0.
 //!
 //! The columns of a full chunk never change again, so readers share them; only the small bitmap of
 //! live rows is copied when a row in an old chunk dies under a reader.
@@ -29,6 +30,7 @@ pub type Bitmap = [u64; WORDS];
 /// Columns of rows; `vectors` has `dimension` values per row.
 #[derive(Debug, Clone)]
 struct Columns {
+    dimension: usize,
     vectors: Vec<f32>,
     inverse_norms: Vec<f32>,
     ids: Vec<VectorId>,
@@ -56,6 +58,7 @@ impl Chunk {
 
     pub(super) fn with_capacity(rows: usize, dimension: usize) -> Self {
         let columns = Columns {
+            dimension,
             vectors: Vec::with_capacity(rows * dimension),
             inverse_norms: Vec::with_capacity(rows),
             ids: Vec::with_capacity(rows),
@@ -111,9 +114,19 @@ impl Chunk {
         &self.columns.vectors
     }
 
-    /// The vector of a row, given the dimension.
-    pub fn vector(&self, row: usize, dimension: usize) -> &[f32] {
-        &self.columns.vectors[row * dimension..(row + 1) * dimension]
+    /// The vector of a row; empty if it has none.
+    pub fn vector(&self, row: usize) -> &[f32] {
+        &self.columns.vectors[row * self.dimension()..(row + 1) * self.dimension()]
+    }
+
+    /// Values per vector; 0 if its rows have none.
+    pub fn dimension(&self) -> usize {
+        self.columns.dimension
+    }
+
+    /// Whether no more rows will be added.
+    pub fn is_full(&self) -> bool {
+        self.len() >= Self::capacity(self.dimension())
     }
 
     /// `1 / ‖row‖₂` for each row; 0 for a zero vector.

@@ -17,8 +17,9 @@ const SLACK_ROWS: u64 = 4096;
 /// The rows in memory, and where each id is.
 #[derive(Debug, Default)]
 pub struct Tail {
-    dimension: usize,
     chunks: Vec<Chunk>,
+    /// The chunks that rows are added to, of which there is one for each dimension; mostly the last.
+    open: Vec<u32>,
     places: BTreeMap<VectorId, Place>,
     expiring: BTreeSet<(Timestamp, VectorId)>,
     rows: u64,
@@ -32,7 +33,8 @@ struct Place {
 }
 
 impl Tail {
-    /// Inserts a row or replaces the one of its id; returns whether there was one.
+    /// Inserts a row or replaces the one of its id; returns whether there was one. The vector is empty if the
+    /// row has none.
     pub fn upsert(
         &mut self,
         id: &VectorId,
@@ -40,7 +42,6 @@ impl Tail {
         metadata: Option<Arc<str>>,
         expires_at: Option<Timestamp>,
     ) -> bool {
-        self.dimension = vector.len();
         let replaced = self.delete(id);
         self.insert(id.clone(), vector, metadata, expires_at);
         replaced
@@ -71,7 +72,7 @@ impl Tail {
     /// Roughly the memory held, in bytes.
     pub fn bytes(&self) -> u64 {
         // Id and metadata are counted with their reference counts, the id's place in both maps.
-        let per_row = 4 * self.dimension as u64 + 160;
+        let per_row = 160;
         self.rows * per_row + self.content_bytes
     }
 
@@ -86,6 +87,11 @@ impl Tail {
         let chunk = &self.chunks[place.chunk as usize];
         let row = place.row as usize;
         chunk.expires_at(row).is_none_or(|at| at > now).then_some((chunk, row))
+    }
+
+    /// Where the row of an id is, expired or not: the number of its chunk among [`Tail::chunks`], and the row in it.
+    pub fn place(&self, id: &str) -> Option<(usize, usize)> {
+        self.places.get(id).map(|place| (place.chunk as usize, place.row as usize))
     }
 
     /// Visible rows in id order, after an id.
@@ -109,22 +115,32 @@ impl Tail {
         metadata: Option<Arc<str>>,
         expires_at: Option<Timestamp>,
     ) {
-        let capacity = Chunk::capacity(self.dimension);
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == capacity) {
-            // The first chunk grows as it needs to: most namespaces of thousands are small.
-            let reserve = if self.chunks.is_empty() { 0 } else { capacity };
-            self.chunks.push(Chunk::with_capacity(reserve, self.dimension));
-        }
-        let index = self.chunks.len() - 1;
+        let index = self.open_chunk(vector.len());
         let chunk = &mut self.chunks[index];
         let place = Place { chunk: index as u32, row: chunk.len() as u32 };
-        self.content_bytes += content_bytes(&id, metadata.as_deref());
+        self.content_bytes += content_bytes(&id, vector, metadata.as_deref());
         self.rows += 1;
         if let Some(expires_at) = expires_at {
             self.expiring.insert((expires_at, id.clone()));
         }
         chunk.push(id.clone(), vector, metadata, expires_at);
         self.places.insert(id, place);
+    }
+
+    /// The chunk that the next row of a dimension is added to.
+    fn open_chunk(&mut self, dimension: usize) -> usize {
+        let open = self.open.iter().position(|open| self.chunks[*open as usize].dimension() == dimension);
+        if let Some(place) = open {
+            if !self.chunks[self.open[place] as usize].is_full() {
+                return self.open[place] as usize;
+            }
+            self.open.swap_remove(place);
+        }
+        // The first chunk grows as it needs to: most namespaces of thousands are small.
+        let reserve = if self.chunks.is_empty() { 0 } else { Chunk::capacity(dimension) };
+        self.open.push(self.chunks.len() as u32);
+        self.chunks.push(Chunk::with_capacity(reserve, dimension));
+        self.chunks.len() - 1
     }
 
     /// Removes the row of an id; returns whether there was one.
@@ -144,7 +160,7 @@ impl Tail {
     /// Removes every row; returns how many there were.
     pub fn clear(&mut self) -> u64 {
         let removed = self.places.len() as u64;
-        *self = Self { dimension: self.dimension, ..Self::default() };
+        *self = Self::default();
         removed
     }
 
@@ -156,12 +172,13 @@ impl Tail {
             return;
         }
         let chunks = std::mem::take(&mut self.chunks);
+        self.open.clear();
         self.places.clear();
         self.expiring.clear();
         (self.rows, self.content_bytes) = (0, 0);
         for chunk in chunks {
             for row in (0..chunk.len()).filter(|row| chunk.is_live(*row)) {
-                let vector = chunk.vector(row, self.dimension);
+                let vector = chunk.vector(row);
                 let metadata = chunk.metadata(row).cloned();
                 self.insert(chunk.id(row).clone(), vector, metadata, chunk.expires_at(row));
             }
@@ -169,6 +186,6 @@ impl Tail {
     }
 }
 
-fn content_bytes(id: &VectorId, metadata: Option<&str>) -> u64 {
-    (id.as_str().len() + metadata.map_or(0, str::len)) as u64
+fn content_bytes(id: &VectorId, vector: &[f32], metadata: Option<&str>) -> u64 {
+    (id.as_str().len() + size_of_val(vector) + metadata.map_or(0, str::len)) as u64
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Namespace,
-    decide::{Decided, Stage},
+    decide::{Decided, METADATA_BYTES, asked},
     queue::{Pending, Write, Written},
     settle::{Settled, unknown},
     state::Misfit,
@@ -42,8 +42,9 @@ impl Namespace {
         }
         loop {
             let now = self.context.clock.now().wall;
-            let (admitted, on) = self.admit(group, now);
+            let Ok((admitted, on)) = self.admit(group, now).await else { return };
             group = self.select(admitted, now).await;
+            group = self.decide_documents(group, now).await;
             if group.is_empty() {
                 return;
             }
@@ -96,6 +97,9 @@ impl Namespace {
     /// Conditions of which none holds leave nothing to put, and so no place in the log that would show that
     /// they were asked on the newest state: the log is read instead.
     async fn confirm_nothing(&self, group: &[Pending]) -> Result<Option<Vec<u64>>> {
+        if planted(Bug::NothingIsNotConfirmed) {
+            return Ok(Some(Vec::new()));
+        }
         of_living(self.refresh().await)?;
         let state = self.state();
         let stands = !state.has_ended() && group.iter().all(|pending| pending.is_of(&state));
@@ -103,21 +107,21 @@ impl Namespace {
     }
 
     /// Refuses the requests that cannot be committed on the present state, keeps the others, and decides those
-    /// that depend on single rows of it. Also gives the hash of the newest entry of that state.
-    fn admit(&self, group: Vec<Pending>, now: Timestamp) -> (Vec<Pending>, Hash) {
-        let state = self.state();
-        let ended = state.has_ended() && !planted(Bug::WritesAfterSeal);
-        let ended = ended.then(|| self.not_found());
-        let refusal = ended.or_else(|| state.fault.as_ref().map(|fault| self.read_only(fault)));
-        let mut stage = Stage::new(&state, now, &group);
-        let mut admitted = Vec::with_capacity(group.len());
-        for mut pending in group {
-            match refusal.clone().map_or_else(|| stage.admit(&mut pending), Err) {
-                Ok(()) => admitted.push(pending),
-                Err(error) => pending.answer(Err(error)),
+    /// that depend on single rows of it. Also gives the hash of the newest entry of that state, which may have
+    /// moved on since.
+    async fn admit(&self, group: Vec<Pending>, now: Timestamp) -> Result<(Vec<Pending>, Hash)> {
+        let stage = match self.stage(&group, now) {
+            Ok(stage) => stage,
+            Err(error) => {
+                group.into_iter().for_each(|pending| pending.answer(Err(error.clone())));
+                return Err(error);
             }
-        }
-        (admitted, state.hash)
+        };
+        let on = stage.on();
+        let bytes = asked(&group).count() as u64 * METADATA_BYTES;
+        let admitted = offload(bytes, move || stage.admit_all(group)).await;
+        // With a panic the requests are gone, which tells whoever waits for them.
+        Ok((admitted.inspect_err(|error| tracing::error!(%error, "conditions were not decided"))?, on))
     }
 
     /// Gives up on a group that lost its place again and again. Nothing of it was written.
@@ -134,10 +138,6 @@ impl Namespace {
         Vec::new()
     }
 
-    fn read_only(&self, fault: &Error) -> Error {
-        Error::ReadOnly { namespace: self.name.to_string(), reason: fault.to_string() }
-    }
-
     /// Encodes the group as the entry after the newest known one. `None`: it was admitted or decided on an older
     /// state.
     async fn prepare(&self, group: &mut [Pending], on: Hash, now: Timestamp) -> Result<Option<Attempt>> {
@@ -149,7 +149,7 @@ impl Namespace {
                 Write::Delete(ids) => changes.delete(ids),
                 Write::Clear => changes.clear(),
                 Write::Seal => kind = EntryKind::Seal,
-                Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_) => {
+                Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_) | Write::Documents(_) => {
                     changes.append(pending.decided.as_mut().map(Decided::take).unwrap_or_default());
                 }
             }

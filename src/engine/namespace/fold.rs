@@ -198,9 +198,11 @@ impl Namespace {
             segments.push(self.note_deletes(&job, reference, view, &mut done).await?);
             views.push(view.clone());
         }
-        if let Some((reference, view)) = self.write_tail(&job, &mut done).await? {
-            segments.push(reference);
-            views.push(view);
+        for with_vectors in [true, false] {
+            if let Some((reference, view)) = self.write_tail(&job, with_vectors, &mut done).await? {
+                segments.push(reference);
+                views.push(view);
+            }
         }
         let (folded, folded_hash) = match planted(Bug::FoldClaimsMore) {
             true => (self.state().seq, self.state().hash),
@@ -225,14 +227,18 @@ impl Namespace {
         }
     }
 
-    /// The rows of the tail as a segment, if there are any.
-    async fn write_tail(&self, job: &Job, done: &mut Compacted) -> Result<Option<(SegmentRef, SegmentView)>> {
+    /// The rows of the tail that have vectors, or those that have none, as a segment, if there are any.
+    async fn write_tail(
+        &self,
+        job: &Job,
+        with_vectors: bool,
+        done: &mut Compacted,
+    ) -> Result<Option<(SegmentRef, SegmentView)>> {
         let (snapshot, now) = (job.snapshot.clone(), job.committed_at);
-        let (data, written) =
-            offload(job.tail_bytes, move || encode_tail(&snapshot, now)).await?.map_err(Error::internal)?;
-        if written.rows == 0 {
+        let encoded = offload(job.tail_bytes, move || encode_tail(&snapshot, with_vectors, now)).await?;
+        let Some((data, written)) = encoded.map_err(Error::internal)? else {
             return Ok(None);
-        }
+        };
         let id = self.new_segment_id();
         let reference = written.reference(id);
         let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
@@ -311,19 +317,25 @@ impl Namespace {
     }
 }
 
-/// The visible rows of the tail as a segment's data, and what else there is to it.
+/// The visible rows of the tail that have vectors, or those that have none, as a segment's data, and what else
+/// there is to it; none if there are no such rows.
 pub(in crate::engine) fn encode_tail(
     snapshot: &Snapshot,
+    with_vectors: bool,
     now: Timestamp,
-) -> Result<(Bytes, Written), ArrowError> {
-    let mut writer = SegmentWriter::new(snapshot.dimension.max(1))?;
+) -> Result<Option<(Bytes, Written)>, ArrowError> {
+    let mut rows = snapshot.tail_rows(now).filter(|row| row.vector.is_empty() != with_vectors).peekable();
+    if rows.peek().is_none() {
+        return Ok(None);
+    }
+    let mut writer = SegmentWriter::new(if with_vectors { snapshot.dimension } else { 0 })?;
     let mut data = Vec::new();
-    for row in snapshot.tail_rows(now) {
+    for row in rows {
         if let Some(piece) = writer.push(row)? {
             data.extend_from_slice(&piece);
         }
     }
     let written = writer.finish()?;
     data.extend_from_slice(&written.piece);
-    Ok((data.into(), written))
+    Ok(Some((data.into(), written)))
 }

@@ -91,8 +91,8 @@ impl Namespace {
     /// The most urgent index that a segment is to have and has not.
     fn lacks(&self, manifest: &Manifest, segment: &SegmentRef) -> Option<IndexSpec> {
         let has = |spec: &IndexSpec| segment.indexes.iter().any(|index| spec.is_served_by(&index.spec));
-        let large = self.is_indexed(segment);
-        let lacking = manifest.wanted_indexes().iter().filter(|spec| large && !has(spec));
+        let lacking = manifest.wanted_indexes().iter();
+        let lacking = lacking.filter(|spec| self.is_indexed(segment, spec) && !has(spec));
         lacking.max_by_key(|spec| spec.urgency()).cloned()
     }
 
@@ -100,12 +100,12 @@ impl Namespace {
     fn lacks_as(&self, manifest: &Manifest, segment: &SegmentRef, spec: &IndexSpec) -> bool {
         let wanted = manifest.wanted_indexes().iter().any(|wanted| wanted.is_served_by(spec));
         let has = segment.indexes.iter().any(|index| spec.is_served_by(&index.spec));
-        wanted && !has && self.is_indexed(segment)
+        wanted && !has && self.is_indexed(segment, spec)
     }
 
-    /// Whether a segment is large enough for indexes.
-    pub fn is_indexed(&self, segment: &SegmentRef) -> bool {
-        segment.rows >= self.context.index.min_rows as u64
+    /// Whether a segment is large enough for an index, and has what it is over.
+    pub fn is_indexed(&self, segment: &SegmentRef, spec: &IndexSpec) -> bool {
+        segment.rows >= self.context.index.min_rows as u64 && (segment.has_vectors || !spec.is_over_vectors())
     }
 
     /// Changes which indexes segments are to have, unless `change` finds nothing to do; returns whether

@@ -4,6 +4,8 @@
 //! any node) may run meanwhile: rows that it let die in the old segments are looked up in the new
 //! one when the manifest is swapped.
 //!
+//! Rows with vectors and rows without are in segments of their own, and these are merged with their like.
+//!
 //! Invariant: the new segment holds exactly the rows of the old ones that the manifest which stood
 //! at the swap counts as live, and their deletes.
 
@@ -110,8 +112,16 @@ impl Namespace {
             max_bytes: settings.segment_bytes.as_u64(),
             max_rows: settings.segment_rows as u64,
         };
-        let sizes: Vec<Size> = manifest.segments.iter().map(size).collect();
-        if motive == Motive::Full { tiers.choose_all(&sizes) } else { tiers.choose(&sizes) }
+        let choose = |with_vectors: bool| {
+            let like = manifest.segments.iter().enumerate();
+            let like = like.filter(|(_, segment)| segment.has_vectors == with_vectors);
+            let (places, sizes): (Vec<usize>, Vec<Size>) =
+                like.map(|(place, segment)| (place, size(segment))).unzip();
+            let chosen = if motive == Motive::Full { tiers.choose_all(&sizes) } else { tiers.choose(&sizes) };
+            chosen.into_iter().map(|chosen| places[chosen]).collect::<Vec<_>>()
+        };
+        let with_vectors = choose(true);
+        if with_vectors.is_empty() { choose(false) } else { with_vectors }
     }
 
     async fn choose_merge(&self, motive: Motive) -> Result<Option<Job>> {
@@ -143,7 +153,7 @@ impl Namespace {
         let Job { base, views, id } = job;
         let (id, now) = (*id, base.folded_at.unwrap_or(base.created_at));
         let (data_key, lookup_key) = (self.home().data_key(id), self.home().lookup_key(id));
-        let dimension = views.first().map_or(1, |view| view.segment().dimension());
+        let dimension = views.first().map_or(0, |view| view.segment().dimension());
         let mut upload = self.context.store.upload(&data_key);
         let mut writer = SegmentWriter::new(dimension).map_err(Error::internal)?;
         let (mut ancestors, mut next) = (Vec::new(), 0);

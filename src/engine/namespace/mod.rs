@@ -10,6 +10,7 @@
 
 mod commit;
 mod decide;
+mod documents;
 mod fold;
 mod following;
 mod index;
@@ -33,12 +34,13 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
+    documents::Document,
     fold::{Frozen, Motive, Outcome, encode_tail},
     following::{Ahead, Following},
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},
     manifests::{corrupt, read_manifest, swap_manifest},
     queue::{Write, Written},
-    select::{RowChange, SHOWN, Selection},
+    select::{Progress, RowChange, SHOWN, Selection},
     state::{Misfit, State},
 };
 use self::{lease::Leases, queue::Queue, refresh::Refresh};
@@ -120,6 +122,18 @@ impl Namespace {
             return snapshot;
         }
         self.state_mut().contents.snapshot()
+    }
+
+    /// The state, and the snapshot of its rows.
+    fn state_and_snapshot(&self) -> (RwLockReadGuard<'_, State>, Arc<Snapshot>) {
+        loop {
+            let state = self.state();
+            if let Some(snapshot) = state.contents.ready_snapshot() {
+                return (state, snapshot);
+            }
+            drop(state);
+            self.snapshot();
+        }
     }
 
     /// The error that stands for the end of this incarnation.

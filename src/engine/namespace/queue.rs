@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     Namespace,
     decide::{Decided, Report},
+    documents::Document,
     select::Selection,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub(in crate::engine) enum Write {
     DeleteIf(Arc<[VectorId]>, Precondition),
     /// Change the rows that match a filter.
     Matching(Arc<Selection>),
+    /// Give rows texts and metadata.
+    Documents(Arc<[Document]>),
     /// Delete every row.
     Clear,
     /// End this incarnation.
@@ -49,6 +52,13 @@ impl Write {
         matches!(self, Self::Seal | Self::Matching(_))
     }
 
+    /// Whether another one may follow in the same entry. Documents follow documents only, since they are decided
+    /// before the other writes of a group are.
+    fn goes_with(&self, next: &Self) -> bool {
+        let is_documents = |write: &Self| matches!(write, Self::Documents(_));
+        !next.is_alone() && is_documents(self) == is_documents(next)
+    }
+
     /// Roughly the bytes that it takes in memory and in an entry.
     fn bytes(&self) -> u64 {
         let text = |ids: &[VectorId]| ids.iter().map(|id| id.as_str().len() + 16).sum::<usize>();
@@ -59,6 +69,9 @@ impl Write {
             }
             Self::Delete(ids) | Self::DeleteIf(ids, _) => text(ids),
             Self::Clear | Self::Seal | Self::Matching(_) => 16,
+            Self::Documents(documents) => {
+                documents.iter().map(|document| document.bytes).sum::<u64>() as usize
+            }
         };
         bytes as u64
     }
@@ -93,7 +106,7 @@ impl Pending {
             (None, Write::Upsert(rows)) => rows.len(),
             (None, Write::Delete(ids)) => ids.len(),
             (None, Write::Clear) => 1,
-            (None, Write::Seal | Write::UpsertIf(..) | Write::DeleteIf(..) | Write::Matching(_)) => 0,
+            (None, _) => 0,
         }
     }
 
@@ -117,7 +130,7 @@ impl Namespace {
     /// the time for finding out is over.
     pub async fn write(self: &Arc<Self>, write: Write) -> Result<Written> {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { bytes: write.bytes(), write, decided: None, reply };
+        let pending = Pending { bytes: self.bytes_of(&write), write, decided: None, reply };
         if let Err(full) = self.check_backlog(&pending) {
             self.maintain_if_due();
             return Err(full);
@@ -129,6 +142,15 @@ impl Namespace {
         answer.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the server stopped while committing".into() })
         })
+    }
+
+    /// Roughly the bytes that a write takes in an entry: documents take the vectors along that their rows have.
+    fn bytes_of(&self, write: &Write) -> u64 {
+        let vectors = match write {
+            Write::Documents(rows) => rows.len() as u64 * 4 * self.state().dimension.unwrap_or(0) as u64,
+            _ => 0,
+        };
+        write.bytes() + vectors
     }
 
     /// Rule 14: a log that grows faster than it is folded is held back.
@@ -178,7 +200,8 @@ impl Namespace {
         let mut bytes = 0;
         while let Some(next) = queue.waiting.front() {
             let alone = next.write.is_alone();
-            if !group.is_empty() && (alone || bytes + next.bytes > max) {
+            let fits = group.last().is_none_or(|last| last.write.goes_with(&next.write));
+            if !group.is_empty() && (!fits || bytes + next.bytes > max) {
                 break;
             }
             bytes += next.bytes;

@@ -4,17 +4,20 @@
 //! Invariant: an entry changes all rows that matched as of the entry before it, of those after an id as many
 //! as it may hold, and no others.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     Namespace,
-    decide::{Decided, Report},
+    decide::{Decided, METADATA_BYTES, Report},
     queue::{Pending, Write},
 };
 use crate::{
     clock::Timestamp,
     engine::{
-        contents::{Matches, Snapshot},
+        contents::{Known, Matches, Snapshot},
         context::offload,
         format::{Change, Changes},
         segment::RowRef,
@@ -27,9 +30,6 @@ use crate::{
 const MAX_ROWS: u64 = 100_000;
 /// Rows that could not be changed of which it is told why.
 pub(in crate::engine) const SHOWN: usize = 100;
-/// What is read of a row to decide whether it matches, roughly.
-const METADATA_BYTES: u64 = 1024;
-
 /// The new metadata of a row, from what it has; none if that is the same.
 pub(in crate::engine) type Edit = dyn Fn(Option<&str>) -> Result<Option<Arc<str>>> + Send + Sync;
 
@@ -62,7 +62,14 @@ pub(in crate::engine) struct Selection {
     pub limit: u64,
     /// How.
     pub change: RowChange,
+    /// What was found out before about the rows that match.
+    pub known: Progress,
 }
+
+/// Which rows were known to match at the newest part of a change, shared by all of its parts, so that each looks
+/// only at rows that were written since.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct Progress(Arc<Mutex<Arc<Known>>>);
 
 impl Namespace {
     /// Decides which rows a write by filter changes; it is alone in its group.
@@ -86,24 +93,42 @@ impl Namespace {
 
     async fn selected(&self, selection: Arc<Selection>, now: Timestamp) -> Result<Decided> {
         let (snapshot, on) = {
-            let mut state = self.state_mut();
-            (state.contents.snapshot(), state.hash)
+            let (state, snapshot) = self.state_and_snapshot();
+            (snapshot, state.hash)
         };
+        let (filter, known) = (selection.filter.clone(), selection.known.newest());
+        let matches = self.context.searchers.matches_rest(snapshot.clone(), filter, now, known).await?;
+        selection.known.set(matches.known(&snapshot, now));
         let max = self.context.log.entry_bytes.as_u64();
-        let rows: u64 = snapshot.blocks().iter().map(|block| snapshot.block_rows(*block) as u64).sum();
-        let bytes = rows.saturating_mul(METADATA_BYTES);
-        let (changes, report) = offload(bytes, move || select(&snapshot, &selection, now, max)).await??;
+        let bytes = matches.count().min(MAX_ROWS).saturating_mul(METADATA_BYTES);
+        let changes = move || changes(&snapshot, &matches, &selection, max);
+        let (changes, report) = offload(bytes, changes).await??;
         Ok(Decided::new(on, changes, report))
     }
 }
 
+impl Progress {
+    fn newest(&self) -> Arc<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, known: Known) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+    }
+}
+
 /// The changes of the next entry, of about `max` bytes.
-fn select(snapshot: &Snapshot, selection: &Selection, now: Timestamp, max: u64) -> Result<(Changes, Report)> {
-    let matches = Matches::of(snapshot, &selection.filter, now)?;
+fn changes(
+    snapshot: &Snapshot,
+    matches: &Matches,
+    selection: &Selection,
+    max: u64,
+) -> Result<(Changes, Report)> {
     let limit = selection.limit.min(MAX_ROWS);
-    let (mut changes, mut report, mut bytes) = (Changes::default(), Report::default(), 0);
+    let (mut changes, mut bytes) = (Changes::default(), 0);
+    let mut report = Report { read: matches.read(), ..Report::default() };
     let mut last = None;
-    for row in snapshot.matching_after(&matches, selection.after.as_ref().map(VectorId::as_str))? {
+    for row in snapshot.matching_after(matches, selection.after.as_ref().map(VectorId::as_str))? {
         if bytes >= max || report.matched >= limit {
             report.last = last;
             break;

@@ -66,7 +66,9 @@ impl Searchers {
         if snapshot.is_empty() {
             return Ok(Vec::new());
         }
-        composed.check(snapshot.dimension)?;
+        if snapshot.dimension > 0 {
+            composed.check(snapshot.dimension)?;
+        }
         let is_exact = composed.is_exact();
         let mut found = Vec::new();
         if !is_exact {
@@ -198,7 +200,11 @@ impl Composed {
             let mut top = TopK::new(limit);
             for row in rows_of(blocks[number])? {
                 let at = (blocks[number], row);
-                let score = prepared.score(&snapshot.row(at.0, at.1)?, at);
+                let row_ref = snapshot.row(at.0, at.1)?;
+                if row_ref.vector.is_empty() && !texts.iter().any(|scores| scores.contains_key(&at)) {
+                    continue;
+                }
+                let score = prepared.score(&row_ref, at);
                 top.push(score, row_number(number) + row as u64, &tie);
             }
             Ok(top)
@@ -232,9 +238,19 @@ fn tie(snapshot: &Snapshot, blocks: &[Block], left: u64, right: u64) -> Ordering
     id(left).cmp(id(right))
 }
 
+/// What a row without a vector scores by a vector as part of a sum: as much as one that has nothing to do with
+/// it, and nothing is so far away that it is certain to be farther.
+fn without_vector(distance: Distance) -> f32 {
+    match distance {
+        Distance::Cosine | Distance::DotProduct => 0.0,
+        Distance::Euclidean => f32::MIN,
+    }
+}
+
 /// A score, ready to be computed for rows.
 enum Prepared<'a> {
-    Near(Query),
+    /// With what a row scores that has no vector.
+    Near(Query, f32),
     Words(&'a TextScores),
     Sum(Vec<Self>),
     Max(Vec<Self>),
@@ -248,7 +264,7 @@ impl<'a> Prepared<'a> {
         let mut all =
             |parts: &[Score]| parts.iter().map(|part| Self::new(part, distance, texts)).collect::<Vec<_>>();
         match score {
-            Score::Near(near) => Self::Near(Query::new(distance, &near.vector)),
+            Score::Near(near) => Self::Near(Query::new(distance, &near.vector), without_vector(distance)),
             Score::Sum(parts) => Self::Sum(all(parts)),
             Score::Max(parts) => Self::Max(all(parts)),
             Score::Words(_) => texts.next().map_or(Self::Nothing, Self::Words),
@@ -261,7 +277,8 @@ impl<'a> Prepared<'a> {
     /// That of a row, and where it lies.
     fn score(&self, row: &RowRef<'_>, at: (Block, usize)) -> f32 {
         let score = match self {
-            Self::Near(query) => score(query, row.vector, row.inverse_norm),
+            Self::Near(_, without) if row.vector.is_empty() => *without,
+            Self::Near(query, _) => score(query, row.vector, row.inverse_norm),
             Self::Words(scores) => scores.get(&at).copied().unwrap_or_default(),
             Self::Sum(parts) => parts.iter().map(|part| part.score(row, at)).sum(),
             Self::Max(parts) => {

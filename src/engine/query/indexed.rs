@@ -16,9 +16,10 @@ use crate::{
 };
 
 impl Search<'_> {
-    /// Whether an index answers for a block.
+    /// Whether a block need not be scanned: an index answers for it, or it has no vectors.
     pub(super) fn is_covered(&self, batch: &Batch, block: Block) -> bool {
         match block {
+            _ if !self.snapshot.has_vectors(block) => true,
             Block::Batch(segment, _) => self.index(batch, segment).is_some(),
             Block::Chunk(_) => false,
         }
@@ -43,7 +44,8 @@ impl Search<'_> {
         let mut work = Work::default();
         let query = Query::new(target.distance, &target.vector);
         work.read = self.matches.map_or(0, Matches::read);
-        for (segment, view) in self.snapshot.segments.iter().enumerate() {
+        let segments = self.snapshot.segments.iter().enumerate();
+        for (segment, view) in segments.filter(|(_, view)| view.segment().has_vectors()) {
             let matching = self.matches.map(|matches| matches.segment(segment).count);
             if matching == Some(0) {
                 continue;
@@ -57,8 +59,8 @@ impl Search<'_> {
             }
         }
         work.scanned += match self.matches {
-            Some(matches) => matches.chunks().iter().map(|matching| matching.count).sum::<u64>(),
-            None => self.snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Some(matches) => matches.with_vectors(self.snapshot).map(|matching| matching.count).sum::<u64>(),
+            None => self.snapshot.rows_with_vectors(),
         };
         Ok(work)
     }

@@ -20,7 +20,7 @@ mod plan;
 mod tests;
 mod text;
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, ops::AddAssign, sync::Arc};
 
 use rayon::prelude::*;
 
@@ -33,7 +33,7 @@ pub use self::plan::{Filtered, Method, Reason, Step, effort, plan, preference};
 pub use self::text::{FieldStatistics, TextAnswer, TextStatistics, TextTarget};
 
 use super::{
-    contents::{Block, Matches, Snapshot},
+    contents::{Block, Known, Matches, Snapshot},
     index::{
         Cost,
         flat::{ChunkView, Queries, scan},
@@ -126,6 +126,15 @@ pub struct Work {
     pub indexes: Cost,
 }
 
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.scanned += other.scanned;
+        self.indexed_segments += other.indexed_segments;
+        self.indexes += other.indexes;
+    }
+}
+
 /// A row that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Found {
@@ -165,7 +174,7 @@ impl Searchers {
         targets: Vec<Target>,
         now: Timestamp,
     ) -> Result<Vec<Answer>> {
-        if snapshot.is_empty() {
+        if snapshot.dimension == 0 {
             return Ok(vec![Answer::default(); targets.len()]);
         }
         check_dimensions(&targets, snapshot.dimension)?;
@@ -187,10 +196,24 @@ impl Searchers {
         filter: Arc<Filter>,
         now: Timestamp,
     ) -> Result<Matches> {
+        self.matches_rest(snapshot, filter, now, Arc::default()).await
+    }
+
+    /// The same, given what was decided before.
+    ///
+    /// # Errors
+    /// As [`Searchers::matches`].
+    pub(in crate::engine) async fn matches_rest(
+        self: &Arc<Self>,
+        snapshot: Arc<Snapshot>,
+        filter: Arc<Filter>,
+        now: Timestamp,
+        known: Arc<Known>,
+    ) -> Result<Matches> {
         if is_light_filter(&snapshot, &filter) {
-            return Matches::of(&snapshot, &filter, now);
+            return Matches::of_rest(&snapshot, &filter, now, &known);
         }
-        self.run(move || Matches::of(&snapshot, &filter, now)).await
+        self.run(move || Matches::of_rest(&snapshot, &filter, now, &known)).await
     }
 
     /// Runs something on the threads that search.

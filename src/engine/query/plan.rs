@@ -67,17 +67,18 @@ pub enum Reason {
     Log,
 }
 
-/// The steps of a search, segment after segment and then the log; `matches` is what the filter leaves of the
+/// The steps of a search for vectors, segment after segment and then the log; `matches` is what the filter leaves of the
 /// snapshot, where that is of interest.
 pub fn plan(snapshot: &Snapshot, target: &Target, matches: Option<&Matches>) -> Vec<Step> {
-    let segments = snapshot.segments.iter().enumerate().map(|(segment, view)| Step {
+    let segments = snapshot.segments.iter().enumerate();
+    let segments = segments.filter(|(_, view)| view.segment().has_vectors()).map(|(segment, view)| Step {
         segment: Some(segment),
         rows: view.live_rows(),
         method: method(view, target),
         filter: matches.map(|matches| Filtered::of(view.attributes().is_some(), [matches.segment(segment)])),
     });
-    let rows = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-    let filter = matches.map(|matches| Filtered::of(false, matches.chunks()));
+    let rows = snapshot.rows_with_vectors();
+    let filter = matches.map(|matches| Filtered::of(false, matches.with_vectors(snapshot)));
     let log = Step { segment: None, rows, method: Method::Scan(Reason::Log), filter };
     segments.chain((rows > 0).then_some(log)).collect()
 }

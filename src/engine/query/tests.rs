@@ -78,6 +78,7 @@ fn build(case: &Case) -> (Arc<Snapshot>, Model, Vec<Target>) {
         let ttl = ttl[numbers.below(5) as usize];
         let rows = Rows {
             dimension: case.dimension,
+            without_vector: Vec::new(),
             ids: vec![VectorId::trusted(&id)],
             vectors: vector.clone(),
             metadata: vec![None],

@@ -54,6 +54,9 @@ pub struct SegmentRef {
     pub id: Uuid,
     /// Rows, dead ones included.
     pub rows: u64,
+    /// Whether its rows have vectors: all of them or none.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub has_vectors: bool,
     /// `data.arrow`
     pub data: Blob,
     /// `lookup`
@@ -68,6 +71,15 @@ pub struct SegmentRef {
     /// Whose prefix holds `data.arrow` and `lookup`; none: the prefix of the manifest's incarnation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// An index over the rows of a segment as the manifest names it.

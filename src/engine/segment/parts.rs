@@ -63,7 +63,11 @@ impl SegmentParts {
         let (head_object, head) = head;
         let corrupt = |reason: String| Error::Corrupt { object: head_object.to_owned(), reason };
         let head = Head::open(head).map_err(corrupt)?;
-        if u64::from(head.rows) != reference.rows || head.data_bytes != reference.data.bytes {
+        let has_vectors = head.dimension > 0;
+        if u64::from(head.rows) != reference.rows
+            || head.data_bytes != reference.data.bytes
+            || has_vectors != reference.has_vectors
+        {
             return Err(corrupt("it is not of this segment".into()));
         }
         Ok(Self { object: object.into(), head, places: BTreeMap::new(), rows: BTreeMap::new() })

@@ -69,7 +69,11 @@ impl Segment {
         let (lookup_object, lookup) = lookup;
         reference.lookup.check(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
         let lookup = Lookup::decode(lookup).map_err(|reason| corrupt(lookup_object, reason))?;
-        if lookup.rows() as u64 != reference.rows || lookup.head.data_bytes != reference.data.bytes {
+        let has_vectors = lookup.head.dimension > 0;
+        if lookup.rows() as u64 != reference.rows
+            || lookup.head.data_bytes != reference.data.bytes
+            || has_vectors != reference.has_vectors
+        {
             return Err(corrupt(lookup_object, "it is not of this segment".into()));
         }
         if data.len() as u64 != reference.data.bytes {
@@ -91,9 +95,14 @@ impl Segment {
         self.lookup.rows()
     }
 
-    /// Values per vector.
+    /// Values per vector; 0 if its rows have none.
     pub fn dimension(&self) -> usize {
         self.lookup.head.dimension
+    }
+
+    /// Whether its rows have vectors.
+    pub fn has_vectors(&self) -> bool {
+        self.dimension() > 0
     }
 
     /// Number of record batches.
@@ -210,7 +219,7 @@ impl Segment {
         let corrupt = |reason: String| Error::Corrupt { object: self.object.to_string(), reason };
         self.lookup.head.check_blocks(0, &self.data).map_err(corrupt)?;
         for (index, place) in self.lookup.head.batches.iter().enumerate() {
-            let first = first_bytes(self.bytes_of(place), place.metadata);
+            let first = first_bytes(self.bytes_of(place), place.metadata, self.has_vectors());
             let batch = self.batch(index)?;
             let row_fits = |(row, (id, metadata)): (usize, (u32, Option<u32>))| {
                 let row = batch.get(row);
@@ -262,10 +271,16 @@ impl Batch {
         }
         let wrong = "it has a column of another type";
         let expires_at = expires_at.as_primitive_opt::<TimestampMillisecondType>().ok_or(wrong)?.clone();
-        let vectors = vectors.as_fixed_size_list_opt().ok_or(wrong)?.values();
+        let vectors = match dimension {
+            0 => Float32Array::new_null(0),
+            _ => {
+                let values = vectors.as_fixed_size_list_opt().ok_or(wrong)?.values();
+                values.as_primitive_opt::<Float32Type>().ok_or(wrong)?.clone()
+            }
+        };
         Ok(Self {
             ids: ids.as_string_opt().ok_or(wrong)?.clone(),
-            vectors: vectors.as_primitive_opt::<Float32Type>().ok_or(wrong)?.clone(),
+            vectors,
             inverse_norms: inverse_norms.as_primitive_opt::<Float32Type>().ok_or(wrong)?.clone(),
             metadata: metadata.as_string_opt().ok_or(wrong)?.clone(),
             first_expiry: expires_at.iter().flatten().min().map(Timestamp),
@@ -274,7 +289,7 @@ impl Batch {
         })
     }
 
-    /// All vectors, row after row.
+    /// All vectors, row after row; nothing if rows have none.
     pub fn vectors(&self) -> &[f32] {
         self.vectors.values()
     }

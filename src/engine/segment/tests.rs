@@ -105,6 +105,53 @@ fn rows_by_ranges(
     rows.iter().map(plain).collect()
 }
 
+/// A segment whose rows have no vectors: found, read in order and by ranges, and checked like any other.
+#[test]
+fn rows_without_vectors_have_segments_of_their_own() {
+    let mut writer = SegmentWriter::new(0).unwrap();
+    let ids: Vec<String> = (0..9000).map(|row| format!("row-{row:05}")).collect();
+    let mut data = Vec::new();
+    for (row, id) in ids.iter().enumerate() {
+        let metadata = format!("{{\"n\":{row}}}");
+        let metadata = (row % 3 > 0).then_some(metadata.as_str());
+        let row = RowRef { id, vector: &[], inverse_norm: 0.0, metadata, expires_at: None };
+        data.extend(writer.push(row).unwrap().into_iter().flatten());
+    }
+    let written = writer.finish().unwrap();
+    data.extend_from_slice(&written.piece);
+    let (data, lookup, reference) =
+        (Bytes::from(data), written.lookup.clone(), written.reference(Uuid::nil()));
+    assert!(!reference.has_vectors);
+    let segment = open(&data, &lookup, &reference).unwrap();
+    segment.check_head().unwrap();
+    assert_eq!((segment.dimension(), segment.rows(), segment.batch_count()), (0, 9000, 2));
+    let row = segment.find("row-08999").unwrap().unwrap();
+    let (batch, place) = segment.place(row);
+    let found = segment.batch(batch).unwrap().get(place);
+    assert_eq!((found.vector, found.metadata), (&[][..], Some("{\"n\":8999}")));
+    let mut parts =
+        SegmentParts::open(&reference, "data", ("lookup", lookup.slice(..reference.head.bytes as usize)))
+            .unwrap();
+    parts.wanted(&[row].into(), true).unwrap();
+    parts
+        .supply(|range| data.get(range.start as usize..range.end as usize).map(Bytes::copy_from_slice))
+        .unwrap();
+    let by_range = parts.get(row).unwrap();
+    assert_eq!((by_range.id, by_range.vector, by_range.metadata), (found.id, found.vector, found.metadata));
+
+    let file = arrow_ipc::reader::FileReader::try_new(std::io::Cursor::new(&data), None).unwrap();
+    assert_eq!(file.schema().field(1).data_type(), &arrow_schema::DataType::Null);
+    assert_eq!(file.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 9000);
+
+    // A manifest that says otherwise is not believed.
+    let other = SegmentRef { has_vectors: true, ..reference.clone() };
+    assert!(open(&data, &lookup, &other).is_err());
+    assert!(
+        SegmentParts::open(&other, "data", ("lookup", lookup.slice(..reference.head.bytes as usize)))
+            .is_err()
+    );
+}
+
 proptest! {
     #[test]
     fn rows_read_by_ranges_are_the_rows(rows in model(), picked in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {

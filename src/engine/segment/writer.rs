@@ -4,16 +4,19 @@
 //! | column | type | |
 //! |---|---|---|
 //! | `id` | utf8 | |
-//! | `vector` | fixed-size list of float32 | |
+//! | `vector` | fixed-size list of float32 | null if the rows of the segment have none |
 //! | `inverse_norm` | float32 | 1 / ‖vector‖₂, 0 for a zero vector ([`crate::types::inverse_norm`]) |
 //! | `metadata` | utf8 | a JSON object, or null |
 //! | `expires_at` | timestamp[ms, UTC] | or null |
+//!
+//! Either all rows of a segment have vectors or none of them do, so that every index over vectors is over all
+//! rows of its segment.
 
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, TimestampMillisecondArray,
-    builder::StringBuilder,
+    ArrayRef, FixedSizeListArray, Float32Array, NullArray, RecordBatch, StringArray,
+    TimestampMillisecondArray, builder::StringBuilder,
 };
 use arrow_ipc::{
     MetadataVersion,
@@ -43,15 +46,17 @@ const BATCH_BYTES: usize = 4 << 20;
 const ID_VALUES: usize = 2;
 const VECTOR_VALUES: usize = 5;
 const METADATA_VALUES: usize = 10;
+/// Of a column of nulls there are none.
+const METADATA_VALUES_WITHOUT_VECTORS: usize = 7;
 
 /// A row to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct RowRef<'a> {
     /// Its id.
     pub id: &'a str,
-    /// Its vector.
+    /// Its vector; empty if it has none.
     pub vector: &'a [f32],
-    /// 1 / ‖vector‖₂
+    /// 1 / ‖vector‖₂, 0 if it has none.
     pub inverse_norm: f32,
     /// A JSON object.
     pub metadata: Option<&'a str>,
@@ -84,6 +89,8 @@ pub struct Written {
     pub head: Blob,
     /// Rows.
     pub rows: u64,
+    /// Whether they have vectors.
+    pub has_vectors: bool,
 }
 
 impl Written {
@@ -93,6 +100,7 @@ impl Written {
         SegmentRef {
             id,
             rows: self.rows,
+            has_vectors: self.has_vectors,
             data: self.data,
             lookup,
             head: self.head,
@@ -115,13 +123,16 @@ struct Columns {
     first_lengths: Option<u32>,
 }
 
-/// The schema of `data.arrow`. `dimension` is at least 1 and within `i32`.
+/// The schema of `data.arrow`. `dimension` is within `i32`, and 0 if rows have no vectors.
 pub(super) fn schema(dimension: usize) -> SchemaRef {
     let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let vector = DataType::FixedSizeList(vector_item(), i32::try_from(dimension).unwrap_or(i32::MAX));
+    let vector = match i32::try_from(dimension).unwrap_or(i32::MAX) {
+        0 => DataType::Null,
+        dimension => DataType::FixedSizeList(vector_item(), dimension),
+    };
     Arc::new(Schema::new(vec![
         Field::new("id", DataType::Utf8, false),
-        Field::new("vector", vector, false),
+        Field::new("vector", vector, dimension == 0),
         Field::new("inverse_norm", DataType::Float32, false),
         Field::new("metadata", DataType::Utf8, true),
         Field::new("expires_at", timestamp, true),
@@ -133,7 +144,7 @@ fn vector_item() -> Arc<Field> {
 }
 
 impl SegmentWriter {
-    /// A segment of vectors of a dimension.
+    /// A segment of vectors of a dimension; 0 if its rows have none.
     pub fn new(dimension: usize) -> Result<Self, ArrowError> {
         let schema = schema(dimension);
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
@@ -167,11 +178,12 @@ impl SegmentWriter {
         piece.extend_from_slice(&self.take());
         let data = Blob { bytes: self.sent, xxh3_128: self.digest.digest128() };
         let rows = self.lookup.ids.len() as u64;
+        let has_vectors = self.lookup.head.dimension > 0;
         self.lookup.head.data_bytes = self.sent;
         self.lookup.head.blocks = self.blocks.finish();
         let (lookup, head) = self.lookup.encode();
         let head = Blob::of(&lookup[..head]);
-        Ok(Written { piece: piece.into(), data, lookup, head, rows })
+        Ok(Written { piece: piece.into(), data, lookup, head, rows, has_vectors })
     }
 
     /// Writes the pending rows as a record batch.
@@ -185,7 +197,7 @@ impl SegmentWriter {
         let piece = self.take();
         let message = &piece[before..];
         let metadata = message_bytes(message)?;
-        let [ids, vectors, values] = first_bytes(message, metadata)?;
+        let [ids, vectors, values] = first_bytes(message, metadata, self.lookup.head.dimension > 0)?;
         self.lookup.head.batches.push(BatchPlace {
             offset,
             metadata,
@@ -215,8 +227,9 @@ fn message_bytes(message: &[u8]) -> Result<u32, ArrowError> {
     length.map(|length| length + 8).ok_or_else(|| ArrowError::IpcError("a message without a length".into()))
 }
 
-/// Where the ids, the vectors and the metadata of the first row of a record batch begin in its message.
-pub(super) fn first_bytes(message: &[u8], metadata: u32) -> Result<[u32; 3], ArrowError> {
+/// Where the ids, the vectors and the metadata of the first row of a record batch begin in its message; for
+/// vectors that there are not, where the ids do.
+pub(super) fn first_bytes(message: &[u8], metadata: u32, has_vectors: bool) -> Result<[u32; 3], ArrowError> {
     let header = message.get(8..metadata as usize).unwrap_or_default();
     let wrong = |error: &dyn std::fmt::Display| ArrowError::IpcError(format!("no record batch: {error}"));
     let header = arrow_ipc::root_as_message(header).map_err(|error| wrong(&error))?;
@@ -226,7 +239,11 @@ pub(super) fn first_bytes(message: &[u8], metadata: u32) -> Result<[u32; 3], Arr
         let offset = buffer.and_then(|buffer| u32::try_from(buffer.offset()).ok());
         offset.and_then(|offset| offset.checked_add(metadata)).ok_or_else(|| wrong(&"buffers are missing"))
     };
-    Ok([place(ID_VALUES)?, place(VECTOR_VALUES)?, place(METADATA_VALUES)?])
+    let [vectors, values] = match has_vectors {
+        true => [VECTOR_VALUES, METADATA_VALUES],
+        false => [ID_VALUES, METADATA_VALUES_WITHOUT_VECTORS],
+    };
+    Ok([place(ID_VALUES)?, place(vectors)?, place(values)?])
 }
 
 impl Columns {
@@ -240,15 +257,17 @@ impl Columns {
     }
 
     fn into_batch(mut self, schema: SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let DataType::FixedSizeList(_, dimension) = schema.field(1).data_type() else {
-            return Err(ArrowError::SchemaError("the vectors are no fixed-size list".into()));
+        let vectors: ArrayRef = match schema.field(1).data_type() {
+            DataType::FixedSizeList(_, dimension) => {
+                let values = Arc::new(Float32Array::from(self.vectors));
+                Arc::new(FixedSizeListArray::try_new(vector_item(), *dimension, values, None)?)
+            }
+            _ => Arc::new(NullArray::new(self.inverse_norms.len())),
         };
-        let values = Arc::new(Float32Array::from(self.vectors));
-        let vectors = FixedSizeListArray::try_new(vector_item(), *dimension, values, None)?;
         let ids: StringArray = self.ids.finish();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(ids),
-            Arc::new(vectors),
+            vectors,
             Arc::new(Float32Array::from(self.inverse_norms)),
             Arc::new(self.metadata.finish()),
             Arc::new(TimestampMillisecondArray::from(self.expires_at).with_timezone("UTC")),

@@ -7,9 +7,9 @@ use super::{
     reader::{Items, Read, Unreadable, Value},
 };
 
-/// Arrays and objects inside each other, in an operand and in what is compared with it. Metadata
-/// is nested no deeper.
-const MAX_DEPTH: usize = 64;
+/// Arrays and objects inside each other, in metadata and in an operand that is compared with it. Low enough that an
+/// answer which wraps metadata in a few more levels is within every parser's bound (serde_json's is 128).
+pub const MAX_DEPTH: usize = 64;
 
 /// A JSON value. Objects are equal whatever the order of their members; of members with the same key
 /// the last one counts, as it does for those who read the metadata.

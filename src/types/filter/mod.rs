@@ -32,7 +32,7 @@ use std::fmt;
 use self::plan::Plan;
 pub use self::{
     condition::{Bound, Condition, Side, Test},
-    json::{Json, Set, list, text},
+    json::{Json, MAX_DEPTH, Set, list, text},
     node::Node,
     number::Number,
     path::{Path, index as place_in_array},

@@ -105,14 +105,22 @@ impl<'a> Items<'a> {
 
     /// The key of the next member; its value must be taken before the next key.
     pub fn key(&mut self) -> Read<Option<Cow<'a, str>>> {
+        Ok(self.written_key()?.map(|(key, _)| key))
+    }
+
+    /// The same, and how it is written, with its quotes.
+    pub fn written_key(&mut self) -> Read<Option<(Cow<'a, str>, &'a str)>> {
         if !self.advance(b'}')? {
             return Ok(None);
         }
+        self.reader.skip_space();
+        let start = self.reader.at;
         let key = self.reader.string()?;
+        let written = self.reader.since(start);
         if !self.reader.take(b':') {
             return Err(Unreadable("a key without a value"));
         }
-        Ok(Some(key))
+        Ok(Some((key, written)))
     }
 
     /// The value of the member whose key was just taken.

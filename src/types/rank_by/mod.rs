@@ -89,6 +89,17 @@ impl RankBy {
     }
 }
 
+impl OrderBy {
+    /// Reads an order of fields from JSON text: `[field, "asc"]`, `[field, "desc"]` or an array of these. There are
+    /// no functions in it, so every name is that of a field.
+    ///
+    /// # Errors
+    /// `Invalid` for what is none; the field is the place of the bad part.
+    pub fn parse_all(text: &str, place: &str, limits: &Limits) -> Result<Vec<Self>> {
+        parse::parse_order(text, place, limits)
+    }
+}
+
 impl Score {
     /// The scores of vectors in it.
     pub fn vectors(&self) -> Vec<&Near> {

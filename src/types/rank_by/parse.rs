@@ -17,33 +17,59 @@ const ORDERS: &str = r#"[field, "asc"], [field, "desc"] or an array of these"#;
 
 /// Reads the ranking that `text` is. `place` is where it stands in the request.
 pub fn parse(text: &str, place: &str, limits: &Limits) -> Result<RankBy> {
+    let words = whole(text, place, limits)?;
+    match &*words {
+        [Value::Array(_), ..] => orders_of(place, &words, limits).map(RankBy::Order),
+        // The name of a function stands for the function here, and for a field in an array of orders.
+        [Value::String(name), ..] if is_function(name) => score(place, &words, limits),
+        _ => match order(place, &words)? {
+            Some(order) => Ok(RankBy::Order(vec![order])),
+            None => score(place, &words, limits),
+        },
+    }
+}
+
+/// Reads the order of fields that `text` is.
+pub fn parse_order(text: &str, place: &str, limits: &Limits) -> Result<Vec<OrderBy>> {
+    let words = whole(text, place, limits)?;
+    match &*words {
+        [Value::Array(_), ..] => orders_of(place, &words, limits),
+        _ => match order(place, &words)? {
+            Some(order) => Ok(vec![order]),
+            None => Err(Error::invalid(place, format!("is no order; expected {ORDERS}"))),
+        },
+    }
+}
+
+/// The elements of the array that `text` is.
+fn whole<'a>(text: &'a str, place: &str, limits: &Limits) -> Result<Vec<Value<'a>>> {
     // Syntax is checked as a whole first, without recursion; the reader below takes it for granted.
     serde_json::from_str::<&RawValue>(text)
         .map_err(|error| Error::invalid(place, format!("malformed JSON: {error}")))?;
     let value = Value::of(text).map_err(|reason| unreadable(place, reason))?;
+    elements(place, &value, limits)
+}
+
+fn score(place: &str, words: &[Value<'_>], limits: &Limits) -> Result<RankBy> {
+    Parser { limits, parts: 0 }.score(place, words, 1).map(RankBy::Score)
+}
+
+/// Fields with their directions, one after the other.
+fn orders_of(place: &str, orders: &[Value<'_>], limits: &Limits) -> Result<Vec<OrderBy>> {
     let mut parser = Parser { limits, parts: 0 };
-    let words = elements(place, &value, limits)?;
-    match words.first() {
-        Some(Value::Array(_)) => {
-            let orders = words.iter().enumerate().map(|(at, value)| {
-                let place = format!("{place}[{at}]");
-                parser.part(&place)?;
-                let words = elements(&place, value, limits)?;
-                order(&place, &words)?.ok_or_else(|| wrong(&place, r#"[field, "asc"] or [field, "desc"]"#))
-            });
-            orders.collect::<Result<_>>().map(RankBy::Order)
-        }
-        _ => match order(place, &words)? {
-            Some(order) => Ok(RankBy::Order(vec![order])),
-            None => parser.score(place, &words, 1).map(RankBy::Score),
-        },
-    }
+    let orders = orders.iter().enumerate().map(|(at, value)| {
+        let place = format!("{place}[{at}]");
+        parser.part(&place)?;
+        let words = elements(&place, value, limits)?;
+        order(&place, &words)?.ok_or_else(|| wrong(&place, r#"[field, "asc"] or [field, "desc"]"#))
+    });
+    orders.collect()
 }
 
 /// A field with its direction, if it is one.
 fn order(place: &str, words: &[Value<'_>]) -> Result<Option<OrderBy>> {
     let [Value::String(field), Value::String(direction)] = words else { return Ok(None) };
-    if is_function(field) || !matches!(&**direction, "asc" | "desc") {
+    if !matches!(&**direction, "asc" | "desc") {
         return Ok(None);
     }
     let field = path(&format!("{place}[0]"), field)?;

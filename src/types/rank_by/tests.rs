@@ -29,8 +29,9 @@ fn every_form_is_read_and_printed_as_itself() {
         (r#"["asc","desc"]"#, r#"[["asc","desc"]]"#),
         (r#"["vector","ANN",[1]]"#, r#"["ANN",[1]]"#),
         (r#"["BM25","a","x"]"#, r#"["a","BM25","x"]"#),
-        // Words of functions are no fields.
+        // The name of a function is that of a field only where no function can be.
         (r#"["BM25","asc"]"#, r#"["BM25","asc"]"#),
+        (r#"[["BM25","asc"],["Sum","desc"]]"#, r#"[["BM25","asc"],["Sum","desc"]]"#),
     ] {
         let ranking = parse(text).unwrap();
         assert_eq!(ranking.to_string(), printed);
@@ -78,6 +79,30 @@ fn what_is_wrong_is_named_with_its_place() {
             other => panic!("{text}: {other:?}"),
         };
         assert_eq!(field, place, "{text}");
+    }
+}
+
+#[test]
+fn an_order_has_no_functions() {
+    let limits = Limits { depth: 4, parts: 2, dimension: 3 };
+    let parse = |text: &str| OrderBy::parse_all(text, "order_by", &limits);
+    for (text, printed) in [
+        (r#"["Sum","asc"]"#, r#"[["Sum","asc"]]"#),
+        (r#"[["a.b","desc"],["ANN","asc"]]"#, r#"[["a.b","desc"],["ANN","asc"]]"#),
+    ] {
+        assert_eq!(RankBy::Order(parse(text).unwrap()).to_string(), printed);
+    }
+    for (text, place) in [
+        ("{}", "order_by"),
+        ("[", "order_by"),
+        ("[]", "order_by"),
+        (r#"["a","up"]"#, "order_by"),
+        (r#"["ANN",[1]]"#, "order_by"),
+        (r#"["a..b","asc"]"#, "order_by[0]"),
+        (r#"[["a","asc"],["ANN",[1]]]"#, "order_by[1]"),
+        (r#"[["a","asc"],["b","asc"],["c","asc"]]"#, "order_by[2]"),
+    ] {
+        assert!(matches!(parse(text), Err(Error::Invalid { field, .. }) if field == place), "{text}");
     }
 }
 

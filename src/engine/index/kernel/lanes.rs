@@ -125,7 +125,8 @@ unsafe fn rows_by<L: Lanes, const L2: bool, const R: usize, const Q: usize>(
 }
 
 /// Fills `output[q * rows + r]`: the whole of every instruction set's kernel. `S` reads rows for a
-/// query alone, `L` is for tiles of R rows and Q queries.
+/// query alone, `L` is for tiles of R rows and Q queries. Rows that are near are read in tiles by every query:
+/// a sum waits for the one before it, and several have no need to wait for each other.
 ///
 /// # Safety
 /// The processor has the instructions of `S` and `L`, the queries have the dimension of the rows.
@@ -139,7 +140,7 @@ pub(super) unsafe fn sweep<S: Lanes, L: Lanes, const L2: bool, const R: usize, c
     for query in (0..tiled).step_by(Q) {
         // SAFETY: `query + Q` is at most the number of queries; the rest is the caller's promise.
         unsafe {
-            if query == 0 {
+            if query == 0 && !rows.are_near() {
                 rows_by::<L, L2, 1, Q>(queries, query, rows, output);
             } else {
                 rows_by::<L, L2, R, Q>(queries, query, rows, output);
@@ -149,7 +150,7 @@ pub(super) unsafe fn sweep<S: Lanes, L: Lanes, const L2: bool, const R: usize, c
     for query in tiled..queries.len() {
         // SAFETY: as above.
         unsafe {
-            if query == 0 {
+            if query == 0 && !rows.are_near() {
                 rows_by::<S, L2, 1, 1>(queries, query, rows, output);
             } else {
                 rows_by::<L, L2, R, 1>(queries, query, rows, output);

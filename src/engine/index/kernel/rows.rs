@@ -1,4 +1,4 @@
-//! Rows of a table, all or some of them.
+//! Rows of a table, all or some of them, or rows that lie anywhere.
 
 /// Which rows of a table.
 #[derive(Debug, Clone, Copy)]
@@ -9,13 +9,21 @@ pub enum Selection<'a> {
     These(&'a [u32]),
 }
 
-/// Rows of a table to compare with; values are `V`.
+/// Rows to compare with; values are `V`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a, V = f32> {
-    vectors: &'a [V],
+    place: Place<'a, V>,
     dimension: usize,
-    selection: Selection<'a>,
     count: usize,
+}
+
+/// Where rows lie.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a, V> {
+    /// In a table.
+    Table(&'a [V], Selection<'a>),
+    /// Each where it is.
+    Scattered(&'a [&'a [V]]),
 }
 
 impl<'a, V> Rows<'a, V> {
@@ -35,7 +43,22 @@ impl<'a, V> Rows<'a, V> {
                 selected.len()
             }
         };
-        Self { vectors, dimension, selection, count }
+        Self { place: Place::Table(vectors, selection), dimension, count }
+    }
+
+    /// Rows that lie anywhere, but near the processor already: they are read several at a time.
+    ///
+    /// # Panics
+    /// If the dimension is 0, or one of them has another.
+    pub fn scattered(vectors: &'a [&'a [V]], dimension: usize) -> Self {
+        let fits = dimension > 0 && vectors.iter().all(|vector| vector.len() == dimension);
+        assert!(fits, "whole rows of a dimension");
+        Self { place: Place::Scattered(vectors), dimension, count: vectors.len() }
+    }
+
+    /// Whether reading one row after the other, as memory likes it, has no use.
+    pub(super) fn are_near(&self) -> bool {
+        matches!(self.place, Place::Scattered(_))
     }
 
     /// How many rows are selected.
@@ -55,12 +78,16 @@ impl<'a, V> Rows<'a, V> {
     #[inline(always)]
     pub(super) unsafe fn pointer(&self, position: usize) -> *const V {
         debug_assert!(position < self.count);
-        let row = match self.selection {
-            Selection::All => position,
+        let (vectors, row) = match self.place {
+            Place::Table(vectors, Selection::All) => (vectors, position),
             // SAFETY: `count` is the length of this list.
-            Selection::These(selected) => unsafe { *selected.get_unchecked(position) as usize },
+            Place::Table(vectors, Selection::These(selected)) => {
+                (vectors, unsafe { *selected.get_unchecked(position) as usize })
+            }
+            // SAFETY: `count` is the length of this list.
+            Place::Scattered(rows) => (unsafe { *rows.get_unchecked(position) }, 0),
         };
-        // SAFETY: `new` has seen that the table has this row.
-        unsafe { self.vectors.as_ptr().add(row * self.dimension) }
+        // SAFETY: `new` or `scattered` has seen that there is such a row.
+        unsafe { vectors.as_ptr().add(row * self.dimension) }
     }
 }

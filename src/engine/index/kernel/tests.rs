@@ -128,11 +128,16 @@ proptest! {
         for kernel in Kernel::available() {
             let mut batch = vec![0.0; rows * queries];
             kernel.dot(&table.queries(), &Rows::new(table.rows(), dimension, Selection::All), &mut batch);
+            let mut scattered = vec![0.0; rows * queries];
+            let backwards: Vec<&[f32]> = (0..rows).rev().map(|row| table.row(row)).collect();
+            kernel.dot(&table.queries(), &Rows::scattered(&backwards, dimension), &mut scattered);
             for (index, product) in batch.iter().enumerate() {
                 let (query, row) = (table.queries()[index / rows].to_vec(), table.row(index % rows).to_vec());
                 let mut alone = [0.0];
                 kernel.dot(&[&query], &Rows::new(&row, dimension, Selection::All), &mut alone);
                 prop_assert_eq!(product.to_bits(), alone[0].to_bits());
+                let place = index / rows * rows + rows - 1 - index % rows;
+                prop_assert_eq!(product.to_bits(), scattered[place].to_bits());
             }
         }
     }

@@ -268,15 +268,20 @@ pub fn rerank(
     best: &mut Best<'_>,
     cost: &mut Cost,
 ) -> Result<()> {
-    for (place, (estimate, row)) in candidates.iter().copied().enumerate() {
-        if let Some((_, ahead)) = candidates.get(place + AHEAD) {
-            request.prefetch(*ahead);
-        }
+    let fetch = |place: usize| candidates.get(place).map(|(_, row)| request.fetch(*row)).transpose();
+    let mut waiting = [None; AHEAD];
+    for (place, waiting) in waiting.iter_mut().enumerate() {
+        *waiting = fetch(place)?;
+    }
+    for (place, (estimate, _)) in candidates.iter().copied().enumerate() {
+        let row = std::mem::replace(&mut waiting[place % AHEAD], fetch(place + AHEAD)?);
         if request.query.score_of(estimate + margin) < best.threshold() {
             break;
         }
-        best.score(request, row)?;
-        cost.scored += 1;
+        if let Some(row) = row {
+            best.score_fetched(request, row);
+            cost.scored += 1;
+        }
     }
     Ok(())
 }
