@@ -8,7 +8,7 @@
 
 use super::{
     bounds::Bounds,
-    file::Damage,
+    file::{Damage, TooLarge, place},
     pack::{self, BLOCK},
     varint,
 };
@@ -28,7 +28,7 @@ pub struct Writer {
     rows: Vec<u32>,
     counts: Vec<u32>,
     /// Where the positions of every 128th row begin.
-    positions: Vec<u32>,
+    positions: Vec<usize>,
     bounds: Vec<Bounds>,
 }
 
@@ -37,7 +37,7 @@ impl Writer {
     /// where in the positions of the term its own begin.
     pub fn push(&mut self, row: u32, count: u32, length: u8, positions: usize) {
         if self.rows.len().is_multiple_of(BLOCK) {
-            self.positions.push(positions as u32);
+            self.positions.push(positions);
             self.bounds.push(Bounds::default());
         }
         if let Some(bounds) = self.bounds.last_mut() {
@@ -53,17 +53,17 @@ impl Writer {
     }
 
     /// Appends the postings, and begins anew.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
         let (mut table, mut data) = (Vec::new(), Vec::new());
         let mut before = None;
         let blocks = self.rows.chunks(BLOCK).zip(self.counts.chunks(BLOCK)).enumerate();
         for (block, (rows, counts)) in blocks {
-            let place = data.len() as u32;
+            let begin = place(data.len())?;
             let widths = write_block(rows, counts, before, &mut data);
             before = rows.last().copied();
             table.extend_from_slice(&before.unwrap_or_default().to_le_bytes());
-            table.extend_from_slice(&place.to_le_bytes());
-            table.extend_from_slice(&self.positions[block].to_le_bytes());
+            table.extend_from_slice(&begin.to_le_bytes());
+            table.extend_from_slice(&place(self.positions[block])?.to_le_bytes());
             table.extend_from_slice(&self.bounds[block].to_bytes());
             table.extend_from_slice(&[widths.0, widths.1, 0]);
         }
@@ -72,6 +72,7 @@ impl Writer {
         }
         out.extend_from_slice(&data);
         *self = Self::default();
+        Ok(())
     }
 }
 
@@ -264,5 +265,24 @@ impl<'a> Cursor<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_numbers_cannot_say_is_not_written() {
+        let write = |positions| {
+            let mut writer = Writer::default();
+            for row in 0..BLOCK as u32 {
+                writer.push(row, 1, 1, positions);
+            }
+            writer.finish(&mut Vec::new())
+        };
+        assert_eq!(write(u32::MAX as usize), Ok(()));
+        assert_eq!(write(u32::MAX as usize + 1), Err(TooLarge));
+        assert_eq!((place(7), place(1 << 32)), (Ok(7), Err(TooLarge)));
     }
 }
