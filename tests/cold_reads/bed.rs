@@ -73,6 +73,20 @@ impl Bed {
         self.writer.engine.upsert(&name(NAMESPACE), rows).await.unwrap();
     }
 
+    /// Writes rows that have texts and no vectors.
+    pub async fn upsert_texts(&self, ids: std::ops::Range<usize>) {
+        let text = |id: usize| Some(format!("{{\"text\":\"{} {id}\"}}", "word ".repeat(100)).into());
+        let rows = Rows {
+            dimension: 0,
+            without_vector: (0..ids.len()).collect(),
+            metadata: ids.clone().map(text).collect(),
+            ttl: vec![None; ids.len()],
+            ids: ids.map(|id| VectorId::trusted(&format!("text-{id}"))).collect(),
+            vectors: Vec::new(),
+        };
+        self.writer.engine.upsert(&name(NAMESPACE), rows).await.unwrap();
+    }
+
     pub async fn delete(&self, ids: &[usize]) {
         let ids = ids.iter().map(|id| VectorId::trusted(&id_of(*id))).collect();
         self.writer.engine.delete(&name(NAMESPACE), ids).await.unwrap();

@@ -111,6 +111,29 @@ async fn the_rest_follows_behind() {
     assert_eq!(ask(&node, bed.query(1, None), Consistency::Strong).await.usage.requests, 1);
 }
 
+/// Rows without vectors, folded or not, are nothing to a search near one: their segments are not even asked for.
+#[tokio::test(start_paused = true)]
+async fn segments_without_vectors_are_not_read() {
+    let bed = Bed::new(FEW, None).await;
+    let before = ask(&bed.cold(), bed.query(0, None), Consistency::Strong).await;
+    bed.upsert_texts(0..3000).await;
+    bed.compact().await;
+    let after = ask(&bed.cold(), bed.query(0, None), Consistency::Strong).await;
+    let expected =
+        ids(&before.result.as_ref().unwrap().hits).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        (after.trips, ids(&after.result.unwrap().hits)),
+        (4, expected.iter().map(String::as_str).collect())
+    );
+    let manifest = 8 << 10;
+    assert!(after.usage.bytes_read <= before.usage.bytes_read + manifest, "{:?}", after.usage);
+    assert_eq!(after.usage.requests, before.usage.requests);
+
+    bed.upsert_texts(2000..3100).await;
+    let after = ask(&bed.cold(), bed.query(0, None), Consistency::Strong).await;
+    assert_eq!(ids(&after.result.unwrap().hits), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_waits_for_the_whole() {
     let mut bed = Bed::new(FEW, None).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use quiver::{
-    engine::{Bulk, Consistency, Engine, Precondition, Presence},
+    engine::{Bulk, Consistency, Engine, Precondition, Presence, TextDocument},
     types::{Filter, Rows, filter::Limits},
 };
 
@@ -142,6 +142,70 @@ async fn writes_of_one_entry_are_decided_one_after_the_other() {
         tokio::join!(step(0), step(1), step(2), step(1), clear, again);
     let counts = [first, second, third, repeated, gone].map(|answer| answer.unwrap().upserted);
     assert_eq!((counts, cleared.unwrap()), ([1, 1, 1, 0, 0], 1));
+    assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 1);
+}
+
+/// A document that counts up the number of a row, from nothing if there is none.
+fn count(name: &str) -> TextDocument {
+    let edit = |_: &str, metadata: Option<&str>| {
+        let before = metadata.map_or(0, |metadata| number(Some(metadata)));
+        Ok(Some(format!(r#"{{"n":{}}}"#, before + 1).into()))
+    };
+    TextDocument { id: id(name), bytes: 16, edit: Box::new(edit) }
+}
+
+/// Documents of two nodes for the same rows: each finds what the one before it left, and rows keep their vectors.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_document_is_lost() {
+    let cluster = Cluster::new();
+    let nodes = [cluster.node(1), cluster.node(2)];
+    let docs = ns("docs");
+    nodes[0].engine.upsert(&docs, version("with", 0)).await.unwrap();
+    let write = |writer: usize| {
+        let engine = nodes[writer % 2].engine.clone();
+        tokio::spawn(async move {
+            let mut inserted = 0;
+            for round in 0..ROUNDS {
+                // Twice in one request, and other writes of the same moment.
+                let documents = vec![count("with"), count("without"), count("with")];
+                inserted += engine.index_documents(&ns("docs"), documents).await.unwrap().inserted;
+                let other = format!("{writer}-{round}");
+                engine.upsert(&ns("docs"), version(&other, 1)).await.unwrap();
+            }
+            inserted
+        })
+    };
+    let inserted = join_all((0..2 * WRITERS).map(write)).await;
+    assert_eq!(inserted.into_iter().map(|count| count.unwrap()).sum::<u64>(), 1);
+    let total = 2 * WRITERS as u64 * ROUNDS;
+    for node in &nodes {
+        assert_eq!(stored(&node.engine, "with").await, 2 * total);
+        assert_eq!(stored(&node.engine, "without").await, total);
+        let ids = [id("with"), id("without")];
+        let rows = node.engine.fetch(&docs, &ids, Consistency::Strong, ALL).await.unwrap();
+        assert_eq!([&rows[0].vector, &rows[1].vector], [&Some(vec![0.0, 1.0]), &None]);
+        assert_eq!(node.engine.count(&docs, Consistency::Strong).await.unwrap(), total + 2);
+    }
+}
+
+/// Documents of one entry see each other, unless one is refused: that leaves nothing.
+#[tokio::test]
+async fn documents_of_one_entry_follow_each_other() {
+    let cluster = Cluster::new();
+    let node = cluster.node(1);
+    let (engine, docs) = (&node.engine, ns("docs"));
+    engine.index_documents(&docs, vec![count("x")]).await.unwrap();
+    let head = engine.describe(&docs).await.unwrap().head_seq;
+    let refused = || {
+        let edit = |_: &str, _: Option<&str>| Err(quiver::error::Error::invalid("documents[1]", "no"));
+        vec![count("x"), TextDocument { id: id("y"), bytes: 16, edit: Box::new(edit) }]
+    };
+    let index = |documents| engine.index_documents(&docs, documents);
+    let (first, bad, second) =
+        tokio::join!(index(vec![count("x"), count("y")]), index(refused()), index(vec![count("x")]));
+    assert_eq!((first.unwrap().inserted, second.unwrap().inserted), (1, 0));
+    assert!(bad.unwrap_err().to_string().starts_with("documents[1]"));
+    assert_eq!((stored(engine, "x").await, stored(engine, "y").await), (3, 1));
     assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 1);
 }
 

@@ -216,18 +216,15 @@ impl<'a> Together<'a> {
         self.count += 1;
     }
 
-    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) {
+    /// Their scores, which are added.
+    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) -> impl Iterator<Item = f32> + use<> {
         let mut scores = [0.0; TOGETHER];
-        let scores = &mut scores[..self.count];
-        flat::score_near(
-            request.query,
-            &self.vectors[..self.count],
-            &self.inverse_norms[..self.count],
-            scores,
-        );
-        for (row, score) in self.rows.iter().zip(scores) {
+        let (vectors, norms) = (&self.vectors[..self.count], &self.inverse_norms[..self.count]);
+        flat::score_near(request.query, vectors, norms, &mut scores[..self.count]);
+        for (row, score) in self.rows.iter().zip(&scores[..self.count]) {
             best.push(*row, *score);
         }
+        scores.into_iter().take(self.count)
     }
 }
 
@@ -270,15 +267,16 @@ impl<'a> Best<'a> {
     pub fn score_all(&mut self, request: &Request<'_>) -> Result<Cost> {
         let rows = 0..request.rows.rows() as u32;
         match request.mask {
-            Mask::All => self.score_each(request, rows),
+            Mask::All => self.score_each(request, rows, |_, _| ()),
             Mask::Bits(words) => {
-                self.score_each(request, set_bits(words).take_while(|row| rows.contains(row)))
+                self.score_each(request, set_bits(words).take_while(|row| rows.contains(row)), |_, _| ())
             }
-            Mask::Only(admits) => self.score_each(request, rows.filter(|row| admits(*row))),
+            Mask::Only(admits) => self.score_each(request, rows.filter(|row| admits(*row)), |_, _| ()),
         }
     }
 
-    /// Scores rows exactly; each waits a little for memory to bring it.
+    /// Scores rows exactly, and tells the place of each among them and its score; each waits a little for memory
+    /// to bring it.
     ///
     /// # Errors
     /// As [`Best::score`].
@@ -286,6 +284,7 @@ impl<'a> Best<'a> {
         &mut self,
         request: &Request<'_>,
         rows: impl Iterator<Item = u32>,
+        mut tell: impl FnMut(usize, f32),
     ) -> Result<Cost> {
         let mut cost = Cost::default();
         let mut rows = rows.peekable();
@@ -299,8 +298,10 @@ impl<'a> Best<'a> {
                 cost.stopped = true;
                 break;
             }
-            waiting.score(request, self);
-            cost.scored += waiting.count as u64;
+            for score in waiting.score(request, self) {
+                tell(cost.scored as usize, score);
+                cost.scored += 1;
+            }
             waiting = next;
         }
         Ok(cost)

@@ -3,7 +3,7 @@
 //! It is taken from the thread for a walk and given back afterwards, so that nothing is allocated
 //! once a thread has searched.
 
-use std::cell::Cell;
+use std::{cell::Cell, cmp::Ordering};
 
 use super::codes::Similarities;
 
@@ -83,6 +83,18 @@ impl Pool {
     }
 }
 
+impl Candidate {
+    /// One that is not expanded.
+    pub fn new(similarity: f32, node: u32) -> Self {
+        Self { similarity, node }
+    }
+
+    /// The order of a pool: the best first.
+    pub fn order(&self, other: &Self) -> Ordering {
+        other.similarity.total_cmp(&self.similarity).then_with(|| self.node().cmp(&other.node()))
+    }
+}
+
 /// Whether a node comes before a candidate.
 #[inline]
 fn before(similarity: f32, node: u32, other: &Candidate) -> bool {
@@ -138,6 +150,8 @@ pub(super) struct Scratch {
     /// Nodes that the mask does not admit.
     pub blocked: Vec<u32>,
     pub similarities: Similarities,
+    /// All that a scan has seen, where the best few are not enough.
+    pub scanned: Vec<Candidate>,
     /// The bytes of the query.
     pub code: Vec<u8>,
 }
@@ -153,5 +167,16 @@ impl Scratch {
         let result = run(&mut scratch);
         SCRATCH.set(Some(scratch));
         result
+    }
+
+    /// The best `count` of what was scanned but for the first `done`, or all there are, the best first.
+    pub fn next_of_scanned(&mut self, done: usize, count: usize) -> &[Candidate] {
+        let rest = self.scanned.get_mut(done..).unwrap_or_default();
+        let count = count.min(rest.len());
+        if (1..rest.len()).contains(&count) {
+            rest.select_nth_unstable_by(count - 1, Candidate::order);
+        }
+        rest[..count].sort_unstable_by(Candidate::order);
+        &rest[..count]
     }
 }

@@ -1,14 +1,12 @@
 //! A search: a walk of the graph or a scan of the admitted rows by their bytes, then exact scores of
 //! the best.
 
-use std::ops::Range;
-
 use super::{
-    super::{Best, Cost, Effort, Mask, Request, VectorIndex, kernel::prefetch, search::AHEAD},
+    super::{Best, Cost, Effort, Mask, Request, VectorIndex},
     Hnsw,
     calibrate::NEIGHBOURS,
     codes::Probe,
-    pool::Scratch,
+    pool::{Candidate, Scratch},
     walk::Walk,
 };
 use crate::{
@@ -131,7 +129,8 @@ impl Hnsw {
             self.scan(&mut walk, request, best, reranked(ef, limit))?;
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
-            walk.rerank(request, best, 0..found, |_, _| ())?;
+            let candidates = &walk.scratch.pool.candidates()[..found];
+            rerank(candidates, request, best, &mut walk.cost, |_, _| ())?;
         }
         let cost = walk.cost;
         scratch.code = code;
@@ -148,28 +147,29 @@ impl Hnsw {
         mut kept: usize,
     ) -> Result<()> {
         let unit = self.frame.unit_of_similarities();
-        let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
-        let mut done = 0;
-        loop {
-            walk.scan(request, kept);
-            let candidates = walk.scratch.pool.candidates();
-            let (found, last) = (candidates.len(), candidates.last().map(|last| last.similarity));
-            // With more candidates, the best of them are those that there were with fewer.
-            walk.rerank(request, best, done..found, |similarity, score| {
-                let above = similarity - unit * request.query.product_of(score);
-                (least, most) = (least.min(above), most.max(above));
-            })?;
-            // Those that are scored look better than they are; others may be so much better than they look.
-            let further = (most - least) * UNSEEN - least;
-            let may_miss = |last: f32| last + further >= unit * request.query.product_of(best.threshold());
-            let is_masked = !matches!(request.mask, Mask::All);
-            let is_cut = found == kept && found > done;
-            if walk.cost.stopped || !(is_masked && is_cut && last.is_some_and(may_miss)) {
-                return Ok(());
-            }
-            done = found;
-            kept = kept.saturating_mul(WIDER);
+        let mut errors = Errors::default();
+        walk.scan(request, kept);
+        let candidates = walk.scratch.pool.candidates();
+        let found = candidates.len();
+        let mut last = errors.rerank(candidates, unit, request, best, &mut walk.cost)?;
+        let may_miss = |last: Option<f32>, errors: &Errors, best: &Best<'_>| {
+            let worst = unit * request.query.product_of(best.threshold());
+            last.is_some_and(|last| last + errors.further() >= worst)
+        };
+        let is_masked = !matches!(request.mask, Mask::All);
+        if walk.cost.stopped || !is_masked || found < kept || !may_miss(last, &errors, best) {
+            return Ok(());
         }
+        // From here on all others are kept, so that none is looked at again for more of them.
+        walk.scan_others(request);
+        let mut done = 0;
+        while !walk.cost.stopped && done < walk.scratch.scanned.len() && may_miss(last, &errors, best) {
+            kept = kept.saturating_mul(WIDER);
+            let next = walk.scratch.next_of_scanned(done, kept - found - done);
+            last = errors.rerank(next, unit, request, best, &mut walk.cost)?;
+            done = kept - found;
+        }
+        Ok(())
     }
 
     fn walk(&self, walk: &mut Walk<'_>, request: &Request<'_>, starts: &[u32], ef: usize) {
@@ -212,30 +212,55 @@ fn sample(rows: usize) -> impl Iterator<Item = u32> {
     (0..sampled).map(move |index| (index * rows / sampled) as u32)
 }
 
-impl Walk<'_> {
-    /// Scores some of the candidates exactly, and tells what each looked like and what it is.
+/// Scores candidates exactly, and tells what each looked like and what it is.
+fn rerank(
+    candidates: &[Candidate],
+    request: &Request<'_>,
+    best: &mut Best<'_>,
+    cost: &mut Cost,
+    mut tell: impl FnMut(f32, f32),
+) -> Result<()> {
+    let rows = candidates.iter().map(Candidate::node);
+    *cost += best.score_each(request, rows, |place, score| tell(candidates[place].similarity, score))?;
+    Ok(())
+}
+
+/// How far similarities by bytes are off.
+struct Errors {
+    least: f32,
+    most: f32,
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self { least: f32::INFINITY, most: f32::NEG_INFINITY }
+    }
+}
+
+impl Errors {
+    /// Scores candidates exactly, takes note of how far each is off, and gives the similarity of the last.
     fn rerank(
         &mut self,
+        candidates: &[Candidate],
+        unit: f32,
         request: &Request<'_>,
         best: &mut Best<'_>,
-        which: Range<usize>,
-        mut tell: impl FnMut(f32, f32),
-    ) -> Result<()> {
-        let candidates = &self.scratch.pool.candidates()[which];
-        for (position, candidate) in candidates.iter().enumerate() {
-            if position % BLOCK == BLOCK - 1 && (request.stop)() {
-                self.cost.stopped = true;
-                break;
-            }
-            if let Some(ahead) = candidates.get(position + AHEAD) {
-                prefetch(request.rows.row(ahead.node())?.0);
-            }
-            tell(candidate.similarity, best.score(request, candidate.node())?);
-            self.cost.scored += 1;
-        }
-        Ok(())
+        cost: &mut Cost,
+    ) -> Result<Option<f32>> {
+        rerank(candidates, request, best, cost, |similarity, score| {
+            let above = similarity - unit * request.query.product_of(score);
+            (self.least, self.most) = (self.least.min(above), self.most.max(above));
+        })?;
+        Ok(candidates.last().map(|last| last.similarity))
     }
 
+    /// Those that are scored look better than they are; others may be so much better than they look.
+    fn further(&self) -> f32 {
+        (self.most - self.least) * UNSEEN - self.least
+    }
+}
+
+impl Walk<'_> {
     /// Whether a walk under a mask ended far from what it was to find, as it does if all admitted rows are
     /// far from the query: there are so many of about the same similarity then that no way leads to the
     /// best. It shows in a sample of all rows: if the mask lies anywhere, those that come before the last
@@ -259,6 +284,29 @@ impl Walk<'_> {
     /// Scores all admitted rows by their bytes and keeps the best `limit`.
     fn scan(&mut self, request: &Request<'_>, limit: usize) {
         self.scratch.pool.reset(limit);
+        self.each_block(request, |walk| walk.score_into_pool(&walk.graph.level(0)));
+    }
+
+    /// Scores those by their bytes that are not in the pool, and keeps all of them, in no order.
+    fn scan_others(&mut self, request: &Request<'_>) {
+        let Scratch { visited, pool, scanned, .. } = &mut *self.scratch;
+        visited.reset(self.graph.layout.rows);
+        for candidate in pool.candidates() {
+            visited.insert(candidate.node());
+        }
+        scanned.clear();
+        self.each_block(request, |walk| {
+            let Scratch { visited, fresh, .. } = &mut *walk.scratch;
+            fresh.retain(|node| !visited.contains(*node));
+            walk.similarities(&walk.graph.level(0));
+            let Scratch { scanned, fresh, similarities, .. } = &mut *walk.scratch;
+            let scored = fresh.iter().zip(&similarities.values);
+            scanned.extend(scored.map(|(node, similarity)| Candidate::new(*similarity, *node)));
+        });
+    }
+
+    /// Gathers the admitted rows, block by block, unless it is time to stop.
+    fn each_block(&mut self, request: &Request<'_>, mut score: impl FnMut(&mut Self)) {
         self.scratch.fresh.clear();
         let rows = self.graph.layout.rows;
         for first in (0..rows).step_by(64) {
@@ -267,21 +315,15 @@ impl Walk<'_> {
                 self.scratch.fresh.push(first as u32 + bits.trailing_zeros());
                 bits &= bits - 1;
             }
-            if self.scratch.fresh.len() >= BLOCK && !self.score_block() {
-                return;
+            if self.scratch.fresh.len() >= BLOCK || first + 64 >= rows {
+                self.cost.stopped = (self.stop)();
+                if self.cost.stopped {
+                    return;
+                }
+                score(self);
+                self.scratch.fresh.clear();
             }
         }
-        self.score_block();
-    }
-
-    /// Scores the rows gathered so far, unless it is time to stop.
-    fn score_block(&mut self) -> bool {
-        self.cost.stopped = (self.stop)();
-        if !self.cost.stopped {
-            self.score_into_pool(&self.graph.level(0));
-            self.scratch.fresh.clear();
-        }
-        !self.cost.stopped
     }
 }
 
