@@ -189,6 +189,8 @@ pub struct LimitsConfig {
     pub text_query_terms: usize,
     /// Terms that all prefixes and fuzzy words of a query over texts stand for.
     pub text_expansions: usize,
+    /// Scores of text in a ranking.
+    pub rank_by_texts: usize,
     /// Groups that an aggregation finds.
     pub groups: usize,
 }
@@ -237,6 +239,7 @@ impl Default for LimitsConfig {
             text_query_depth: texts.depth,
             text_query_terms: texts.terms,
             text_expansions: texts.expansions,
+            rank_by_texts: rank_by::Limits::default().texts,
             groups: 100_000,
         }
     }

@@ -66,6 +66,7 @@ impl Config {
             ("limits.text_query_depth", limits.text_query_depth),
             ("limits.text_query_terms", limits.text_query_terms),
             ("limits.text_expansions", limits.text_expansions),
+            ("limits.rank_by_texts", limits.rank_by_texts),
             ("limits.groups", limits.groups),
             ("storage.concurrency", self.storage.concurrency.unwrap_or(1)),
             ("storage.retry.tries", self.storage.retry.tries),

@@ -59,7 +59,7 @@ fn search(index: &Fulltext, query: &str) -> Result<Found> {
     let fields: Vec<usize> = (0..params.fields.len()).collect();
     let mut plan = Plan::new(&fields, &query, "query", &Analyzer::new(&params), &params, &limits)?;
     let live = Live::new(Mask::All, index.rows() as usize);
-    expand(&mut plan, &[(index, &live)], "query", &limits)?;
+    expand(&mut plan, &[(index, &live)], "query", &limits, &|| false)?;
     let asked = Asked::new(index, &plan)?;
     let mut sums = Statistics::none(&plan, params.fields.len());
     sums += &asked.statistics(&live)?;
@@ -73,7 +73,7 @@ fn search(index: &Fulltext, query: &str) -> Result<Found> {
     let scores = asked.scores(&weights, &wanted, &|| false)?;
     let scored = scores.iter().enumerate().filter(|(_, score)| score.is_some());
     let scored: BTreeSet<u64> = scored.map(|(row, _)| row as u64).collect();
-    let terms = distinct_terms(&[(index, &live)], 0)?;
+    let terms = distinct_terms(&[(index, &live)], 0, &|| false)?.unwrap_or_default();
     Ok(Found { rows: found, scored, terms, is_nothing: plan.root.is_none() })
 }
 

@@ -121,7 +121,7 @@ fn search(
     let query = TextQuery::plain(query);
     let mut plan = Plan::new(&fields, &query, "query", analyzer, params, &limits).expect("a query");
     let live = Live::new(Mask::All, index.rows() as usize);
-    expand(&mut plan, &[(index, &live)], "query", &limits).expect("terms");
+    expand(&mut plan, &[(index, &live)], "query", &limits, &|| false).expect("terms");
     let asked = Asked::new(index, &plan).expect("sound bytes");
     let mut statistics = Statistics::none(&plan, params.fields.len());
     statistics += &asked.statistics(&live).expect("sound bytes");

@@ -98,6 +98,7 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         text_query_depth,
         text_query_terms,
         text_expansions,
+        rank_by_texts,
         groups,
     } = config;
     BTreeMap::from([
@@ -120,6 +121,7 @@ pub(in crate::api) fn limits(config: &LimitsConfig) -> BTreeMap<&'static str, u6
         ("text_query_depth", *text_query_depth as u64),
         ("text_query_terms", *text_query_terms as u64),
         ("text_expansions", *text_expansions as u64),
+        ("rank_by_texts", *rank_by_texts as u64),
         ("groups", *groups as u64),
     ])
 }

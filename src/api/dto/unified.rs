@@ -107,7 +107,11 @@ impl UnifiedQueryRequest {
 
     /// The ranking, checked against limits.
     pub fn into_ranking(self, limits: &LimitsConfig) -> Result<Ranking> {
-        let parts = rank_by::Limits { dimension: limits.dimension, ..rank_by::Limits::default() };
+        let parts = rank_by::Limits {
+            dimension: limits.dimension,
+            texts: limits.rank_by_texts,
+            ..rank_by::Limits::default()
+        };
         let by = RankBy::parse(self.rank_by.get(), "rank_by", &parts)?;
         if matches!(by, RankBy::Order(_)) {
             self.check_order()?;

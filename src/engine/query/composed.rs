@@ -4,11 +4,7 @@
 //! found. Which rows take part: all that match the filter, if vectors are to be searched exactly; all that match a
 //! text, if there are only texts; else those that each part finds on its own, as a search of so many rows finds them.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use rayon::prelude::*;
 
@@ -47,8 +43,10 @@ pub struct Composed {
     pub texts: Vec<TextTarget>,
 }
 
-/// What rows score by a text; a row that is not there has 0.
-type TextScores = HashMap<(Block, usize), f32>;
+/// What rows score by a text: for each block those that match, ascending; a row that is not there has 0. All
+/// rows of a namespace may be in it, so it is compact.
+#[derive(Default)]
+struct TextScores(BTreeMap<Block, Vec<(u32, f32)>>);
 
 impl Searchers {
     /// The rows with the highest scores, of those visible at `now` that match: best first, equal ones by id.
@@ -70,25 +68,26 @@ impl Searchers {
             composed.check(snapshot.dimension)?;
         }
         let is_exact = composed.is_exact();
-        let mut found = Vec::new();
+        let mut found = Candidates::default();
         if !is_exact {
             let targets = composed.targets(filter.as_ref(), limit);
             let answers = self.search(snapshot.clone(), targets, now).await?;
-            found.extend(answers.into_iter().flat_map(|answer| answer.found));
+            answers.iter().for_each(|answer| found.add(&answer.found));
         }
         let top_k = composed.text_candidates(&snapshot, limit);
         let mut texts = Vec::with_capacity(composed.texts.len());
         for target in &composed.texts {
             let target = TextTarget { top_k, filter: filter.clone(), ..target.clone() };
             let answer = self.search_texts(snapshot.clone(), target, now).await?;
-            texts.push(scores(&answer.found));
-            found.extend(answer.found);
+            texts
+                .push(TextScores::of(answer.found.iter().map(|found| (found.block, found.row, found.score))));
+            found.add(&answer.found);
         }
         let all = is_exact && !composed.score.vectors().is_empty();
-        let rows = (!all).then(|| candidates(&found));
         if !is_exact {
             self.complete(&snapshot, &composed, &found, &mut texts, now).await?;
         }
+        let rows = (!all).then_some(found);
         self.run(move || composed.best(&snapshot, rows, &texts, filter.as_deref(), limit, now)).await
     }
 
@@ -97,40 +96,60 @@ impl Searchers {
         self: &Arc<Self>,
         snapshot: &Arc<Snapshot>,
         composed: &Composed,
-        found: &[Found],
+        found: &Candidates,
         texts: &mut [TextScores],
         now: Timestamp,
     ) -> Result<()> {
         for (target, scores) in composed.texts.iter().zip(texts) {
-            let others = candidates(found).into_iter();
-            let others = others.flat_map(|(block, rows)| rows.into_iter().map(move |row| (block, row)));
-            let others: Vec<_> = others.filter(|row| !scores.contains_key(row)).collect();
+            let others: Vec<_> = found.rows().filter(|row| scores.get(*row).is_none()).collect();
             let target = TextTarget { top_k: 1, others: others.clone(), ..target.clone() };
             let answer = self.search_texts(snapshot.clone(), target, now).await?;
             let known = others.into_iter().zip(answer.others);
-            scores.extend(known.filter_map(|(row, score)| Some((row, score?))));
+            scores.add(known.filter_map(|((block, row), score)| Some((block, row, score?))));
         }
         Ok(())
     }
 }
 
-fn scores(found: &[Found]) -> TextScores {
-    found.iter().map(|found| ((found.block, found.row), found.score)).collect()
+impl TextScores {
+    fn of(rows: impl Iterator<Item = (Block, usize, f32)>) -> Self {
+        let mut scores = Self::default();
+        scores.add(rows);
+        scores
+    }
+
+    /// Adds rows that are not there.
+    fn add(&mut self, rows: impl Iterator<Item = (Block, usize, f32)>) {
+        for (block, row, score) in rows {
+            self.0.entry(block).or_default().push((row as u32, score));
+        }
+        self.0.values_mut().for_each(|rows| rows.sort_unstable_by_key(|(row, _)| *row));
+    }
+
+    fn get(&self, (block, row): (Block, usize)) -> Option<f32> {
+        let rows = self.0.get(&block)?;
+        rows.binary_search_by_key(&row, |(row, _)| *row as usize).ok().map(|place| rows[place].1)
+    }
 }
 
-/// Rows of blocks, by the number of the block.
-type Candidates = BTreeMap<Block, Vec<usize>>;
+/// Rows of blocks, ascending, by the number of the block.
+#[derive(Default)]
+struct Candidates(BTreeMap<Block, Vec<usize>>);
 
-fn candidates(found: &[Found]) -> Candidates {
-    let mut candidates = Candidates::new();
-    for found in found {
-        candidates.entry(found.block).or_default().push(found.row);
+impl Candidates {
+    fn add(&mut self, found: &[Found]) {
+        for found in found {
+            self.0.entry(found.block).or_default().push(found.row);
+        }
+        for rows in self.0.values_mut() {
+            rows.sort_unstable();
+            rows.dedup();
+        }
     }
-    for rows in candidates.values_mut() {
-        rows.sort_unstable();
-        rows.dedup();
+
+    fn rows(&self) -> impl Iterator<Item = (Block, usize)> {
+        self.0.iter().flat_map(|(block, rows)| rows.iter().map(|row| (*block, *row)))
     }
-    candidates
 }
 
 impl Composed {
@@ -186,7 +205,7 @@ impl Composed {
         let prepared = Prepared::new(&self.score, self.distance, &mut texts.iter());
         let blocks = snapshot.blocks();
         let rows_of: Box<dyn Fn(Block) -> Result<Vec<usize>> + Sync> = match &rows {
-            Some(rows) => Box::new(|block| Ok(rows.get(&block).cloned().unwrap_or_default())),
+            Some(rows) => Box::new(|block| Ok(rows.0.get(&block).cloned().unwrap_or_default())),
             None => {
                 let matches = filter.map(|filter| Matches::of(snapshot, filter, now)).transpose()?;
                 Box::new(move |block| {
@@ -201,7 +220,7 @@ impl Composed {
             for row in rows_of(blocks[number])? {
                 let at = (blocks[number], row);
                 let row_ref = snapshot.row(at.0, at.1)?;
-                if row_ref.vector.is_empty() && !texts.iter().any(|scores| scores.contains_key(&at)) {
+                if row_ref.vector.is_empty() && !texts.iter().any(|scores| scores.get(at).is_some()) {
                     continue;
                 }
                 let score = prepared.score(&row_ref, at);
@@ -279,7 +298,7 @@ impl<'a> Prepared<'a> {
         let score = match self {
             Self::Near(_, without) if row.vector.is_empty() => *without,
             Self::Near(query, _) => score(query, row.vector, row.inverse_norm),
-            Self::Words(scores) => scores.get(&at).copied().unwrap_or_default(),
+            Self::Words(scores) => scores.get(at).unwrap_or_default(),
             Self::Sum(parts) => parts.iter().map(|part| part.score(row, at)).sum(),
             Self::Max(parts) => {
                 parts.iter().map(|part| part.score(row, at)).fold(f32::NEG_INFINITY, f32::max)

@@ -111,7 +111,7 @@ impl Searchers {
         self.run_unless_left(move |stop| prepared.answer(&snapshot, &target, now, stop)).await
     }
 
-    /// Counts the texts that are visible at `now`.
+    /// Counts the texts that are visible at `now`. Ends without an answer when nobody waits for it any more.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a segment or an index is damaged.
@@ -121,7 +121,7 @@ impl Searchers {
         params: Arc<FulltextParams>,
         now: Timestamp,
     ) -> Result<TextStatistics> {
-        self.run(move || statistics(&snapshot, &params, now)).await
+        self.run_unless_left(move |stop| statistics(&snapshot, &params, now, stop)).await
     }
 }
 
@@ -188,13 +188,18 @@ impl Prepared {
         let (parts, params) = (&self.parts, &target.params);
         let live = parts.live();
         let indexes = parts.with(&live);
-        expand(&mut self.plan, &indexes, target.place, &target.limits)?;
+        if !expand(&mut self.plan, &indexes, target.place, &target.limits, stop)? {
+            return Err(left());
+        }
         let plan = &self.plan;
         let matches =
             target.filter.as_deref().map(|filter| Matches::of(snapshot, filter, now)).transpose()?;
         let asked = indexes.iter().map(|(index, _)| Asked::new(index, plan)).collect::<Result<Vec<_>>>()?;
         let mut sums = Statistics::none(plan, params.fields.len());
         for (asked, live) in asked.iter().zip(&live) {
+            if stop() {
+                return Err(left());
+            }
             sums += &asked.statistics(live)?;
         }
         let search = Search { snapshot, parts, asked, weights: Weights::new(plan, &sums, params), stop };
@@ -296,7 +301,12 @@ fn left() -> Error {
     Error::internal("the search was left")
 }
 
-fn statistics(snapshot: &Snapshot, params: &FulltextParams, now: Timestamp) -> Result<TextStatistics> {
+fn statistics(
+    snapshot: &Snapshot,
+    params: &FulltextParams,
+    now: Timestamp,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<TextStatistics> {
     let parts = Parts::of(snapshot, params, now)?;
     let live = parts.live();
     let indexes = parts.with(&live);
@@ -304,11 +314,14 @@ fn statistics(snapshot: &Snapshot, params: &FulltextParams, now: Timestamp) -> R
     let mut sums = Statistics::none(&nothing, params.fields.len());
     let mut rows = 0;
     for (index, live) in &indexes {
+        if stop() {
+            return Err(left());
+        }
         sums += &Asked::new(index, &nothing)?.statistics(live)?;
         rows += index.rows_with_text(live)?;
     }
     let fields = sums.fields.into_iter().enumerate().map(|(field, (rows, words))| {
-        Ok(FieldStatistics { rows, words, terms: distinct_terms(&indexes, field)? })
+        Ok(FieldStatistics { rows, words, terms: distinct_terms(&indexes, field, stop)?.ok_or_else(left)? })
     });
     Ok(TextStatistics { rows, fields: fields.collect::<Result<_>>()? })
 }

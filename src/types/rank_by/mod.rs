@@ -22,13 +22,15 @@ pub struct Limits {
     pub depth: usize,
     /// Functions, or fields of an order.
     pub parts: usize,
+    /// `limits.rank_by_texts`: scores of text. What each row has by each of them is in memory at once.
+    pub texts: usize,
     /// `limits.dimension`: values of a vector.
     pub dimension: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 16, parts: 64, dimension: 16_384 }
+        Self { depth: 16, parts: 64, texts: 16, dimension: 16_384 }
     }
 }
 

@@ -51,12 +51,12 @@ fn whole<'a>(text: &'a str, place: &str, limits: &Limits) -> Result<Vec<Value<'a
 }
 
 fn score(place: &str, words: &[Value<'_>], limits: &Limits) -> Result<RankBy> {
-    Parser { limits, parts: 0 }.score(place, words, 1).map(RankBy::Score)
+    Parser { limits, parts: 0, texts: 0 }.score(place, words, 1).map(RankBy::Score)
 }
 
 /// Fields with their directions, one after the other.
 fn orders_of(place: &str, orders: &[Value<'_>], limits: &Limits) -> Result<Vec<OrderBy>> {
-    let mut parser = Parser { limits, parts: 0 };
+    let mut parser = Parser { limits, parts: 0, texts: 0 };
     let orders = orders.iter().enumerate().map(|(at, value)| {
         let place = format!("{place}[{at}]");
         parser.part(&place)?;
@@ -83,6 +83,7 @@ fn is_function(word: &str) -> bool {
 struct Parser<'a> {
     limits: &'a Limits,
     parts: usize,
+    texts: usize,
 }
 
 impl Parser<'_> {
@@ -99,6 +100,7 @@ impl Parser<'_> {
                 ("ANN", [vector]) => self.near(&at(1), vector, false),
                 ("kNN", [vector]) => self.near(&at(1), vector, true),
                 ("BM25", [query]) => {
+                    self.text(place)?;
                     Ok(Score::Words(Words { field: None, text: text(&at(1), query)?, place: place.into() }))
                 }
                 ("BM25", [field, query]) => self.words(place, (&at(1), field), (&at(2), query)),
@@ -142,11 +144,12 @@ impl Parser<'_> {
     }
 
     fn words(
-        &self,
+        &mut self,
         place: &str,
         (field_at, field): (&str, &Value<'_>),
         (text_at, query): (&str, &Value<'_>),
     ) -> Result<Score> {
+        self.text(place)?;
         let field = path(field_at, &text(field_at, field)?)?;
         Ok(Score::Words(Words { field: Some(field), text: text(text_at, query)?, place: place.into() }))
     }
@@ -166,6 +169,17 @@ impl Parser<'_> {
             return Err(Error::EmptyVector { field: place.into() });
         }
         Ok(Score::Near(Near { vector, exact, place: place.into() }))
+    }
+
+    /// Counts a score of text.
+    fn text(&mut self, place: &str) -> Result<()> {
+        self.texts += 1;
+        let (max, actual) = (self.limits.texts as u64, self.texts as u64);
+        if actual > max {
+            let limit = "limits.rank_by_texts";
+            return Err(Error::LimitExceeded { field: place.into(), limit, max, actual });
+        }
+        Ok(())
     }
 
     fn part(&mut self, place: &str) -> Result<()> {

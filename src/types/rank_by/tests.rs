@@ -6,7 +6,7 @@ use super::*;
 use crate::error::Error;
 
 fn parse(text: &str) -> Result<RankBy> {
-    RankBy::parse(text, "rank_by", &Limits { depth: 4, parts: 6, dimension: 3 })
+    RankBy::parse(text, "rank_by", &Limits { depth: 4, parts: 6, texts: 2, dimension: 3 })
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_is_wrong_is_named_with_its_place() {
 
 #[test]
 fn an_order_has_no_functions() {
-    let limits = Limits { depth: 4, parts: 2, dimension: 3 };
+    let limits = Limits { depth: 4, parts: 2, texts: 2, dimension: 3 };
     let parse = |text: &str| OrderBy::parse_all(text, "order_by", &limits);
     for (text, printed) in [
         (r#"["Sum","asc"]"#, r#"[["Sum","asc"]]"#),
@@ -209,5 +209,20 @@ proptest! {
     #[test]
     fn no_text_panics(text in "[\\[\\]{}\",.0-9ANBM25SumMaxasc ]{0,40}") {
         let _ = parse(&text);
+    }
+}
+
+#[test]
+fn scores_of_text_are_bounded() {
+    let sum = |texts: usize| {
+        let parts = vec![r#"["BM25", "a"]"#, r#"["text", "BM25", "a"]"#, r#"["BM25", "c"]"#];
+        format!(r#"["Sum", [{}]]"#, parts[..texts].join(","))
+    };
+    parse(&sum(2)).unwrap();
+    match parse(&sum(3)).unwrap_err() {
+        Error::LimitExceeded { field, limit, max, actual } => {
+            assert_eq!((&*field, limit, max, actual), ("rank_by[1][2]", "limits.rank_by_texts", 2, 3));
+        }
+        other => panic!("{other}"),
     }
 }

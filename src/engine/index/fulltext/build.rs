@@ -16,7 +16,7 @@ use super::{
     analysis::{Analyzer, words},
     dictionary::{self, Entry},
     extract::Extractor,
-    file::{self, Damage, FieldParts},
+    file::{self, Damage, FieldParts, TooLarge},
     length, postings, varint,
 };
 use crate::{
@@ -67,9 +67,11 @@ impl MetadataSource for MetadataOf<'_> {
 /// parameters give the same bytes.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if a row is damaged.
+/// [`Error::Corrupt`] if a row is damaged, [`Error::Internal`] if there are more rows or longer texts than one
+/// index can be over.
 pub fn build(rows: &dyn MetadataSource, params: &FulltextParams) -> Result<Vec<u8>> {
     let (analyzer, extractor) = (Analyzer::new(params), Extractor::new(params).map_err(Error::internal)?);
+    let count = file::place(rows.rows())?;
     let tasks = rows.rows().div_ceil(TASK_ROWS);
     let runs: Vec<Vec<Run>> = (0..tasks)
         .into_par_iter()
@@ -79,12 +81,10 @@ pub fn build(rows: &dyn MetadataSource, params: &FulltextParams) -> Result<Vec<u
         })
         .collect::<Result<_>>()?;
     let runs: Vec<Run> = runs.into_iter().flatten().collect();
-    let fields = (0..params.fields.len())
-        .into_par_iter()
-        .map(|field| merge(&runs, field))
-        .collect::<Result<_, _>>()?;
+    let fields =
+        (0..params.fields.len()).into_par_iter().map(|field| merge(&runs, field)).collect::<Result<_>>()?;
     drop(runs);
-    Ok(file::write(params, rows.rows() as u32, fields))
+    Ok(file::write(params, count, fields))
 }
 
 /// What some rows give, for each field.
@@ -283,7 +283,7 @@ impl<'a> Listed<'a> {
 }
 
 /// One field of all runs.
-fn merge(runs: &[Run], field: usize) -> Result<FieldParts, Damage> {
+fn merge(runs: &[Run], field: usize) -> Result<FieldParts> {
     let fields: Vec<&RunField> = runs.iter().map(|run| &run.fields[field]).collect();
     let mut rest: Vec<&[u8]> = fields.iter().map(|field| &field.terms[..]).collect();
     let mut current: Vec<Option<Listed<'_>>> = rest.iter_mut().map(Listed::take).collect();
@@ -303,7 +303,7 @@ fn merge(runs: &[Run], field: usize) -> Result<FieldParts, Damage> {
         current[run] = Listed::take(&mut rest[run]);
         heap.extend(next(&current[run], run));
         if heap.peek().is_none_or(|Reverse((following, _))| *following != term) {
-            merged.end_term(&term);
+            merged.end_term(&term)?;
         }
     }
     Ok(merged.finish())
@@ -337,12 +337,13 @@ impl Merged {
         Some(())
     }
 
-    fn end_term(&mut self, term: &[u8]) {
+    fn end_term(&mut self, term: &[u8]) -> Result<(), TooLarge> {
         let (rows, start) = (self.writer.rows(), self.postings.len());
-        self.writer.finish(&mut self.postings);
+        self.writer.finish(&mut self.postings)?;
         let (postings, positions) = (start..self.postings.len(), self.positions_start..self.positions.len());
-        self.dictionary.push(term, &Entry { rows, postings, positions });
+        self.dictionary.push(term, &Entry { rows, postings, positions })?;
         self.positions_start = self.positions.len();
+        Ok(())
     }
 
     fn finish(self) -> FieldParts {

@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
-use super::{file::Damage, varint};
+use super::{
+    file::{Damage, TooLarge, place},
+    varint,
+};
 
 /// Terms in a block.
 const TERMS: usize = 16;
@@ -36,10 +39,10 @@ pub struct Writer {
 
 impl Writer {
     /// Adds a term, which is after all others.
-    pub fn push(&mut self, term: &[u8], entry: &Entry) {
+    pub fn push(&mut self, term: &[u8], entry: &Entry) -> Result<(), TooLarge> {
         let mut shared = 0;
         if (self.terms as usize).is_multiple_of(TERMS) {
-            self.table.extend_from_slice(&(self.blocks.len() as u32).to_le_bytes());
+            self.table.extend_from_slice(&place(self.blocks.len())?.to_le_bytes());
             varint::write(entry.postings.start as u64, &mut self.blocks);
             varint::write(entry.positions.start as u64, &mut self.blocks);
         } else {
@@ -53,7 +56,8 @@ impl Writer {
             varint::write(number as u64, &mut self.blocks);
         }
         self.last = term.to_vec();
-        self.terms += 1;
+        self.terms = self.terms.checked_add(1).ok_or(TooLarge)?;
+        Ok(())
     }
 }
 

@@ -18,18 +18,30 @@ use crate::{
     types::text::Limits,
 };
 
-/// Replaces them in a plan. `parts` are the indexes of a namespace with their live rows.
+/// Terms that are looked at before it is asked whether to stop.
+const TERMS_BETWEEN_STOPS: usize = 256;
+
+/// Replaces them in a plan; false if it was stopped before it was done. `parts` are the indexes of a namespace
+/// with their live rows.
 ///
 /// # Errors
 /// `LimitExceeded` if they stand for more terms than `limits.text_expansions`, together.
-pub fn expand(plan: &mut Plan, parts: &[(&Fulltext, &Live<'_>)], place: &str, limits: &Limits) -> Result<()> {
+pub fn expand(
+    plan: &mut Plan,
+    parts: &[(&Fulltext, &Live<'_>)],
+    place: &str,
+    limits: &Limits,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<bool> {
     let mut rest = limits.expansions;
     for leaf in &mut plan.leaves {
         let Some(wanted) = Wanted::of(&leaf.find) else { continue };
         let mut terms = BTreeSet::new();
         for (index, live) in parts {
             let field = index.file.field(leaf.field)?;
-            wanted.find(&field, index.file.rows(), live, rest, &mut terms)?;
+            if !wanted.find(&field, (index.file.rows(), live), rest, &mut terms, stop)? {
+                return Ok(false);
+            }
             if terms.len() > rest {
                 return Err(too_many(place, limits));
             }
@@ -37,7 +49,7 @@ pub fn expand(plan: &mut Plan, parts: &[(&Fulltext, &Live<'_>)], place: &str, li
         rest -= terms.len();
         leaf.find = Find::Terms(terms.into_iter().collect());
     }
-    Ok(())
+    Ok(true)
 }
 
 fn too_many(place: &str, limits: &Limits) -> Error {
@@ -64,21 +76,28 @@ impl Wanted {
         }
     }
 
-    /// Adds the terms of live rows to `terms`, until these are more than `limit`.
+    /// Adds the terms of live rows, of so many, to `terms`, until these are more than `limit`; false if it was
+    /// stopped.
     fn find(
         &self,
         field: &Field<'_>,
-        rows: u32,
-        live: &Live<'_>,
+        (rows, live): (u32, &Live<'_>),
         limit: usize,
         terms: &mut BTreeSet<String>,
-    ) -> Result<(), Damage> {
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool, Damage> {
         let dictionary = &field.dictionary;
         let mut found = match self {
             Self::Prefix(prefix) => dictionary.at_or_after(prefix.as_bytes())?,
             Self::Fuzzy(_) => dictionary.terms(0),
         };
-        while terms.len() <= limit {
+        for looked_at in 0_usize.. {
+            if terms.len() > limit {
+                break;
+            }
+            if looked_at.is_multiple_of(TERMS_BETWEEN_STOPS) && stop() {
+                return Ok(false);
+            }
             if let Self::Fuzzy(fuzzy) = self {
                 while found.is_at_block() && !fuzzy.may_be_in(dictionary, found.block())? {
                     found = dictionary.terms(found.block() + 1);
@@ -104,6 +123,6 @@ impl Wanted {
                 terms.insert(term.to_owned());
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

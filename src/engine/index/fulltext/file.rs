@@ -39,6 +39,23 @@ impl From<Damage> for Error {
     }
 }
 
+/// An index has more than its numbers can say: a term's postings, its positions, or the terms of a field are
+/// 4 GiB or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl From<TooLarge> for Error {
+    #[cold]
+    fn from(TooLarge: TooLarge) -> Self {
+        Self::internal("a segment has more texts than one index can be over")
+    }
+}
+
+/// A place in bytes, as it is written.
+pub fn place(bytes: usize) -> Result<u32, TooLarge> {
+    u32::try_from(bytes).map_err(|_| TooLarge)
+}
+
 /// What is written of a field.
 #[derive(Debug, Default)]
 pub struct FieldParts {

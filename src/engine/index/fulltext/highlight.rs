@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     analysis::{Analyzer, Token},
@@ -102,18 +102,11 @@ impl<'a> Highlighter<'a> {
 
     /// What is marked, in bytes of the text; marks do not overlap.
     fn marks(&self, field: usize, tokens: &[Token]) -> Vec<Range<usize>> {
-        let mut found: Vec<&Token> =
-            tokens.iter().filter(|token| self.terms[field].contains(token.term.as_str())).collect();
-        for phrase in &self.phrases[field] {
-            for start in tokens {
-                let at = |(offset, term): &(u32, String)| {
-                    let place =
-                        tokens.binary_search_by_key(&(start.position + offset), |token| token.position);
-                    place.ok().map(|place| &tokens[place]).filter(|token| token.term == *term)
-                };
-                found.extend(phrase.iter().map(at).collect::<Option<Vec<_>>>().unwrap_or_default());
-            }
-        }
+        let of_words = tokens.iter().map(|token| self.terms[field].contains(token.term.as_str()));
+        let mut is_found: Vec<bool> = of_words.collect();
+        self.find_phrases(field, tokens, &mut is_found);
+        let found = tokens.iter().zip(is_found).filter(|(_, is_found)| *is_found);
+        let mut found: Vec<&Token> = found.map(|(token, _)| token).collect();
         found.sort_by_key(|token| (token.range.start, token.range.end));
         let mut marks: Vec<Range<usize>> = Vec::new();
         for token in found {
@@ -123,6 +116,34 @@ impl<'a> Highlighter<'a> {
             }
         }
         marks
+    }
+
+    /// Says which tokens phrases have. Each is looked for where the rarest of its terms stands, so that many of
+    /// them take little longer than a few.
+    fn find_phrases(&self, field: usize, tokens: &[Token], is_found: &mut [bool]) {
+        if self.phrases[field].is_empty() {
+            return;
+        }
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, token) in tokens.iter().enumerate() {
+            places.entry(&token.term).or_default().push(place);
+        }
+        let places = |term: &String| places.get(term.as_str()).map_or(&[][..], Vec::as_slice);
+        for phrase in &self.phrases[field] {
+            let Some((offset, term)) = phrase.iter().min_by_key(|(_, term)| places(term).len()) else {
+                continue;
+            };
+            let starts = places(term).iter().filter_map(|place| tokens[*place].position.checked_sub(*offset));
+            for start in starts {
+                let at = |(offset, term): &(u32, String)| {
+                    let position = start.checked_add(*offset)?;
+                    let place = tokens.binary_search_by_key(&position, |token| token.position).ok()?;
+                    (tokens[place].term == *term).then_some(place)
+                };
+                let found = phrase.iter().map(at).collect::<Option<Vec<_>>>().unwrap_or_default();
+                found.into_iter().for_each(|place| is_found[place] = true);
+            }
+        }
     }
 
     fn fragment(&self, text: &str, marks: &[Range<usize>]) -> String {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use hashbrown::HashMap;
+
 use super::analysis::{Analyzer, Shape, Token, words};
 use crate::{
     error::{Error, Result},
@@ -37,7 +39,7 @@ pub enum Node {
 }
 
 /// What is looked for in a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leaf {
     /// The place of the field among those of the index.
     pub field: usize,
@@ -46,7 +48,7 @@ pub struct Leaf {
 }
 
 /// What is looked for. Rows are scored by how often they have it, however it is made up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Find {
     /// Any of these terms.
     Terms(Vec<String>),
@@ -72,7 +74,8 @@ impl Plan {
         params: &FulltextParams,
         limits: &Limits,
     ) -> Result<Self> {
-        let mut planner = Planner { place, analyzer, params, fields, limits, leaves: Vec::new() };
+        let mut planner =
+            Planner { place, analyzer, params, fields, limits, leaves: Vec::new(), places: HashMap::new() };
         let root = planner.group(&query.root)?;
         Ok(Self { root, leaves: planner.leaves })
     }
@@ -85,6 +88,8 @@ struct Planner<'a> {
     fields: &'a [usize],
     limits: &'a Limits,
     leaves: Vec<Leaf>,
+    /// Where each of them is.
+    places: HashMap<Leaf, usize>,
 }
 
 impl<'a> Planner<'a> {
@@ -177,9 +182,10 @@ impl<'a> Planner<'a> {
 
     /// The place of a leaf; equal leaves have one.
     fn leaf(&mut self, leaf: Leaf) -> Result<usize> {
-        if let Some(place) = self.leaves.iter().position(|other| *other == leaf) {
-            return Ok(place);
+        if let Some(place) = self.places.get(&leaf) {
+            return Ok(*place);
         }
+        self.places.insert(leaf.clone(), self.leaves.len());
         self.leaves.push(leaf);
         if self.leaves.len() <= self.limits.terms {
             return Ok(self.leaves.len() - 1);
@@ -239,13 +245,23 @@ fn phrase(mut tokens: Vec<Token>) -> Option<Find> {
 
 /// Joins nodes. Alternatives among alternatives are alternatives, and equal ones are one.
 fn joined(mut must: Vec<Node>, should: Vec<Node>, must_not: Vec<Node>) -> Node {
-    let mut flat: Vec<Node> = Vec::new();
+    let (mut flat, mut places) = (Vec::new(), HashMap::new());
+    let mut add = |node: Node| match node {
+        Node::Leaf(leaf, times) => match places.get(&leaf).and_then(|place: &usize| flat.get_mut(*place)) {
+            Some(Node::Leaf(_, sum)) => *sum += times,
+            _ => {
+                places.insert(leaf, flat.len());
+                flat.push(node);
+            }
+        },
+        node @ Node::Group { .. } => flat.push(node),
+    };
     for node in should {
         match node {
             Node::Group { must, should, must_not } if must.is_empty() && must_not.is_empty() => {
-                should.into_iter().for_each(|node| add(&mut flat, node));
+                should.into_iter().for_each(&mut add);
             }
-            node => add(&mut flat, node),
+            node => add(node),
         }
     }
     match (&mut must, &mut flat) {
@@ -254,15 +270,4 @@ fn joined(mut must: Vec<Node>, should: Vec<Node>, must_not: Vec<Node>) -> Node {
         }
         _ => Node::Group { must, should: flat, must_not },
     }
-}
-
-fn add(nodes: &mut Vec<Node>, node: Node) {
-    if let Node::Leaf(leaf, times) = node
-        && let Some(Node::Leaf(_, sum)) =
-            nodes.iter_mut().find(|other| matches!(other, Node::Leaf(same, _) if *same == leaf))
-    {
-        *sum += times;
-        return;
-    }
-    nodes.push(node);
 }

@@ -8,7 +8,7 @@
 
 use super::{
     bounds::Bounds,
-    file::Damage,
+    file::{Damage, TooLarge, place},
     pack::{self, BLOCK},
     varint,
 };
@@ -16,6 +16,9 @@ use super::{
 /// Bytes of a block's entry in the table: its last row, where it begins, where its positions begin,
 /// bounds, and the widths of its numbers.
 const ENTRY: usize = 20;
+
+/// Distances of so many bits add up to less than 2³² in a block.
+const NARROW: u8 = 24;
 
 const DAMAGE: Damage = Damage("its postings are damaged");
 
@@ -25,7 +28,7 @@ pub struct Writer {
     rows: Vec<u32>,
     counts: Vec<u32>,
     /// Where the positions of every 128th row begin.
-    positions: Vec<u32>,
+    positions: Vec<usize>,
     bounds: Vec<Bounds>,
 }
 
@@ -34,7 +37,7 @@ impl Writer {
     /// where in the positions of the term its own begin.
     pub fn push(&mut self, row: u32, count: u32, length: u8, positions: usize) {
         if self.rows.len().is_multiple_of(BLOCK) {
-            self.positions.push(positions as u32);
+            self.positions.push(positions);
             self.bounds.push(Bounds::default());
         }
         if let Some(bounds) = self.bounds.last_mut() {
@@ -50,17 +53,17 @@ impl Writer {
     }
 
     /// Appends the postings, and begins anew.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
         let (mut table, mut data) = (Vec::new(), Vec::new());
         let mut before = None;
         let blocks = self.rows.chunks(BLOCK).zip(self.counts.chunks(BLOCK)).enumerate();
         for (block, (rows, counts)) in blocks {
-            let place = data.len() as u32;
+            let begin = place(data.len())?;
             let widths = write_block(rows, counts, before, &mut data);
             before = rows.last().copied();
             table.extend_from_slice(&before.unwrap_or_default().to_le_bytes());
-            table.extend_from_slice(&place.to_le_bytes());
-            table.extend_from_slice(&self.positions[block].to_le_bytes());
+            table.extend_from_slice(&begin.to_le_bytes());
+            table.extend_from_slice(&place(self.positions[block])?.to_le_bytes());
             table.extend_from_slice(&self.bounds[block].to_bytes());
             table.extend_from_slice(&[widths.0, widths.1, 0]);
         }
@@ -69,6 +72,7 @@ impl Writer {
         }
         out.extend_from_slice(&data);
         *self = Self::default();
+        Ok(())
     }
 }
 
@@ -92,6 +96,21 @@ fn write_block(rows: &[u32], counts: &[u32], before: Option<u32>, data: &mut Vec
     pack::pack(&of_rows, widths.0, data);
     pack::pack(&of_counts, widths.1, data);
     widths
+}
+
+/// Makes rows of their distances, less one, from the row before; how far the last one is from that, if
+/// this is less than 2³².
+fn sum_up(rows: &mut [u32; BLOCK], before: u32) -> u32 {
+    let mut last = before;
+    for four in rows.as_chunks_mut::<4>().0 {
+        // So that not each row waits for the one before it, but each four.
+        let [one, two, three, fourth] = four.map(|distance| distance.wrapping_add(1));
+        let (half, rest) = (one.wrapping_add(two), three.wrapping_add(fourth));
+        *four =
+            [one, half, half.wrapping_add(three), half.wrapping_add(rest)].map(|sum| last.wrapping_add(sum));
+        last = four[3];
+    }
+    last.wrapping_sub(before)
 }
 
 /// Goes through the postings of a term, block by block.
@@ -201,23 +220,22 @@ impl<'a> Cursor<'a> {
         if self.length < BLOCK { self.decode_rest(data, next) } else { self.decode_packed(block, data, next) }
     }
 
-    fn decode_packed(&mut self, block: usize, data: &[u8], mut next: u32) -> Option<()> {
+    fn decode_packed(&mut self, block: usize, data: &[u8], next: u32) -> Option<()> {
         let widths = &self.table[block * ENTRY + 17..block * ENTRY + 19];
         pack::unpack(data, widths[0], &mut self.read.rows)?;
         pack::unpack(data.get(pack::size(widths[0])..)?, widths[1], &mut self.read.counts)?;
-        // If the distances lead to the last row exactly, none of them wrapped around.
-        let sum: u64 = self.read.rows.iter().map(|distance| u64::from(*distance) + 1).sum();
         let last = self.last_row(block).filter(|last| *last < self.limit)?;
-        if u64::from(next) + sum != u64::from(last) + 1 {
+        let wide = (widths[0] > NARROW)
+            .then(|| self.read.rows.iter().map(|distance| u64::from(*distance) + 1).sum::<u64>());
+        let sum = sum_up(&mut self.read.rows, next.wrapping_sub(1));
+        // If the distances lead to the last row exactly, none of them wrapped around.
+        if u64::from(next) + wide.unwrap_or(sum.into()) != u64::from(last) + 1 {
             return None;
         }
-        for row in &mut self.read.rows {
-            *row += next;
-            next = *row + 1;
+        if widths[1] == 32 && self.read.counts.contains(&u32::MAX) {
+            return None;
         }
-        for count in &mut self.read.counts {
-            *count = count.checked_add(1)?;
-        }
+        self.read.counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
         Some(())
     }
 
@@ -247,5 +265,24 @@ impl<'a> Cursor<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_numbers_cannot_say_is_not_written() {
+        let write = |positions| {
+            let mut writer = Writer::default();
+            for row in 0..BLOCK as u32 {
+                writer.push(row, 1, 1, positions);
+            }
+            writer.finish(&mut Vec::new())
+        };
+        assert_eq!(write(u32::MAX as usize), Ok(()));
+        assert_eq!(write(u32::MAX as usize + 1), Err(TooLarge));
+        assert_eq!((place(7), place(1 << 32)), (Ok(7), Err(TooLarge)));
     }
 }

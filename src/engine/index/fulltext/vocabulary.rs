@@ -11,12 +11,19 @@ use super::{
 };
 use crate::error::Result;
 
-/// How many terms the live rows have in a field, whichever of the indexes they are in. The dictionaries
-/// are gone through side by side, so that none of them is in memory.
+/// Terms that are counted before it is asked whether to stop.
+const TERMS_BETWEEN_STOPS: u64 = 256;
+
+/// How many terms the live rows have in a field, whichever of the indexes they are in; none if it was stopped
+/// before it was done. The dictionaries are gone through side by side, so that none of them is in memory.
 ///
 /// # Errors
 /// [`crate::error::Error::Corrupt`] if the bytes of an index are damaged.
-pub fn distinct_terms(parts: &[(&Fulltext, &Live<'_>)], field: usize) -> Result<u64> {
+pub fn distinct_terms(
+    parts: &[(&Fulltext, &Live<'_>)],
+    field: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<u64>> {
     let mut sources = Vec::new();
     let mut heads = BinaryHeap::new();
     for (place, (index, live)) in parts.iter().enumerate() {
@@ -27,8 +34,12 @@ pub fn distinct_terms(parts: &[(&Fulltext, &Live<'_>)], field: usize) -> Result<
         }
         sources.push(Source { field, terms, live, rows: index.file.rows() });
     }
-    let (mut distinct, mut current, mut is_live) = (0, None, false);
+    let (mut distinct, mut current, mut is_live, mut looked_at) = (0, None, false, 0_u64);
     while let Some(Reverse((term, place))) = heads.pop() {
+        if looked_at.is_multiple_of(TERMS_BETWEEN_STOPS) && stop() {
+            return Ok(None);
+        }
+        looked_at += 1;
         if current.as_ref() != Some(&term) {
             distinct += u64::from(is_live);
             is_live = false;
@@ -40,7 +51,7 @@ pub fn distinct_terms(parts: &[(&Fulltext, &Live<'_>)], field: usize) -> Result<
         }
         current = Some(term);
     }
-    Ok(distinct + u64::from(is_live))
+    Ok(Some(distinct + u64::from(is_live)))
 }
 
 /// An index, and how far it was gone through.

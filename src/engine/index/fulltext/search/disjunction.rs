@@ -2,21 +2,26 @@
 //!
 //! As MaxScore does (Turtle and Flood, "Query Evaluation: Strategies and Optimizations", 1995), with
 //! ceilings for each window: leaves that together cannot lift a row among the best are only asked about
-//! rows that other leaves found.
+//! rows that other leaves found. What a row needs to be among the best is known before the first one: as
+//! many rows as are wanted have what the best rows of the best leaf have.
 
 use std::ops::Range;
 
-use super::{floor::Floor, hits::WINDOW, sums::Sums, term::Term};
+use super::{
+    floor::Floor,
+    sums,
+    sums::Sums,
+    term::{ROWS_PER_LOOKUP, Term},
+};
 use crate::engine::index::{Best, Mask, fulltext::file::Damage};
 
-/// Rows of the first window.
-const FIRST: u32 = 512;
+/// Postings that a window is to have, roughly.
+const POSTINGS: usize = 4096;
 
 /// Leaves of which a row has one at least.
 pub struct Disjunction<'a> {
     terms: Vec<Term<'a>>,
     rows: u32,
-    sums: Sums,
     /// What each leaf can add in the window at most, the least first, and which leaf it is.
     ceilings: Vec<(f32, usize)>,
     /// Rows of the window that may be among the best, and their scores so far.
@@ -26,7 +31,7 @@ pub struct Disjunction<'a> {
 impl<'a> Disjunction<'a> {
     /// In an index of so many rows.
     pub fn new(terms: Vec<Term<'a>>, rows: u32) -> Self {
-        Self { terms, rows, sums: Sums::new(), ceilings: Vec::new(), candidates: Vec::new() }
+        Self { terms, rows, ceilings: Vec::new(), candidates: Vec::new() }
     }
 
     /// See [`super::search`].
@@ -36,53 +41,82 @@ impl<'a> Disjunction<'a> {
         best: &mut Best<'_>,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, Damage> {
-        // The first windows are small: the sooner there is a floor, the less is looked at in vain.
-        let (mut from, mut length, mut floor) = (0, FIRST, Floor::new(best));
-        while let Some(next) = self.terms.iter_mut().filter_map(|term| term.next_row(from)).min() {
-            if next >= self.rows {
-                break;
+        let mut floor = Floor::new(best, self.least(best.limit(), mask)?);
+        let (mut from, length) = (0, self.window_length());
+        sums::with(|sums| {
+            while let Some(next) = self.terms.iter_mut().filter_map(|term| term.next_row(from)).min() {
+                if next >= self.rows {
+                    break;
+                }
+                if stop() {
+                    return Ok(false);
+                }
+                let window = next..next.saturating_add(length).min(self.rows);
+                sums.begin(next);
+                self.window(&window, mask, sums, &mut floor)?;
+                from = window.end;
             }
-            if stop() {
-                return Ok(false);
+            Ok(true)
+        })
+    }
+
+    /// A score that so many rows have at least, of those that a mask admits.
+    fn least(&mut self, rows: usize, mask: Mask<'_>) -> Result<f32, Damage> {
+        let mut least = 0.0;
+        self.terms.sort_by(|left, right| right.most().total_cmp(&left.most()));
+        for term in &mut self.terms {
+            if term.most() > least {
+                least = term.floor(rows, mask)?.max(least);
             }
-            self.sums.begin(next);
-            let window = next..next.saturating_add(length).min(self.rows);
-            self.window(&window, mask, &mut floor)?;
-            from = window.end;
-            length = (length * 2).min(WINDOW as u32);
         }
-        Ok(true)
+        Ok(least)
+    }
+
+    /// Windows are short where there is much in them, so that their ceilings say something.
+    fn window_length(&self) -> u32 {
+        let postings: usize = self.terms.iter().map(Term::len).sum();
+        let length = (self.rows as usize).saturating_mul(POSTINGS) / postings.max(1);
+        length.clamp(sums::WINDOW / 8, sums::WINDOW) as u32
     }
 
     fn window(
         &mut self,
         window: &Range<u32>,
         mask: Mask<'_>,
+        sums: &mut Sums,
         floor: &mut Floor<'_, '_>,
     ) -> Result<(), Damage> {
         self.ceilings.clear();
         for (place, term) in self.terms.iter_mut().enumerate() {
-            let ceiling = term.ceiling(window);
-            if ceiling > 0.0 || term.is_in(window) {
-                self.ceilings.push((ceiling, place));
-            }
+            self.ceilings.extend(term.ceiling(window).map(|ceiling| (ceiling, place)));
         }
         self.ceilings.sort_unstable_by(|left, right| left.0.total_cmp(&right.0));
         let (optional, mut missing) = self.optional(floor.value());
-        if optional == self.ceilings.len() {
-            return Ok(());
+        let all: f64 = self.ceilings.iter().map(|(ceiling, _)| f64::from(*ceiling)).sum();
+        for (ceiling, place) in &self.ceilings[optional..] {
+            let needed = floor.sum() - (all - f64::from(*ceiling));
+            self.terms[*place].fill(window, needed, sums)?;
         }
-        for (_, place) in &self.ceilings[optional..] {
-            self.terms[*place].fill(window, &mut self.sums)?;
+        let mut rest = optional;
+        while let Some((ceiling, place)) = self.ceilings[..rest].last()
+            && self.terms[*place].rows_in(window) < sums.len() * ROWS_PER_LOOKUP
+        {
+            self.terms[*place].fill(
+                window,
+                floor.sum() - (all - f64::from(*ceiling)),
+                &mut sums.those_there(),
+            )?;
+            missing -= f64::from(*ceiling);
+            rest -= 1;
         }
-        self.sums.drain(floor.sum() - missing, &mut self.candidates);
+        sums.drain(floor.sum() - missing, &mut self.candidates);
         self.candidates.retain(|(row, _)| mask.admits(*row));
-        for (ceiling, place) in self.ceilings[..optional].iter().rev() {
+        for (ceiling, place) in self.ceilings[..rest].iter().rev() {
             self.terms[*place].add_to(&mut self.candidates, |_| {})?;
             missing -= f64::from(*ceiling);
             self.candidates.retain(|(_, score)| score + missing >= floor.sum());
         }
-        self.candidates.iter().for_each(|(row, score)| floor.push(*row, *score));
+        floor.offer(&self.candidates);
         Ok(())
     }
 

@@ -3,23 +3,21 @@
 //! The collector's own threshold moves only when it is full; skipping what cannot be among the best pays
 //! from the first rows on.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
 use crate::engine::index::Best;
 
 /// Offers rows to a collector.
 pub struct Floor<'a, 'b> {
     best: &'a mut Best<'b>,
-    /// The best scores so far. Scores are not negative, so their bits are in their order.
-    scores: BinaryHeap<Reverse<u32>>,
+    /// The best scores so far.
+    scores: Vec<f32>,
     floor: f32,
 }
 
 impl<'a, 'b> Floor<'a, 'b> {
-    /// Before the first row.
-    pub fn new(best: &'a mut Best<'b>) -> Self {
-        let floor = best.threshold();
-        Self { best, scores: BinaryHeap::new(), floor }
+    /// Before the first row, when so many rows as are wanted are known to score `least` at least.
+    pub fn new(best: &'a mut Best<'b>, least: f32) -> Self {
+        let floor = best.threshold().max(least);
+        Self { best, scores: Vec::new(), floor }
     }
 
     /// A row with a lower score is certainly not among the best. One with this score may be.
@@ -32,23 +30,21 @@ impl<'a, 'b> Floor<'a, 'b> {
         f64::from(self.floor) * (1.0 - f64::from(f32::EPSILON))
     }
 
-    /// Offers a row.
-    #[inline]
-    pub fn push(&mut self, row: u32, score: f64) {
-        let score = score as f32;
-        if score < self.floor {
-            return;
+    /// Offers rows, each once.
+    pub fn offer(&mut self, rows: &[(u32, f64)]) {
+        let limit = self.best.limit();
+        let scores = rows.iter().map(|(_, score)| *score as f32);
+        self.scores.extend(scores.filter(|score| *score >= self.floor));
+        if limit > 0 && self.scores.len() >= limit {
+            let (_, worst, _) =
+                self.scores.select_nth_unstable_by(limit - 1, |left, right| right.total_cmp(left));
+            self.floor = self.floor.max(*worst);
+            self.scores.truncate(limit);
         }
-        self.best.push(row, score);
-        if self.scores.len() < self.best.limit() {
-            self.scores.push(Reverse(score.to_bits()));
-        } else if let Some(mut worst) = self.scores.peek_mut() {
-            worst.0 = worst.0.max(score.to_bits());
-        }
-        if self.scores.len() == self.best.limit()
-            && let Some(Reverse(worst)) = self.scores.peek()
-        {
-            self.floor = self.floor.max(f32::from_bits(*worst));
+        for (row, score) in rows {
+            if *score as f32 >= self.floor {
+                self.best.push(*row, *score as f32);
+            }
         }
     }
 }

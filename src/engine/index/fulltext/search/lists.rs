@@ -1,13 +1,27 @@
 //! Leaves that are made of several terms, as lists of rows in memory.
 
-use super::term::List;
-use crate::engine::index::fulltext::{
-    file::{Damage, Field},
-    postings::Cursor,
-};
+use crate::engine::index::fulltext::{file::Damage, postings::Cursor};
+
+/// Rows, ascending, and how often each has what is looked for.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// Rows.
+    pub rows: Vec<u32>,
+    /// For each of them.
+    pub counts: Vec<u32>,
+}
 
 /// Rows that have any of the terms: how often they have them all together.
-pub fn any(field: &Field<'_>, mut cursors: Vec<Cursor<'_>>) -> Result<List, Damage> {
+pub fn any(mut cursors: Vec<Cursor<'_>>) -> Result<List, Damage> {
+    let mut list = List::default();
+    if let [only] = &mut cursors[..] {
+        for block in 0..only.blocks() {
+            let (rows, counts) = only.read(block)?;
+            list.rows.extend_from_slice(rows);
+            list.counts.extend_from_slice(counts);
+        }
+        return Ok(list);
+    }
     let mut postings: Vec<(u32, u32)> = Vec::new();
     for cursor in &mut cursors {
         for block in 0..cursor.blocks() {
@@ -15,19 +29,16 @@ pub fn any(field: &Field<'_>, mut cursors: Vec<Cursor<'_>>) -> Result<List, Dama
             postings.extend(rows.iter().copied().zip(counts.iter().copied()));
         }
     }
-    if cursors.len() > 1 {
-        postings.sort_unstable();
-    }
-    let mut list = List::default();
+    postings.sort_unstable();
     for same in postings.chunk_by(|left, right| left.0 == right.0) {
-        let count = same.iter().fold(0_u32, |sum, (_, count)| sum.saturating_add(*count));
-        list.push(same[0].0, count, field.lengths[same[0].0 as usize]);
+        list.rows.push(same[0].0);
+        list.counts.push(same.iter().fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)));
     }
     Ok(list)
 }
 
 /// Rows that have the terms at these distances from the first one: how often.
-pub fn phrase(field: &Field<'_>, terms: Vec<(u32, Cursor<'_>)>) -> Result<List, Damage> {
+pub fn phrase(terms: Vec<(u32, Cursor<'_>)>) -> Result<List, Damage> {
     let mut terms: Vec<Positioned<'_>> =
         terms.into_iter().map(|(offset, cursor)| Positioned::new(offset, cursor)).collect();
     // The rarest term leads.
@@ -45,7 +56,8 @@ pub fn phrase(field: &Field<'_>, terms: Vec<(u32, Cursor<'_>)>) -> Result<List, 
                 lead.place = (block, place);
                 let count = occurrences(lead, others)?;
                 if count > 0 {
-                    list.push(row, count, field.lengths[row as usize]);
+                    list.rows.push(row);
+                    list.counts.push(count);
                 }
             }
         }

@@ -55,7 +55,7 @@ impl<'a> Matcher<'a> {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, Damage> {
         let (mut hits, mut pool, mut found, mut from) = (Hits::new(), Pool::new(), Vec::new(), 0);
-        let mut floor = Floor::new(best);
+        let mut floor = Floor::new(best, 0.0);
         while let Some(next) = self.next_row(from).filter(|next| *next < rows) {
             if stop() {
                 return Ok(false);
@@ -64,8 +64,8 @@ impl<'a> Matcher<'a> {
             let window = hits.window(rows);
             self.fill(&window, None, &mut hits, &mut pool)?;
             hits.drain(floor.sum(), &mut found);
-            let admitted = found.iter().filter(|(row, _)| mask.admits(*row));
-            admitted.for_each(|(row, score)| floor.push(*row, *score));
+            found.retain(|(row, _)| mask.admits(*row));
+            floor.offer(&found);
             from = window.end;
         }
         Ok(true)
@@ -109,7 +109,7 @@ impl<'a> Matcher<'a> {
                     term.fill_within(window, within, hits)?;
                     hits.retain(within);
                 }
-                None => term.fill(window, hits)?,
+                None => term.fill(window, 0.0, hits)?,
             },
             Self::Group { must, should, must_not } => {
                 let mut others = lent(window, pool);

@@ -115,7 +115,7 @@ fn source<'a>(leaf: &Leaf, terms: &Terms<'a>) -> Result<Source<'a>, Damage> {
     let list = match &leaf.find {
         Find::Phrase(words) => {
             let cursors = cursors.collect::<Result<Option<Vec<_>>, _>>()?.unwrap_or_default();
-            phrase(&terms.field, words.iter().map(|(offset, _)| *offset).zip(cursors).collect())?
+            phrase(words.iter().map(|(offset, _)| *offset).zip(cursors).collect())?
         }
         _ => {
             let mut cursors = cursors.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
@@ -124,7 +124,7 @@ fn source<'a>(leaf: &Leaf, terms: &Terms<'a>) -> Result<Source<'a>, Damage> {
             {
                 return Ok(Source::Postings(cursors.swap_remove(0)));
             }
-            any(&terms.field, cursors)?
+            any(cursors)?
         }
     };
     Ok(Source::List(list))

@@ -3,7 +3,12 @@
 //! Sums of 32-bit floats in 64 bits are exact for all that occurs in practice, so they do not depend on
 //! the order in which a search comes across their parts.
 
-use super::{hits::WINDOW, term::Sink};
+use std::cell::Cell;
+
+use super::term::Sink;
+
+/// Rows of a window, at most.
+pub const WINDOW: usize = 1 << 15;
 
 /// A row that has no score.
 const NONE: f64 = -1.0;
@@ -17,9 +22,21 @@ pub struct Sums {
     length: usize,
 }
 
+thread_local! {
+    /// Without any: making room takes as long as a short search.
+    static ROOM: Cell<Option<Sums>> = const { Cell::new(None) };
+}
+
+/// Lends room to a search, which leaves it empty unless it fails.
+pub fn with<T, E>(search: impl FnOnce(&mut Sums) -> Result<T, E>) -> Result<T, E> {
+    let mut sums = ROOM.take().unwrap_or_else(Sums::new);
+    let done = search(&mut sums)?;
+    ROOM.set(Some(sums));
+    Ok(done)
+}
+
 impl Sums {
-    /// None.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let (scores, places) =
             (vec![NONE; WINDOW].into_boxed_slice(), vec![0; WINDOW + 1].into_boxed_slice());
         Self { base: 0, scores, places, length: 0 }
@@ -28,6 +45,16 @@ impl Sums {
     /// Goes to the window that begins at a row.
     pub fn begin(&mut self, base: u32) {
         self.base = base;
+    }
+
+    /// How many rows have a score.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// A sink that adds to those which have a score.
+    pub fn those_there(&mut self) -> ThoseThere<'_> {
+        ThoseThere(self)
     }
 
     /// Takes all out; those with a score from `floor` on are put into `rows`, ascending.
@@ -56,5 +83,17 @@ impl Sink for Sums {
         self.places[self.length] = place as u32;
         self.length += usize::from(sum < 0.0);
         self.scores[place] = sum.max(0.0) + f64::from(score);
+    }
+}
+
+/// See [`Sums::those_there`].
+pub struct ThoseThere<'a>(&'a mut Sums);
+
+impl Sink for ThoseThere<'_> {
+    #[inline]
+    fn add(&mut self, row: u32, score: f32) {
+        let sum = &mut self.0.scores[(row - self.0.base) as usize % WINDOW];
+        // Which are there cannot be foretold.
+        *sum += if *sum < 0.0 { 0.0 } else { f64::from(score) };
     }
 }

@@ -2,38 +2,27 @@
 
 use std::ops::Range;
 
-use super::hits::{Bits, Hits, each};
-use crate::engine::index::fulltext::{
-    bounds::Bounds, file::Damage, pack::BLOCK, postings::Cursor, statistics::score,
+use super::{
+    hits::{Bits, Hits, each},
+    lists::List,
+};
+use crate::engine::index::{
+    Mask,
+    fulltext::{file::Damage, pack::BLOCK, postings::Cursor, statistics::score},
 };
 
 /// A ceiling allows for rounding in what it bounds.
 const ABOVE: f32 = 1.000_001;
 
+/// Rows that are gone through in the time that one takes to look up.
+pub const ROWS_PER_LOOKUP: usize = 8;
+
 /// Where a leaf's rows are.
-#[derive(Clone)]
 pub enum Source<'a> {
     /// In the index.
     Postings(Cursor<'a>),
     /// In memory: few, or made of several terms.
     List(List),
-}
-
-/// Rows, ascending, and how often each has what is looked for.
-#[derive(Debug, Clone, Default)]
-pub struct List {
-    rows: Vec<u32>,
-    counts: Vec<u32>,
-    bounds: Bounds,
-}
-
-impl List {
-    /// Adds a row, which is after all others, with the byte of its length.
-    pub fn push(&mut self, row: u32, count: u32, length: u8) {
-        self.rows.push(row);
-        self.counts.push(count);
-        self.bounds.add(count, length);
-    }
 }
 
 /// Takes scores of rows of a window.
@@ -43,120 +32,150 @@ pub trait Sink {
 }
 
 /// A leaf that is scored.
-#[derive(Clone)]
 pub struct Term<'a> {
-    source: Source<'a>,
+    rows: Rows<'a>,
     weight: f32,
     norms: &'a [f32; 256],
     lengths: &'a [u8],
     /// Blocks before this one are done with; in a list, rows.
     place: usize,
-    /// A block and what it scores at most.
+    /// The block with the highest ceiling, and that.
+    most: (usize, f32),
+    /// A block and what its rows score at most.
     ceiling: (usize, f32),
+}
+
+enum Rows<'a> {
+    Postings(Cursor<'a>),
+    /// Rows, and what they score.
+    List(Vec<u32>, Vec<f32>),
 }
 
 impl<'a> Term<'a> {
     /// Rows of a source, of texts with these lengths.
     pub fn new(source: Source<'a>, weight: f32, norms: &'a [f32; 256], lengths: &'a [u8]) -> Self {
-        Self { source, weight, norms, lengths, place: 0, ceiling: (usize::MAX, 0.0) }
+        let (rows, most) = match source {
+            Source::Postings(cursor) => {
+                let ceilings =
+                    (0..cursor.blocks()).map(|block| (block, ceiling(&cursor, block, weight, norms)));
+                let most = ceilings.fold((0, 0.0), |most, next| if next.1 > most.1 { next } else { most });
+                (Rows::Postings(cursor), most)
+            }
+            Source::List(List { rows, counts }) => {
+                let norm = |row: &u32| norms[lengths[*row as usize] as usize];
+                let scores = rows.iter().zip(&counts).map(|(row, count)| score(weight, norm(row), *count));
+                let scores: Vec<f32> = scores.collect();
+                let most = scores.iter().copied().fold(0.0, f32::max);
+                (Rows::List(rows, scores), (0, most))
+            }
+        };
+        Self { rows, weight, norms, lengths, place: 0, most, ceiling: (usize::MAX, 0.0) }
     }
 
     /// How many rows it has.
     pub fn len(&self) -> usize {
-        match &self.source {
-            Source::Postings(cursor) => cursor.len() as usize,
-            Source::List(list) => list.rows.len(),
+        match &self.rows {
+            Rows::Postings(cursor) => cursor.len() as usize,
+            Rows::List(rows, ..) => rows.len(),
         }
     }
 
     /// A row before which, from this one on, there is none of its own. None: there is none at all.
     pub fn next_row(&mut self, from: u32) -> Option<u32> {
-        self.place = self.seek(from);
-        match &self.source {
-            Source::Postings(cursor) if self.place >= cursor.blocks() => None,
-            Source::Postings(cursor) => {
+        self.seek(from);
+        match &self.rows {
+            Rows::Postings(cursor) if self.place >= cursor.blocks() => None,
+            Rows::Postings(cursor) => {
                 let before = self.place.checked_sub(1).and_then(|block| cursor.last_row(block));
                 Some(from.max(before.map_or(0, |row| row.saturating_add(1))))
             }
-            Source::List(list) => list.rows.get(self.place).copied(),
+            Rows::List(rows, ..) => rows.get(self.place).copied(),
         }
     }
 
-    fn seek(&self, row: u32) -> usize {
-        match &self.source {
-            Source::Postings(cursor) => cursor.seek(self.place, row),
-            Source::List(list) => {
-                let rest = list.rows.get(self.place..).unwrap_or_default();
-                self.place + rest.partition_point(|other| *other < row)
+    fn seek(&mut self, row: u32) {
+        match &self.rows {
+            Rows::Postings(cursor) => self.place = cursor.seek(self.place, row),
+            Rows::List(rows, ..) => {
+                let rest = rows.get(self.place..).unwrap_or_default();
+                // What is sought is near most of the time.
+                if rest.first().is_some_and(|next| *next < row) {
+                    self.place += rest.partition_point(|other| *other < row);
+                }
             }
         }
     }
 
-    /// What a row in a window can score at most.
-    pub fn ceiling(&mut self, window: &Range<u32>) -> f32 {
-        self.place = self.seek(window.start);
-        let (first, last) = match &self.source {
-            Source::List(list) => {
-                if list.rows.get(self.place).is_none_or(|row| *row >= window.end) {
-                    return 0.0;
+    /// What a row in a window can score at most. None if it has no rows there.
+    pub fn ceiling(&mut self, window: &Range<u32>) -> Option<f32> {
+        self.seek(window.start);
+        match &self.rows {
+            Rows::List(rows, _) => rows.get(self.place).filter(|row| **row < window.end).map(|_| self.most.1),
+            Rows::Postings(cursor) => {
+                let (first, blocks) = (self.place, cursor.blocks());
+                if first >= blocks {
+                    return None;
                 }
-                (0, 0)
+                let last = cursor.seek(first, window.end - 1).min(blocks - 1);
+                Some((first..=last).map(|block| self.ceiling_of(block)).fold(0.0, f32::max))
             }
-            Source::Postings(cursor) => {
-                if self.place >= cursor.blocks() {
-                    return 0.0;
-                }
-                let last = cursor.seek(self.place, window.end - 1).min(cursor.blocks() - 1);
-                (self.place, last)
-            }
-        };
-        (first..=last).map(|block| self.ceiling_of(block)).fold(0.0, f32::max)
-    }
-
-    /// Whether it may have rows in a window, at whose beginning it is.
-    pub fn is_in(&self, window: &Range<u32>) -> bool {
-        match &self.source {
-            Source::List(list) => list.rows.get(self.place).is_some_and(|row| *row < window.end),
-            Source::Postings(cursor) => self.place < cursor.blocks(),
         }
     }
 
     fn ceiling_of(&mut self, block: usize) -> f32 {
+        let Rows::Postings(cursor) = &self.rows else { return 0.0 };
         if self.ceiling.0 != block {
-            let bounds = match &self.source {
-                Source::List(list) => list.bounds,
-                Source::Postings(cursor) => cursor.bounds(block).unwrap_or_default(),
-            };
-            let scores = bounds
-                .best()
-                .map(|(count, length)| self.weight * (count / (count + self.norms[length as usize])));
-            self.ceiling = (block, scores.fold(0.0, f32::max) * ABOVE);
+            self.ceiling = (block, ceiling(cursor, block, self.weight, self.norms));
         }
         self.ceiling.1
     }
 
-    /// Adds the scores of its rows in a window.
-    pub fn fill(&mut self, window: &Range<u32>, hits: &mut impl Sink) -> Result<(), Damage> {
-        self.place = self.seek(window.start);
-        let Self { source, weight, norms, lengths, place, .. } = self;
-        let mut add = |rows: &[u32], counts: &[u32]| {
-            for (row, count) in rows.iter().zip(counts) {
-                hits.add(*row, score(*weight, norms[lengths[*row as usize] as usize], *count));
+    /// What any row can score at most.
+    pub fn most(&self) -> f32 {
+        self.most.1
+    }
+
+    /// A score that so many of its rows have at least, of those that a mask admits.
+    pub fn floor(&mut self, rows: usize, mask: Mask<'_>) -> Result<f32, Damage> {
+        let mut scores: Vec<f32> = match &mut self.rows {
+            Rows::List(list, scores) => {
+                let admitted = list.iter().zip(scores).filter(|(row, _)| mask.admits(**row));
+                admitted.map(|(_, score)| *score).collect()
+            }
+            Rows::Postings(cursor) => {
+                let (found, counts) = cursor.read(self.most.0)?;
+                let admitted = found.iter().zip(counts).filter(|(row, _)| mask.admits(**row));
+                let norm = |row: u32| self.norms[self.lengths[row as usize] as usize];
+                admitted.map(|(row, count)| score(self.weight, norm(*row), *count)).collect()
             }
         };
-        match source {
-            Source::List(list) => {
-                let rest = &list.rows[*place..];
-                let length = rest.partition_point(|row| *row < window.end);
-                add(&rest[..length], &list.counts[*place..]);
+        if rows == 0 || scores.len() < rows {
+            return Ok(0.0);
+        }
+        Ok(*scores.select_nth_unstable_by(rows - 1, |left, right| right.total_cmp(left)).1)
+    }
+
+    /// Adds the scores of its rows in a window; those of rows that score less than `needed` may be left out.
+    pub fn fill(&mut self, window: &Range<u32>, needed: f64, hits: &mut impl Sink) -> Result<(), Damage> {
+        self.seek(window.start);
+        let Self { rows, weight, norms, lengths, place, .. } = self;
+        match rows {
+            Rows::List(rows, scores) => {
+                let rest = rows[*place..].iter().zip(&scores[*place..]);
+                rest.take_while(|(row, _)| **row < window.end)
+                    .for_each(|(row, score)| hits.add(*row, *score));
             }
-            Source::Postings(cursor) => {
+            Rows::Postings(cursor) => {
                 for block in *place..cursor.blocks() {
-                    let (rows, counts) = cursor.read(block)?;
-                    let first = rows.partition_point(|row| *row < window.start);
-                    let end = rows.partition_point(|row| *row < window.end);
-                    add(&rows[first..end], &counts[first..end]);
-                    if end < rows.len() {
+                    let last = cursor.last_row(block);
+                    if needed <= 0.0 || f64::from(ceiling(cursor, block, *weight, norms)) >= needed {
+                        let (rows, counts) = cursor.read(block)?;
+                        let within = part(rows, window);
+                        for (row, count) in rows[within.clone()].iter().zip(&counts[within]) {
+                            hits.add(*row, score(*weight, norms[lengths[*row as usize] as usize], *count));
+                        }
+                    }
+                    if last.is_none_or(|last| last >= window.end) {
                         break;
                     }
                     *place = block;
@@ -168,19 +187,17 @@ impl<'a> Term<'a> {
 
     /// [`Term::fill`], of at least the rows of some.
     pub fn fill_within(&mut self, window: &Range<u32>, within: &Bits, hits: &mut Hits) -> Result<(), Damage> {
-        /// Rows that are gone through in the time that one takes to look up.
-        const ROWS_PER_LOOKUP: usize = 8;
         let wanted: u32 = within.iter().map(|word| word.count_ones()).sum();
         if wanted as usize * ROWS_PER_LOOKUP > self.rows_in(window) {
-            return self.fill(window, hits);
+            return self.fill(window, 0.0, hits);
         }
         for (word, bits) in within.iter().enumerate() {
             let mut damage = Ok(());
             each(*bits, |bit| {
                 let row = window.start + (word * 64 + bit) as u32;
-                match self.count(row) {
-                    Ok(0) => {}
-                    Ok(count) => hits.add(row, self.score(row, count)),
+                match self.score(row) {
+                    Ok(Some(score)) => hits.add(row, score),
+                    Ok(None) => {}
                     Err(damaged) => damage = Err(damaged),
                 }
             });
@@ -191,10 +208,9 @@ impl<'a> Term<'a> {
 
     /// Adds to the scores of those of some rows, ascending, that it has, and calls `found` with their places.
     pub fn add_to(&mut self, rows: &mut [(u32, f64)], mut found: impl FnMut(usize)) -> Result<(), Damage> {
-        for (place, (row, score)) in rows.iter_mut().enumerate() {
-            let count = self.count(*row)?;
-            if count > 0 {
-                *score += f64::from(self.score(*row, count));
+        for (place, (row, sum)) in rows.iter_mut().enumerate() {
+            if let Some(score) = self.score(*row)? {
+                *sum += f64::from(score);
                 found(place);
             }
         }
@@ -202,29 +218,45 @@ impl<'a> Term<'a> {
     }
 
     /// How many rows it has in a window, at most.
-    fn rows_in(&mut self, window: &Range<u32>) -> usize {
-        self.place = self.seek(window.start);
-        match &self.source {
-            Source::List(list) => list.rows.len() - self.place,
-            Source::Postings(cursor) => BLOCK * (cursor.seek(self.place, window.end - 1) + 1 - self.place),
+    pub fn rows_in(&mut self, window: &Range<u32>) -> usize {
+        self.seek(window.start);
+        match &self.rows {
+            Rows::List(rows, ..) => rows.len() - self.place,
+            Rows::Postings(cursor) if self.place >= cursor.blocks() => 0,
+            Rows::Postings(cursor) => BLOCK * (cursor.seek(self.place, window.end - 1) + 1 - self.place),
         }
     }
 
-    fn score(&self, row: u32, count: u32) -> f32 {
-        score(self.weight, self.norms[self.lengths[row as usize] as usize], count)
+    /// What a row scores, if it has it. Rows are asked for in ascending order.
+    pub fn score(&mut self, row: u32) -> Result<Option<f32>, Damage> {
+        self.seek(row);
+        match &mut self.rows {
+            Rows::List(rows, scores) => {
+                Ok(rows.get(self.place).filter(|found| **found == row).map(|_| scores[self.place]))
+            }
+            Rows::Postings(cursor) if self.place >= cursor.blocks() => Ok(None),
+            Rows::Postings(cursor) => {
+                let (rows, counts) = cursor.read(self.place)?;
+                let norm = self.norms[self.lengths[row as usize] as usize];
+                Ok(rows.binary_search(&row).ok().map(|place| score(self.weight, norm, counts[place])))
+            }
+        }
     }
+}
 
-    /// How often a row has it. Rows are asked for in ascending order.
-    pub fn count(&mut self, row: u32) -> Result<u32, Damage> {
-        self.place = self.seek(row);
-        let (rows, counts) = match &mut self.source {
-            Source::List(list) => match list.rows.get(self.place) {
-                Some(found) if *found == row => return Ok(list.counts[self.place]),
-                _ => return Ok(0),
-            },
-            Source::Postings(cursor) if self.place >= cursor.blocks() => return Ok(0),
-            Source::Postings(cursor) => cursor.read(self.place)?,
-        };
-        Ok(rows.binary_search(&row).map_or(0, |place| counts[place]))
+/// What a row of a block can score at most.
+fn ceiling(cursor: &Cursor<'_>, block: usize, weight: f32, norms: &[f32; 256]) -> f32 {
+    // Of the rest of the rows nothing is known before they are read, but that all scores are below the weight.
+    let Some(bounds) = cursor.bounds(block) else { return weight * ABOVE };
+    let scores = bounds.best().map(|(count, length)| weight * (count / (count + norms[length as usize])));
+    scores.fold(0.0, f32::max) * ABOVE
+}
+
+/// The places of the rows of a window among others, ascending.
+fn part(rows: &[u32], window: &Range<u32>) -> Range<usize> {
+    let is_within = |row: Option<&u32>| row.is_some_and(|row| window.contains(row));
+    if is_within(rows.first()) && is_within(rows.last()) {
+        return 0..rows.len();
     }
+    rows.partition_point(|row| *row < window.start)..rows.partition_point(|row| *row < window.end)
 }

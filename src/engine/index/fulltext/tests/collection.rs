@@ -91,7 +91,7 @@ impl Collection {
             .collect();
         let indexes: Vec<(&Fulltext, &Live<'_>)> =
             self.parts.iter().map(|(index, _)| index).zip(&lives).collect();
-        expand(&mut plan, &indexes, "query", &limits)?;
+        expand(&mut plan, &indexes, "query", &limits, &|| false)?;
         let asked: Vec<Asked<'_>> =
             indexes.iter().map(|(index, _)| Asked::new(index, &plan)).collect::<Result<_>>()?;
         let mut statistics = Statistics::none(&plan, self.params.fields.len());

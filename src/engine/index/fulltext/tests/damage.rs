@@ -26,7 +26,7 @@ fn ask(bytes: Vec<u8>, params: &FulltextParams) -> Result<()> {
             let query = TextQuery::parse(query, "query", &limits)?;
             let mut plan =
                 Plan::new(&all_fields(params), &query, "query", &Analyzer::new(params), params, &limits)?;
-            expand(&mut plan, &[(&index, &live)], "query", &limits)?;
+            expand(&mut plan, &[(&index, &live)], "query", &limits, &|| false)?;
             let asked = Asked::new(&index, &plan)?;
             let weights = Weights::new(&plan, &asked.statistics(&live)?, params);
             let tie = |left: u64, right: u64| left.cmp(&right);

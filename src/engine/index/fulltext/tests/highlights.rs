@@ -13,7 +13,10 @@ fn fragments(words: &str, query: &str, style: &Style) -> Vec<String> {
     let analyzer = Analyzer::new(&params);
     let query = TextQuery::parse(query, "query", &limits).unwrap();
     let mut plan = Plan::new(&all_fields(&params), &query, "query", &analyzer, &params, &limits).unwrap();
-    expand(&mut plan, &[(&index, &Live::new(crate::engine::index::Mask::All, 1))], "query", &limits).unwrap();
+    expand(&mut plan, &[(&index, &Live::new(crate::engine::index::Mask::All, 1))], "query", &limits, &|| {
+        false
+    })
+    .unwrap();
     let highlighter = Highlighter::new(&plan, &analyzer, &params, style).unwrap();
     highlighter.fragments(rows.0[0].as_deref().unwrap()).remove(0)
 }
@@ -23,6 +26,11 @@ fn what_a_query_finds_is_marked_and_nothing_else() {
     for (words, query, expected) in [
         ("Foxes & <dogs>", "fox -dogs", "<em>Foxes</em> &amp; &lt;dogs&gt;"),
         ("the lazy dog, a dog", "\"lazy dog\"", "the <em>lazy</em> <em>dog</em>, a dog"),
+        (
+            "a red fox, a red dog, red foxes",
+            "\"red fox\" \"dog red\" \"red cat\"",
+            "a <em>red</em> <em>fox</em>, a red <em>dog</em>, <em>red</em> <em>foxes</em>",
+        ),
         ("running runs, ruins", "run*", "<em>running</em> <em>runs</em>, ruins"),
         ("quick", "quikc~", "<em>quick</em>"),
         ("東京都に", "京都", "東<em>京都</em>に"),

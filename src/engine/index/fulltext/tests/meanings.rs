@@ -227,8 +227,44 @@ fn expansion_asks_for_live_terms_only() {
     let query = TextQuery::parse("app*", "query", &limits).unwrap();
     let mut plan =
         Plan::new(&all_fields(&params), &query, "query", &Analyzer::new(&params), &params, &limits).unwrap();
-    expand(&mut plan, &[(&index, &live)], "query", &limits).unwrap();
+    expand(&mut plan, &[(&index, &live)], "query", &limits, &|| false).unwrap();
     assert_eq!(Asked::new(&index, &plan).unwrap().statistics(&live).unwrap().leaves, [[1]]);
+}
+
+/// Planning asks for each word once, wherever it stands in however many.
+#[test]
+fn equal_leaves_of_many_are_one() {
+    let params = FulltextParams { stop_words: false, stemming: false, ..FulltextParams::default() };
+    let limits = Limits { terms: 200_000, ..Limits::default() };
+    let words: Vec<String> = (0..200_000).map(|word| format!("w{}", word % 150_000)).collect();
+    let query = TextQuery::plain(&words.join(" "));
+    let plan = Plan::new(&all_fields(&params), &query, "query", &Analyzer::new(&params), &params, &limits);
+    let plan = plan.unwrap();
+    assert_eq!(plan.leaves.len(), 150_000);
+    let Some(plan::Node::Group { should, .. }) = plan.root else { panic!("several words") };
+    assert_eq!((&should[7], &should[149_999]), (&plan::Node::Leaf(7, 2), &plan::Node::Leaf(149_999, 1)));
+}
+
+#[test]
+fn expanding_and_counting_end_when_nobody_waits() {
+    let rows = Texts((0..3000).map(|row| text(&format!("word{row}"))).collect());
+    let params = FulltextParams::default();
+    let index = open(&rows, &params);
+    let live = Live::new(crate::engine::index::Mask::All, 3000);
+    let parts = [(&index, &live)];
+    let limits = Limits::default();
+    for query in ["word*", "word1~2"] {
+        let query = TextQuery::parse(query, "query", &limits).unwrap();
+        let analyzer = Analyzer::new(&params);
+        let plan = Plan::new(&all_fields(&params), &query, "query", &analyzer, &params, &limits).unwrap();
+        for (stops_after, is_done) in [(1, false), (1000, true)] {
+            let asked = std::sync::atomic::AtomicUsize::new(0);
+            let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= stops_after;
+            assert_eq!(expand(&mut plan.clone(), &parts, "query", &limits, &stop).unwrap(), is_done);
+            asked.store(0, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(distinct_terms(&parts, 0, &stop).unwrap(), is_done.then_some(3000));
+        }
+    }
 }
 
 #[test]
