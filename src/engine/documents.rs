@@ -82,7 +82,11 @@ impl Engine {
                     self.create_namespace(name, NamespaceSpec::default(), IfExists::Return).await?;
                 }
                 Err(Error::IndexNotFound { .. }) => {
-                    self.put_index(name, IndexSpec::Fulltext(FulltextParams::default())).await?;
+                    match self.put_index(name, IndexSpec::Fulltext(FulltextParams::default())).await {
+                        // The namespace was deleted and created anew meanwhile.
+                        Ok(_) | Err(Error::IndexNotFound { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 Err(error) => return Err(error),
             }

@@ -23,7 +23,7 @@ fn selected(condition: Condition, rows: &Contents, after: Option<u8>) -> Vec<u8>
 pub fn effect(timeline: &Timeline, place: Place, request: &Request) -> Result<(u64, u64), String> {
     let changes = &timeline.steps[place.step].changes;
     let (first, expected, extra) = match request {
-        Request::Upsert { ids, .. } => (place.first, ids.clone(), 0),
+        Request::Upsert { ids, .. } | Request::Documents { ids, .. } => (place.first, ids.clone(), 0),
         Request::UpsertIf { ids, condition, .. } => {
             (place.first, admitted(ids, *condition, &changes[place.first].before), 0)
         }

@@ -40,6 +40,11 @@ pub enum Request {
         value: u32,
         dimension: usize,
     },
+    /// Texts for rows: one that is there keeps its vector, else one without a vector begins.
+    Documents {
+        ids: Vec<u8>,
+        value: u32,
+    },
     /// An upsert of those rows for which a condition holds.
     UpsertIf {
         ids: Vec<u8>,

@@ -10,6 +10,10 @@ use super::{
     history::{Freshness, Record, Reply, Request},
 };
 
+/// Dead ends after which a search gives up: where there is no order, there may be too many to visit. What it
+/// leaves open, the log's witness has judged.
+const ENOUGH: usize = 1 << 17;
+
 /// What a request does to one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Action {
@@ -87,6 +91,7 @@ fn action(record: &Record, id: u8) -> Option<Action> {
     let reply = &record.reply;
     let concerns = match &record.request {
         Request::Upsert { ids, .. }
+        | Request::Documents { ids, .. }
         | Request::UpsertIf { ids, .. }
         | Request::Delete { ids, .. }
         | Request::DeleteIf { ids, .. }
@@ -108,7 +113,9 @@ fn action(record: &Record, id: u8) -> Option<Action> {
         told,
     };
     Some(match (&record.request, reply) {
-        (Request::Upsert { value, .. }, reply) if writes(reply) => Action::Write(Some(*value)),
+        (Request::Upsert { value, .. } | Request::Documents { value, .. }, reply) if writes(reply) => {
+            Action::Write(Some(*value))
+        }
         (Request::UpsertIf { value, condition, .. }, Reply::Admitted { ids, .. }) => {
             decide(*condition, Some(*value), Some(ids.contains(&id)))
         }
@@ -177,6 +184,9 @@ impl Search<'_> {
         }
         if !self.dead_ends.insert((self.taken.clone(), value)) {
             return false;
+        }
+        if self.dead_ends.len() > ENOUGH {
+            return true;
         }
         for index in left {
             let Call { action, invoked, .. } = self.calls[index];

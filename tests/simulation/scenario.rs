@@ -180,8 +180,8 @@ fn config(theme: Theme, chance: &mut SmallRng) -> Config {
     };
     // Nodes that leave work to each other race less, so half of them do not.
     config.compaction.lease = Duration::from_millis(one(chance, &[0, 0, 1000, 30_000]));
-    // Changes of many rows take one entry, or one for each row.
-    config.log.entry_bytes = one(chance, &[config.log.entry_bytes, config.log.entry_bytes, ByteSize::b(1)]);
+    // Changes of many rows take one entry, or one for each row; the vectors of a request always fit.
+    config.log.entry_bytes = one(chance, &[config.log.entry_bytes, config.log.entry_bytes, ByteSize::b(40)]);
     // Where segments have indexes, these are built, named, continued and collected, too.
     config.index.min_rows = one(chance, &[1, 5000]);
     config.index.threads = 1;

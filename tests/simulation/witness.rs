@@ -57,7 +57,13 @@ impl<'a> Witness<'a> {
                 let none = |rows: &Contents| decisions::admitted(ids, *condition, rows).is_empty();
                 self.find(record, from, |step| step.stages().any(|(rows, _)| none(rows)))?
             }
-            (Request::Upsert { .. } | Request::UpsertIf { .. } | Request::Delete { .. }, reply) => {
+            (
+                Request::Upsert { .. }
+                | Request::Documents { .. }
+                | Request::UpsertIf { .. }
+                | Request::Delete { .. },
+                reply,
+            ) => {
                 let Some(place) = self.place_of(record)? else { return self.absent(record, from) };
                 let effect = decisions::effect(self.timeline, place, &record.request)?;
                 match reply {
@@ -130,6 +136,7 @@ impl<'a> Witness<'a> {
     /// outcome is unknown, nowhere if it was refused.
     fn place_of(&self, record: &Record) -> Result<Option<Place>, String> {
         let (Request::Upsert { value: mark, .. }
+        | Request::Documents { value: mark, .. }
         | Request::UpsertIf { value: mark, .. }
         | Request::Delete { marker: mark, .. }) = &record.request
         else {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use quiver::{
-    engine::{Bulk, Changed, Consistency, Engine, IfExists, NamespaceSpec, Projection},
+    engine::{Bulk, Changed, Consistency, Engine, IfExists, NamespaceSpec, Projection, TextDocument},
     error::Result,
     types::{Row, Rows, VectorId},
 };
@@ -96,7 +96,8 @@ impl Client {
             }
             14..18 => Request::UpdateMatching { condition: self.condition(), value: self.value() },
             18..20 => Request::DeleteMatching { condition: self.condition() },
-            20..38 => {
+            20..24 => Request::Documents { ids: self.ids(3), value: self.value() },
+            24..38 => {
                 let dimension = if self.chance.random_bool(0.95) { 2 } else { 3 };
                 Request::Upsert { ids: self.ids(3), value: self.value(), dimension }
             }
@@ -197,6 +198,18 @@ pub async fn send(engine: &Engine, request: &Request) -> Reply {
                     true => Reply::Admitted { ids: admitted, found: done.upserted - done.inserted },
                     false => Reply::Wrong(format!("{done:?}")),
                 }
+            }
+            Request::Documents { ids, value } => {
+                let document = |id: &u8| {
+                    let new = metadata(*value);
+                    TextDocument {
+                        id: row_id(*id),
+                        bytes: 0,
+                        edit: Box::new(move |_, _| Ok(Some(new.clone()))),
+                    }
+                };
+                let done = engine.index_documents(&name, ids.iter().map(document).collect()).await?;
+                Reply::Written { changes: done.documents, found: done.documents - done.inserted }
             }
             Request::DeleteIf { ids, condition } => {
                 let ids = ids.iter().map(|id| row_id(*id)).collect();
