@@ -136,7 +136,7 @@ impl Parts<'_> {
     fn changed(&self, rows: &Contents, change: &Applied) -> Option<u8> {
         match (change.what, self.value) {
             (What::Put(row, cell), Some(value)) => (cell.value == value
-                && Some(cell.vector) == rows.get(&row).map(|cell| cell.vector))
+                && Some(cell.vector) == rows.get(&row).map(|before| before.vector))
             .then_some(row),
             (What::Gone(row), None) => Some(row),
             _ => None,

@@ -18,8 +18,8 @@ pub struct Moment {
 pub struct Cell {
     /// The value in its metadata: that of the write that it is from.
     pub value: u32,
-    /// The value in its vector, which changes of metadata leave as it is.
-    pub vector: u32,
+    /// The value in its vector, if it has one; changes of metadata leave it as it is.
+    pub vector: Option<u32>,
 }
 
 /// The rows of a namespace, or of a part of it.

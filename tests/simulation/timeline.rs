@@ -166,8 +166,10 @@ impl Timeline {
         for (index, (kind, id)) in entry.changes.kinds.iter().zip(&entry.changes.ids).enumerate() {
             let before = contents.clone();
             let (what, mark) = match (kind, row_number(id)) {
-                (Change::Upsert, row) => {
-                    let vector = value_of(vectors.next().expect("a vector for each upsert"));
+                (Change::Upsert | Change::UpsertWithoutVector, row) => {
+                    let has_vector = *kind == Change::Upsert;
+                    let vector =
+                        has_vector.then(|| value_of(vectors.next().expect("a vector for each such upsert")));
                     let value = entry.changes.metadata[index].as_deref().and_then(value_in);
                     let (Some(row), Some(value)) = (row, value) else {
                         self.violations.push(format!("a row that nobody wrote: {id:?}"));
@@ -176,10 +178,6 @@ impl Timeline {
                     let cell = Cell { value, vector };
                     contents.insert(row, cell);
                     (What::Put(row, cell), Some(value))
-                }
-                (Change::UpsertWithoutVector, _) => {
-                    self.violations.push(format!("a row without a vector: {id:?}"));
-                    continue;
                 }
                 (Change::Delete, Some(row)) => {
                     contents.remove(&row);

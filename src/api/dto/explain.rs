@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    default_top_k,
     filter::filter,
     schema,
     search::{IndexChoice, Manner, Usage, millis},
@@ -79,7 +80,7 @@ pub(in crate::api) struct Stage {
     pub time_ms: f64,
 }
 
-/// What was looked at.
+/// What was looked at; with `group_by` in all the searches that it took.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Candidates {
     /// Rows whose metadata was read to decide the filter.
@@ -150,10 +151,6 @@ fn why(reason: query::Reason) -> &'static str {
 
 fn default_samples() -> usize {
     50
-}
-
-fn default_top_k() -> usize {
-    10
 }
 
 /// What to measure.

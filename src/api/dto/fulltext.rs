@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Consistency, StalenessConfig,
+    Consistency, StalenessConfig, default_top_k,
     filter::filter,
     object::optional_object,
     raw_json, schema,
@@ -29,10 +29,6 @@ const MAX_FRAGMENTS: usize = 100;
 const MAX_FRAGMENT_BYTES: usize = 10_000;
 /// Bytes of what stands before and after a word.
 const MAX_TAG_BYTES: usize = 256;
-
-fn default_top_k() -> usize {
-    10
-}
 
 /// What characters mean in a query over texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Consistency, StalenessConfig,
+    Consistency, StalenessConfig, default_top_k,
     filter::filter,
     fulltext::{HighlightStyle, Syntax, TextFound, checked_fields, highlight},
     object::optional_object,
@@ -30,10 +30,6 @@ use crate::{
 /// Candidates of each search for one row of the answer, and at least.
 const CANDIDATES: usize = 4;
 const MIN_CANDIDATES: usize = 100;
-
-fn default_top_k() -> usize {
-    10
-}
 
 fn default_weight() -> f32 {
     0.5

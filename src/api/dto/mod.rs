@@ -70,6 +70,11 @@ fn raw_json<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::
     raw.serialize(serializer)
 }
 
+/// Results of a search that does not say how many it wants.
+fn default_top_k() -> usize {
+    10
+}
+
 fn yes() -> bool {
     true
 }

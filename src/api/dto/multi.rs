@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     Consistency, GroupBy, StalenessConfig,
     cut::cut,
+    default_top_k,
     filter::filter,
     object::optional_object,
     raw_json, schema,
@@ -32,10 +33,6 @@ const MAX_DIVERSE: usize = 1000;
 /// Candidates for each of them, and at least.
 const CANDIDATES: usize = 4;
 const MIN_CANDIDATES: usize = 100;
-
-fn default_top_k() -> usize {
-    10
-}
 
 fn half() -> f32 {
     0.5

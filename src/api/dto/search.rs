@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     GroupBy,
     cut::cut,
+    default_top_k,
     filter::{Filters, filter},
     object::{objects, optional_object},
     raw_json, schema,
@@ -64,10 +65,6 @@ pub(in crate::api) fn consistency(
             engine::Consistency::BoundedStaleness(Duration::from_millis(millis.into()))
         }
     }
-}
-
-fn default_top_k() -> usize {
-    10
 }
 
 /// A nearest-neighbour query.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     Consistency, GroupBy, StalenessConfig,
     cut::cut,
+    default_top_k,
     filter::filter,
     object::optional_object,
     raw_json, schema,
@@ -28,10 +29,6 @@ use crate::{
         rank_by::{self, Score},
     },
 };
-
-fn default_top_k() -> usize {
-    10
-}
 
 /// A ranking.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -1,6 +1,13 @@
 //! Contents against a plain map, with folds at any moment.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
@@ -67,7 +74,9 @@ fn folded(contents: &mut Contents, now: Timestamp) -> Contents {
     let written = writer.finish().unwrap();
     data.extend_from_slice(&written.piece);
     if written.rows > 0 {
-        let reference = written.reference(Uuid::nil());
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = Uuid::from_u128(NEXT.fetch_add(1, Ordering::Relaxed).into());
+        let reference = written.reference(id);
         let segment =
             Segment::open(reference, None, ("data", data.into()), ("lookup", &written.lookup)).unwrap();
         segments.push(SegmentView::new(Arc::new(segment), &RoaringBitmap::new()));

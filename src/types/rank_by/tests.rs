@@ -215,7 +215,7 @@ proptest! {
 #[test]
 fn scores_of_text_are_bounded() {
     let sum = |texts: usize| {
-        let parts = vec![r#"["BM25", "a"]"#, r#"["text", "BM25", "a"]"#, r#"["BM25", "c"]"#];
+        let parts = [r#"["BM25", "a"]"#, r#"["text", "BM25", "a"]"#, r#"["BM25", "c"]"#];
         format!(r#"["Sum", [{}]]"#, parts[..texts].join(","))
     };
     parse(&sum(2)).unwrap();
