@@ -45,6 +45,8 @@ struct World {
     /// The live rows: text, year, and the time at which it expires, in seconds since the start.
     live: BTreeMap<u16, (Option<String>, u16, Option<u64>)>,
     seconds: u64,
+    /// How many there were.
+    nodes: u64,
 }
 
 impl World {
@@ -55,15 +57,15 @@ impl World {
         config.index.min_rows = 30;
         let store = Store::open(&config.storage, Arc::default()).unwrap();
         let clock = ManualClock::starting_at(1_800_000_000_000);
-        let engine = Self::node(&config, &store, &clock);
+        let engine = Self::node(&config, &store, &clock, 1);
         engine.create_namespace(&name(), NamespaceSpec::default(), IfExists::Fail).await.unwrap();
         engine.put_index(&name(), IndexSpec::Fulltext(params())).await.unwrap();
-        Self { config, store, clock, engine, live: BTreeMap::new(), seconds: 0 }
+        Self { config, store, clock, engine, live: BTreeMap::new(), seconds: 0, nodes: 1 }
     }
 
-    fn node(config: &Config, store: &Store, clock: &Arc<ManualClock>) -> Engine {
+    fn node(config: &Config, store: &Store, clock: &Arc<ManualClock>, seed: u64) -> Engine {
         let (store, clock): (_, SharedClock) = (store.as_seen_by(Arc::default(), None), clock.clone());
-        Engine::with_random(store, clock, Random::seeded(1), config, Arc::default()).unwrap()
+        Engine::with_random(store, clock, Random::seeded(seed), config, Arc::default()).unwrap()
     }
 
     async fn upsert(&mut self, written: &[(u16, Option<String>, Option<u8>)]) {
@@ -103,7 +105,11 @@ impl World {
                 let now = self.seconds;
                 self.live.retain(|_, (.., expires_at)| expires_at.is_none_or(|at| at > now));
             }
-            Step::Restart => self.engine = Self::node(&self.config, &self.store, &self.clock),
+            Step::Restart => {
+                // No node gives names that another gave.
+                self.nodes += 1;
+                self.engine = Self::node(&self.config, &self.store, &self.clock, self.nodes);
+            }
         }
     }
 
