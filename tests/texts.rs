@@ -25,6 +25,8 @@ use serde_json::json;
 
 const WORDS: [&str; 12] =
     ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay", "koi", "lynx"];
+/// More than there are rows.
+const MANY: usize = 10_000;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn name() -> NamespaceName {
@@ -41,8 +43,10 @@ struct World {
     clock: Arc<ManualClock>,
     engine: Engine,
     /// The live rows: text, year, and the time at which it expires, in seconds since the start.
-    live: BTreeMap<u8, (Option<String>, u8, Option<u64>)>,
+    live: BTreeMap<u16, (Option<String>, u16, Option<u64>)>,
     seconds: u64,
+    /// How many there were.
+    nodes: u64,
 }
 
 impl World {
@@ -53,19 +57,19 @@ impl World {
         config.index.min_rows = 30;
         let store = Store::open(&config.storage, Arc::default()).unwrap();
         let clock = ManualClock::starting_at(1_800_000_000_000);
-        let engine = Self::node(&config, &store, &clock);
+        let engine = Self::node(&config, &store, &clock, 1);
         engine.create_namespace(&name(), NamespaceSpec::default(), IfExists::Fail).await.unwrap();
         engine.put_index(&name(), IndexSpec::Fulltext(params())).await.unwrap();
-        Self { config, store, clock, engine, live: BTreeMap::new(), seconds: 0 }
+        Self { config, store, clock, engine, live: BTreeMap::new(), seconds: 0, nodes: 1 }
     }
 
-    fn node(config: &Config, store: &Store, clock: &Arc<ManualClock>) -> Engine {
+    fn node(config: &Config, store: &Store, clock: &Arc<ManualClock>, seed: u64) -> Engine {
         let (store, clock): (_, SharedClock) = (store.as_seen_by(Arc::default(), None), clock.clone());
-        Engine::with_random(store, clock, Random::seeded(1), config, Arc::default()).unwrap()
+        Engine::with_random(store, clock, Random::seeded(seed), config, Arc::default()).unwrap()
     }
 
-    async fn upsert(&mut self, written: &[(u8, Option<String>, Option<u8>)]) {
-        let year = |number: u8| number % 3;
+    async fn upsert(&mut self, written: &[(u16, Option<String>, Option<u8>)]) {
+        let year = |number: u16| number % 3;
         let metadata = written.iter().map(|(number, text, _)| {
             let text = text.as_ref().map(|text| json!({"text": text, "year": year(*number)}));
             text.map(|text| Arc::from(text.to_string()))
@@ -101,7 +105,11 @@ impl World {
                 let now = self.seconds;
                 self.live.retain(|_, (.., expires_at)| expires_at.is_none_or(|at| at > now));
             }
-            Step::Restart => self.engine = Self::node(&self.config, &self.store, &self.clock),
+            Step::Restart => {
+                // No node gives names that another gave.
+                self.nodes += 1;
+                self.engine = Self::node(&self.config, &self.store, &self.clock, self.nodes);
+            }
         }
     }
 
@@ -127,19 +135,20 @@ impl World {
 
     /// The rows that match, best first, with the scores of the textbook.
     fn reference(&self, words: &[&str]) -> Vec<(String, f64)> {
-        let texts: Vec<(u8, Vec<&str>)> = self
+        let texts: Vec<(u16, Vec<&str>)> = self
             .live
             .iter()
             .filter_map(|(number, (text, ..))| Some((*number, text.as_ref()?.split(' ').collect())))
-            .filter(|(_, words): &(u8, Vec<&str>)| words != &[""])
+            .filter(|(_, words): &(u16, Vec<&str>)| words != &[""])
             .collect();
         let (k1, b, all) = (1.2, 0.75, texts.len() as f64);
         let average = texts.iter().map(|(_, words)| words.len()).sum::<usize>() as f64 / all;
+        let has = |word: &&str| texts.iter().filter(|(_, text)| text.contains(word)).count() as f64;
+        let words: Vec<(&str, f64)> = words.iter().map(|word| (*word, has(word))).collect();
         let mut scores: Vec<(String, f64)> = Vec::new();
         for (number, text) in &texts {
             let mut score = None;
-            for word in words {
-                let has = texts.iter().filter(|(_, text)| text.contains(word)).count() as f64;
+            for (word, has) in &words {
                 let count = text.iter().filter(|other| *other == word).count() as f64;
                 if count > 0.0 {
                     let idf = (1.0 + (all - has + 0.5) / (has + 0.5)).ln();
@@ -155,7 +164,7 @@ impl World {
 
     async fn check(&self, words: &[&str]) -> Result<(), TestCaseError> {
         let query = TextQuery::plain(&words.join(" "));
-        let found = self.search(&query, 1000, None).await;
+        let found = self.search(&query, MANY, None).await;
         let expected: BTreeMap<String, f64> = self.reference(words).into_iter().collect();
         let ids: BTreeSet<&String> = found.iter().map(|(id, _)| id).collect();
         prop_assert_eq!(ids.len(), found.len(), "each once");
@@ -175,7 +184,7 @@ impl World {
         prop_assert_eq!(&self.search(&query, 3, None).await, &found[..found.len().min(3)]);
         let filter = Filter::parse(r#"{"year":1}"#, "filter", &Default::default()).unwrap();
         let filtered = self.search(&query, 4, Some(Arc::new(filter))).await;
-        let of_year = |(id, _): &&(String, f32)| id.parse::<u8>().unwrap() % 3 == 1;
+        let of_year = |(id, _): &&(String, f32)| id.parse::<u16>().unwrap() % 3 == 1;
         prop_assert_eq!(filtered, found.iter().filter(of_year).take(4).cloned().collect::<Vec<_>>());
         Ok(())
     }
@@ -189,7 +198,7 @@ impl World {
             fresh.upsert(&rows).await;
         }
         let query = TextQuery::plain(&words.join(" "));
-        prop_assert_eq!(fresh.search(&query, 1000, None).await, self.search(&query, 1000, None).await);
+        prop_assert_eq!(fresh.search(&query, MANY, None).await, self.search(&query, MANY, None).await);
         Ok(())
     }
 
@@ -213,14 +222,14 @@ impl World {
     }
 }
 
-fn id(number: u8) -> VectorId {
-    VectorId::trusted(&format!("{number:03}"))
+fn id(number: u16) -> VectorId {
+    VectorId::trusted(&format!("{number:05}"))
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Upsert(Vec<(u8, Option<String>, Option<u8>)>),
-    Delete(Vec<u8>),
+    Upsert(Vec<(u16, Option<String>, Option<u8>)>),
+    Delete(Vec<u16>),
     Fold,
     Merge,
     Wait,
@@ -229,10 +238,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let words = prop::collection::vec(select(&WORDS[..]), 0..12).prop_map(|words| words.join(" "));
-    let row = (0..120_u8, prop::option::weighted(0.9, words), prop::option::weighted(0.2, 1..12_u8));
+    let row = (0..120_u16, prop::option::weighted(0.9, words), prop::option::weighted(0.2, 1..12_u8));
     prop_oneof![
         6 => prop::collection::vec(row, 1..60).prop_map(Step::Upsert),
-        2 => prop::collection::vec(0..120_u8, 1..20).prop_map(Step::Delete),
+        2 => prop::collection::vec(0..120_u16, 1..20).prop_map(Step::Delete),
         3 => Just(Step::Fold),
         1 => Just(Step::Merge),
         1 => Just(Step::Wait),
@@ -261,9 +270,9 @@ proptest! {
     }
 }
 
-fn numbered(numbers: std::ops::Range<u8>, ttl: Option<u8>) -> Vec<(u8, Option<String>, Option<u8>)> {
-    let text = |number: u8| {
-        let word = |place: u8| WORDS[usize::from(number.wrapping_mul(place + 3)) % WORDS.len()];
+fn numbered(numbers: std::ops::Range<u16>, ttl: Option<u8>) -> Vec<(u16, Option<String>, Option<u8>)> {
+    let text = |number: u16| {
+        let word = |place: u16| WORDS[usize::from(number.wrapping_mul(place + 3)) % WORDS.len()];
         (0..number % 7 + 1).map(word).collect::<Vec<_>>().join(" ")
     };
     numbers.map(|number| (number, Some(text(number)), ttl)).collect()
@@ -297,6 +306,28 @@ async fn folded_merged_superseded_deleted_and_expired_rows() {
     assert_eq!(built(&world).await, (90, 0), "what expired after the last entry is in it still");
     world.check(&words).await.unwrap();
     world.step(&Step::Restart).await;
+    world.check(&words).await.unwrap();
+    world.check_layout(&words).await.unwrap();
+    world.check_statistics().await.unwrap();
+}
+
+/// More rows than a chunk has, so that some chunks are full, and than a search indexes by itself.
+#[tokio::test]
+async fn many_rows_that_no_index_in_the_store_is_over() {
+    let mut world = World::new().await;
+    let words = ["cat", "fox", "cat", "lynx"];
+    for first in (0..5000).step_by(700) {
+        world.upsert(&numbered(first..(first + 700).min(5000), None)).await;
+    }
+    world.check(&words).await.unwrap();
+    world.step(&Step::Delete((0..5000).filter(|number| number % 7 == 0 || *number < 1500).collect())).await;
+    world.upsert(&numbered(4900..5100, Some(3))).await;
+    world.check(&words).await.unwrap();
+    world.step(&Step::Wait).await;
+    world.check(&words).await.unwrap();
+    world.check_layout(&words).await.unwrap();
+    world.step(&Step::Fold).await;
+    world.step(&Step::Delete((4000..4100).collect())).await;
     world.check(&words).await.unwrap();
     world.check_layout(&words).await.unwrap();
     world.check_statistics().await.unwrap();

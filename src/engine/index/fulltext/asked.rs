@@ -9,6 +9,7 @@ use super::{
     postings::Cursor,
     search,
     statistics::{Statistics, Weights},
+    totals::Totals,
 };
 use crate::{
     engine::index::{Best, Mask},
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Asked<'a> {
     pub(super) file: &'a File,
+    totals: &'a Totals,
     pub(super) plan: &'a Plan,
     leaves: Vec<Terms<'a>>,
 }
@@ -41,7 +43,7 @@ impl<'a> Asked<'a> {
     pub fn new(index: &'a Fulltext, plan: &'a Plan) -> Result<Self> {
         let file = &index.file;
         let leaves = plan.leaves.iter().map(|leaf| Terms::new(file, leaf)).collect::<Result<_, Damage>>()?;
-        Ok(Self { file, plan, leaves })
+        Ok(Self { file, totals: &index.totals, plan, leaves })
     }
 
     /// How many postings its terms have.
@@ -55,14 +57,12 @@ impl<'a> Asked<'a> {
     /// # Errors
     /// As [`Asked::new`].
     pub fn statistics(&self, live: &Live<'_>) -> Result<Statistics> {
-        let fields = (0..self.file.fields()).map(|field| Ok(live.texts(&self.file.field(field)?)));
+        let fields = self.totals.of(self.file, live)?.to_vec();
         let leaves = self.leaves.iter().zip(&self.plan.leaves).map(|(terms, leaf)| match leaf.find {
             Find::Terms(ref several) if several.len() != 1 => Ok(vec![terms.live_rows_of_any(live)?]),
             _ => terms.live_rows(live),
         });
-        let (fields, leaves) =
-            (fields.collect::<Result<_, Damage>>()?, leaves.collect::<Result<_, Damage>>()?);
-        Ok(Statistics { fields, leaves })
+        Ok(Statistics { fields, leaves: leaves.collect::<Result<_, Damage>>()? })
     }
 
     /// Offers the rows that match to `best`, of those that a mask admits; false if it was stopped before

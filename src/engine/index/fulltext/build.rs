@@ -2,8 +2,9 @@
 //!
 //! Rows are read in parallel, a run of them at a time. What a run gives is written down sorted by term,
 //! compactly, and in the end the runs are merged, term by term in the order of the rows: so the bytes are
-//! the same whatever the threads did. At no time is more in memory than about twice the index and what
-//! [`RUN_BYTES`] of text per thread become.
+//! the same whatever the threads did. At no time is more in memory than about three times the index (what
+//! runs give, and what they are merged into, which grows by doubling) and what [`RUN_BYTES`] of text per thread
+//! become.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

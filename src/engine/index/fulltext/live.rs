@@ -47,6 +47,11 @@ impl<'a> Live<'a> {
         live
     }
 
+    /// A bit for each row, if not all of them are.
+    pub fn words(&self) -> Option<&[u64]> {
+        self.words.as_deref()
+    }
+
     /// Whether that is known to be all of them.
     pub fn is_everything(&self) -> bool {
         self.words.is_none()

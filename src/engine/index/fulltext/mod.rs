@@ -29,13 +29,15 @@ mod plan;
 mod postings;
 mod search;
 mod statistics;
+mod totals;
 mod varint;
 mod vocabulary;
 
 #[cfg(test)]
 mod tests;
 
-use self::file::File;
+use std::sync::Arc;
+
 pub use self::{
     analysis::Analyzer,
     asked::Asked,
@@ -48,6 +50,7 @@ pub use self::{
     statistics::{Statistics, Weights},
     vocabulary::distinct_terms,
 };
+use self::{file::File, totals::Totals};
 use super::Content;
 use crate::{error::Result, types::text::FulltextParams};
 
@@ -55,13 +58,14 @@ use crate::{error::Result, types::text::FulltextParams};
 #[derive(Debug, Clone)]
 pub struct Fulltext {
     file: File,
+    totals: Arc<Totals>,
 }
 
 impl Fulltext {
     /// Opens an index that was built with such parameters (k1, b and weights may be others), or says what
     /// is wrong with it.
     pub fn open(content: impl Into<Content>, params: &FulltextParams) -> std::result::Result<Self, String> {
-        File::open(content.into(), params).map(|file| Self { file })
+        File::open(content.into(), params).map(|file| Self { file, totals: Arc::default() })
     }
 
     /// How many rows it is over.

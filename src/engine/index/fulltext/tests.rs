@@ -2,7 +2,7 @@
 //! themselves, against tantivy, however rows are spread over indexes, and whatever the bytes are.
 
 mod agreement;
-mod collection;
+pub(super) mod collection;
 mod damage;
 mod highlights;
 mod meanings;

@@ -273,6 +273,10 @@ fn a_prefix_of_pairs_of_letters_asks_for_all_pairs() {
     assert_eq!(collection.rows("東京都*"), [0]);
     assert_eq!(collection.rows("東京*"), [0, 2]);
     assert_eq!(collection.rows("東*"), [0, 1, 2]);
+    // A letter alone begins pairs; in a phrase it is one that ends its run.
+    let collection = of(&["東京都", "東 京都", "北東 京都"], &FulltextParams::default());
+    assert_eq!(collection.rows("東"), [0, 1, 2]);
+    assert_eq!(collection.rows("\"東 京都\""), [1, 2]);
 }
 
 #[test]
