@@ -220,6 +220,7 @@ impl<'a> Together<'a> {
     fn score(&self, request: &Request<'_>, best: &mut Best<'_>) -> impl Iterator<Item = f32> + use<> {
         let mut scores = [0.0; TOGETHER];
         let (vectors, norms) = (&self.vectors[..self.count], &self.inverse_norms[..self.count]);
+        vectors.iter().for_each(|vector| request.rows.is_read(vector));
         flat::score_near(request.query, vectors, norms, &mut scores[..self.count]);
         for (row, score) in self.rows.iter().zip(&scores[..self.count]) {
             best.push(*row, *score);
@@ -310,6 +311,7 @@ impl<'a> Best<'a> {
     /// Scores a row exactly that memory was asked for, and adds it.
     pub(super) fn score_fetched(&mut self, request: &Request<'_>, fetched: Fetched<'_>) {
         let Fetched { row, vector, inverse_norm } = fetched;
+        request.rows.is_read(vector);
         self.push(row, flat::score(request.query, vector, inverse_norm));
     }
 

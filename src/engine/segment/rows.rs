@@ -155,6 +155,13 @@ impl Segment {
         Ok((vector, inverse_norm[0]))
     }
 
+    /// Counts a vector of it as resident that was looked up before.
+    pub(super) fn touched(&self, vector: &[f32]) {
+        if let Some(watch) = &self.watch {
+            watch.touched(vector.to_byte_slice());
+        }
+    }
+
     fn checked(&self, index: usize) -> Result<&Batch> {
         if let Some(batch) = self.batches[index].get() {
             return Ok(batch);

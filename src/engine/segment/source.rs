@@ -67,4 +67,8 @@ impl VectorSource for Segment {
         let (batch, place) = self.place(row);
         self.vector(batch, place)
     }
+
+    fn is_read(&self, vector: &[f32]) {
+        self.touched(vector);
+    }
 }
