@@ -15,11 +15,18 @@ pub(super) fn vector_type(dimension: usize) -> DataType {
 }
 
 /// The column of some rows; a row without a vector has a null there.
+///
+/// # Errors
+/// If a vector has another dimension: the namespace got its first vectors, or was made anew, since that was asked.
 pub(super) fn vector_column<'a>(
     dimension: usize,
     vectors: impl Iterator<Item = Option<&'a [f32]>>,
 ) -> Result<ArrayRef, ArrowError> {
     let vectors: Vec<Option<&[f32]>> = vectors.collect();
+    if let Some(other) = vectors.iter().flatten().find(|vector| vector.len() != dimension) {
+        let message = format!("a vector has dimension {}, and the file {dimension}", other.len());
+        return Err(ArrowError::InvalidArgumentError(message));
+    }
     let DataType::FixedSizeList(item, size) = vector_type(dimension) else {
         return Ok(Arc::new(NullArray::new(vectors.len())));
     };

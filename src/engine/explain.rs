@@ -99,7 +99,7 @@ impl Engine {
             None => self.sample_vectors(name, samples).await?,
         };
         if vectors.is_empty() {
-            return Err(Error::invalid("vectors", "the namespace has no rows to take queries from"));
+            return Err(Error::invalid("vectors", "the namespace has no vectors to take queries from"));
         }
         let mut recall = Recall {
             queries: vectors.len(),

@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 pub use self::bulk::{Bulk, Changed};
 pub use self::compact::Compaction;
-pub use self::documents::{Indexed, TextDocument};
+pub use self::documents::Indexed;
 pub use self::explain::{Explanation, Recall};
 pub use self::fulltext::{Highlight, TextHit, TextResult, TextSearch};
 pub use self::garbage::{Collected, Markers};
@@ -55,7 +55,7 @@ pub use self::hybrid::{HybridHit, HybridResult, HybridSearch, VectorSide};
 pub use self::indexes::IndexInfo;
 pub use self::model::{
     Accuracy, Consistency, Cut, Deleted, Hit, IfExists, NamespaceInfo, NamespaceSpec, Page, Precondition,
-    Presence, Projection, Query, QueryResult, Upserted,
+    Presence, Projection, Query, QueryResult, TextDocument, Upserted, WithText,
 };
 pub use self::multi::{ByExamples, Diversity, Example, Ranked};
 pub use self::ranking::{Listed, Listing, Ranking};

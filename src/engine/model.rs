@@ -1,11 +1,12 @@
 //! What callers of the engine say and hear.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 pub use super::query::Accuracy;
 use super::{grouped::Grouping, query::Work};
 use crate::{
     clock::Timestamp,
+    error::Result,
     types::{Distance, Filter, IndexType, NamespaceName, Row, VectorId, rank_by::OrderBy},
 };
 
@@ -212,4 +213,24 @@ impl Precondition {
 impl Consistency {
     /// How old an answer with [`Consistency::Eventual`] may be.
     pub const EVENTUAL: std::time::Duration = std::time::Duration::from_secs(60);
+}
+
+/// The metadata of a row with a text in it, from that which the row has: the first argument names the field that
+/// is to hold the text. None if that is the same.
+pub type WithText = dyn Fn(&str, Option<&str>) -> Result<Option<Arc<str>>> + Send + Sync;
+
+/// A text, and what else is known of it.
+pub struct TextDocument {
+    /// The row that it is for.
+    pub id: VectorId,
+    /// Bytes of what is given, roughly.
+    pub bytes: u64,
+    /// Puts it into metadata.
+    pub edit: Box<WithText>,
+}
+
+impl fmt::Debug for TextDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TextDocument").field("id", &self.id).finish_non_exhaustive()
+    }
 }

@@ -131,8 +131,17 @@ impl<'l> RowsBuilder<'l> {
         Ok(())
     }
 
-    /// The rows.
-    pub fn finish(self) -> Rows {
+    /// Takes the last complete row back.
+    pub fn remove_last(&mut self) {
+        let Some(last) = self.rows.len().checked_sub(1) else { return };
+        self.rows = self.rows.only(&(0..last).collect::<Vec<_>>());
+    }
+
+    /// The rows that are complete.
+    pub fn finish(mut self) -> Rows {
+        // Values of a row that was refused belong to none.
+        let with_vector = self.rows.len() - self.rows.without_vector.len();
+        self.rows.vectors.truncate(with_vector * self.rows.dimension);
         self.rows
     }
 }
@@ -153,6 +162,20 @@ mod tests {
         let rows = builder.finish();
         assert_eq!((rows.len(), rows.dimension), (2, 2));
         assert_eq!(rows.vector(1), [3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_row_that_was_refused_leaves_nothing() {
+        let limits = LimitsConfig::default();
+        let mut builder = RowsBuilder::new(&limits, "vectors");
+        for (id, values) in [("a", [1.0, 2.0]), ("b", [3.0, 4.0]), ("", [5.0, 6.0])] {
+            builder.begin_row().unwrap();
+            builder.push_values(&values).unwrap();
+            assert_eq!(builder.end_row(id, None, None).is_ok(), !id.is_empty());
+        }
+        builder.remove_last();
+        let rows = builder.finish();
+        assert_eq!((rows.len(), rows.dimension, &rows.vectors[..]), (1, 2, &[1.0, 2.0][..]));
     }
 
     #[test]

@@ -209,6 +209,32 @@ async fn documents_of_one_entry_follow_each_other() {
     assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 1);
 }
 
+/// What rows hold already counts: what does not fit into an entry waits for the next one, or is refused.
+#[tokio::test]
+async fn documents_of_large_rows_share_no_entry() {
+    let mut cluster = Cluster::new();
+    cluster.config.log.entry_bytes = bytesize::ByteSize::b(4096);
+    let (engine, docs) = (cluster.node(1).engine, ns("docs"));
+    engine.index_documents(&docs, vec![count("first")]).await.unwrap();
+    engine.upsert(&docs, texts(3, 2100)).await.unwrap();
+    let edit = |metadata: Option<&str>| Ok(Some(metadata.unwrap().replace("\"n\":1", "\"n\":2").into()));
+    let document = |row: u64| TextDocument {
+        id: id(&format!("{row:05}")),
+        bytes: 16,
+        edit: Box::new(move |_, metadata| edit(metadata)),
+    };
+    let head = engine.describe(&docs).await.unwrap().head_seq;
+    let index = |rows: &[u64]| engine.index_documents(&docs, rows.iter().map(|row| document(*row)).collect());
+    let (first, second, third) = tokio::join!(index(&[0]), index(&[1]), index(&[2]));
+    for answer in [first, second, third] {
+        assert_eq!((answer.as_ref().unwrap().documents, answer.unwrap().inserted), (1, 0));
+    }
+    assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 3);
+    let error = index(&[0, 1]).await.unwrap_err().to_string();
+    assert!(error.contains("documents") && error.contains("log.entry_bytes = 4096"), "{error}");
+    assert_eq!(stored(&engine, "00002").await, 2);
+}
+
 /// Each of several updates by filter finds every row as the one before left it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_update_by_filter_is_lost() {

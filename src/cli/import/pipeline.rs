@@ -131,6 +131,7 @@ fn next_row(
     if bytes.is_some() && actual > 0 {
         let expected = *dimension.get_or_insert(actual);
         if actual != expected {
+            rows.remove_last();
             return Err(Error::DimensionMismatch { field: "values".into(), expected, actual }.into());
         }
     }

@@ -4,24 +4,23 @@
 //! expires, and gets the metadata that the document makes of its own; where there is none, a row without a vector
 //! begins. So this is decided, like any write that depends on what is stored, on exactly the entries before.
 //!
-//! Invariant: the documents of a request take effect together, one after the other, and nothing of a row changes
-//! but its metadata.
+//! Invariants: the documents of a request take effect together, one after the other, and nothing of a row changes
+//! but its metadata; an entry of documents has no more bytes than any other, whatever the rows hold already.
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
     sync::Arc,
 };
 
 use super::{
     Namespace,
-    decide::{Decided, Report},
+    decide::{Decided, METADATA_BYTES, Report},
     queue::{Pending, Write},
-    select::Edit,
 };
 use crate::{
     clock::Timestamp,
     engine::{
+        TextDocument,
         contents::ByIds,
         context::offload,
         format::{Changes, Hash},
@@ -30,21 +29,8 @@ use crate::{
     types::VectorId,
 };
 
-/// What is given to a row.
-pub(in crate::engine) struct Document {
-    /// Its id.
-    pub id: VectorId,
-    /// Bytes of what is given, roughly.
-    pub bytes: u64,
-    /// The metadata that it has then, from what it has now.
-    pub edit: Box<Edit>,
-}
-
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document").field("id", &self.id).finish_non_exhaustive()
-    }
-}
+/// The bound of an entry, by its name.
+const ENTRY_BYTES: &str = "log.entry_bytes";
 
 /// A row that a document is for.
 #[derive(Debug, Clone, Default)]
@@ -58,10 +44,24 @@ struct Stored {
 struct Rows {
     stored: ByIds,
     now: Timestamp,
+    /// The first field of the index over texts.
+    field: String,
+}
+
+/// What documents of writes do after those before them.
+struct Deciding<'d> {
+    rows: &'d Rows,
+    /// Ids that come several times.
+    again: HashSet<&'d VectorId>,
+    /// What the writes so far leave of the rows of these ids.
+    changed: HashMap<&'d VectorId, Stored>,
+    /// Bytes of the entry so far, and at most.
+    bytes: u64,
+    max: u64,
 }
 
 /// Documents of the writes of a group.
-type Writes = Vec<Arc<[Document]>>;
+type Writes = Vec<Arc<[TextDocument]>>;
 
 impl Namespace {
     /// Decides what documents do; they share their group with no other writes.
@@ -74,87 +74,57 @@ impl Namespace {
         else {
             return group;
         };
-        let decided = self.decided_documents(writes, now).await;
-        let mut admitted = Vec::with_capacity(group.len());
-        match decided {
-            Ok(decided) => {
-                for (mut pending, decided) in group.drain(..).zip(decided) {
-                    match decided {
-                        Ok(decided) => {
-                            pending.decided = Some(decided);
-                            admitted.push(pending);
-                        }
-                        Err(error) => pending.answer(Err(error)),
-                    }
-                }
+        let decided = match self.decided_documents(writes, now).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                group.into_iter().for_each(|pending| pending.answer(Err(error.clone())));
+                return Vec::new();
             }
-            Err(error) => group.drain(..).for_each(|pending| pending.answer(Err(error.clone()))),
+        };
+        // What does not fit into the entry beside the others goes into the next.
+        self.put_back(group.split_off(decided.len()));
+        let mut admitted = Vec::with_capacity(group.len());
+        for (mut pending, decided) in group.into_iter().zip(decided) {
+            match decided {
+                Ok(decided) => {
+                    pending.decided = Some(decided);
+                    admitted.push(pending);
+                }
+                Err(error) => pending.answer(Err(error)),
+            }
         }
         admitted
     }
 
+    /// What each write does, of as many as fit into an entry; at least one.
     async fn decided_documents(&self, writes: Writes, now: Timestamp) -> Result<Vec<Result<Decided>>> {
+        let field = self.text_params()?.fields.first().cloned().unwrap_or_default();
+        let all = || writes.iter().flat_map(|documents| documents.iter());
         let (rows, on) = {
             let (state, snapshot) = self.state_and_snapshot();
-            let ids = writes.iter().flat_map(|documents| documents.iter()).map(|document| &document.id);
-            (Rows { stored: state.contents.by_ids(snapshot, ids), now }, state.hash)
+            let stored = state.contents.by_ids(snapshot, all().map(|document| &document.id));
+            (Rows { stored, now, field }, state.hash)
         };
         let max = self.context.log.entry_bytes.as_u64();
-        let bytes = writes.iter().flat_map(|documents| documents.iter()).map(|document| document.bytes).sum();
-        offload(bytes, move || rows.decide(&writes, on, max)).await?
+        let bytes = all().map(|document| document.bytes + METADATA_BYTES).sum();
+        offload(bytes, move || rows.decide(&writes, on, max)).await
     }
 }
 
 impl Rows {
-    /// What each write does after those before it.
-    fn decide(&self, writes: &Writes, on: Hash, max: u64) -> Result<Vec<Result<Decided>>> {
+    fn decide(&self, writes: &Writes, on: Hash, max: u64) -> Vec<Result<Decided>> {
         let mut seen = HashSet::new();
         let ids = writes.iter().flat_map(|documents| documents.iter()).map(|document| &document.id);
-        let again: HashSet<&VectorId> = ids.filter(|id| !seen.insert(*id)).collect();
-        let mut changed: HashMap<&VectorId, Stored> = HashMap::new();
+        let again = ids.filter(|id| !seen.insert(*id)).collect();
+        let mut deciding = Deciding { rows: self, again, changed: HashMap::new(), bytes: 0, max };
         let mut decided = Vec::with_capacity(writes.len());
         for documents in writes {
-            let before = changed.clone();
-            let one = self.decide_one(documents, &again, &mut changed, max);
-            if one.is_err() {
-                // What is refused leaves nothing that those after it would see.
-                changed = before;
-            }
-            decided.push(one.map(|changes| Decided::new(on, changes, Report::default())));
-        }
-        Ok(decided)
-    }
-
-    fn decide_one<'d>(
-        &self,
-        documents: &'d [Document],
-        again: &HashSet<&VectorId>,
-        changed: &mut HashMap<&'d VectorId, Stored>,
-        max: u64,
-    ) -> Result<Changes> {
-        let mut changes = Changes::default();
-        let mut bytes = 0;
-        for document in documents {
-            let known = changed.get(&document.id).cloned();
-            let stored = known.map_or_else(|| self.find(&document.id), |known| Ok(Some(known)))?;
-            let is_new = stored.is_none();
-            let mut row = stored.unwrap_or_default();
-            match (document.edit)(row.metadata.as_deref())? {
-                Some(metadata) => row.metadata = Some(metadata),
-                None if is_new => {}
-                None => continue,
-            }
-            bytes += size_of_val(&*row.vector) as u64 + document.bytes;
-            if bytes > max {
-                let limit = "log.entry_bytes";
-                return Err(Error::LimitExceeded { field: "documents".into(), limit, max, actual: bytes });
-            }
-            changes.put(document.id.clone(), &row.vector, row.metadata.clone(), row.expires_at);
-            if again.contains(&document.id) {
-                changed.insert(&document.id, row);
+            match deciding.decide(documents) {
+                Err(Error::LimitExceeded { limit: ENTRY_BYTES, .. }) if deciding.bytes > 0 => break,
+                one => decided.push(one.map(|changes| Decided::new(on, changes, Report::default()))),
             }
         }
-        Ok(changes)
+        decided
     }
 
     fn find(&self, id: &VectorId) -> Result<Option<Stored>> {
@@ -164,5 +134,37 @@ impl Rows {
             metadata: row.metadata.map(Arc::from),
             expires_at: row.expires_at,
         }))
+    }
+}
+
+impl<'d> Deciding<'d> {
+    /// The changes of a write. One that is refused leaves nothing that those after it would see.
+    fn decide(&mut self, documents: &'d [TextDocument]) -> Result<Changes> {
+        let (mut changes, mut bytes) = (Changes::default(), self.bytes);
+        let mut own: HashMap<&VectorId, Stored> = HashMap::new();
+        for document in documents {
+            let known = own.get(&document.id).or_else(|| self.changed.get(&document.id)).cloned();
+            let stored = known.map_or_else(|| self.rows.find(&document.id), |known| Ok(Some(known)))?;
+            let is_new = stored.is_none();
+            let mut row = stored.unwrap_or_default();
+            match (document.edit)(&self.rows.field, row.metadata.as_deref())? {
+                Some(metadata) => row.metadata = Some(metadata),
+                None if is_new => {}
+                None => continue,
+            }
+            let metadata = row.metadata.as_deref().map_or(0, str::len);
+            bytes += (document.id.as_str().len() + 16 + size_of_val(&*row.vector) + metadata) as u64;
+            if bytes > self.max {
+                let (field, max) = ("documents".into(), self.max);
+                return Err(Error::LimitExceeded { field, limit: ENTRY_BYTES, max, actual: bytes });
+            }
+            changes.put(document.id.clone(), &row.vector, row.metadata.clone(), row.expires_at);
+            if self.again.contains(&document.id) {
+                own.insert(&document.id, row);
+            }
+        }
+        self.changed.extend(own);
+        self.bytes = bytes;
+        Ok(changes)
     }
 }

@@ -34,7 +34,6 @@ use std::sync::{
 use uuid::Uuid;
 
 pub(super) use self::{
-    documents::Document,
     fold::{Frozen, Motive, Outcome, encode_tail},
     following::{Ahead, Following},
     load::{Base, judged, moved, open_view, read_blob, read_deletes, read_head},

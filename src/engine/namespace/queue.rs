@@ -10,11 +10,10 @@ use tokio::sync::oneshot;
 use super::{
     Namespace,
     decide::{Decided, Report},
-    documents::Document,
     select::Selection,
 };
 use crate::{
-    engine::Precondition,
+    engine::{Precondition, TextDocument},
     error::{Error, Result},
     types::{Rows, VectorId},
 };
@@ -38,7 +37,7 @@ pub(in crate::engine) enum Write {
     /// Change the rows that match a filter.
     Matching(Arc<Selection>),
     /// Give rows texts and metadata.
-    Documents(Arc<[Document]>),
+    Documents(Arc<[TextDocument]>),
     /// Delete every row.
     Clear,
     /// End this incarnation.
@@ -180,6 +179,16 @@ impl Namespace {
         queue.bytes += pending.bytes;
         queue.waiting.push_back(pending);
         Ok(!std::mem::replace(&mut queue.committing, true))
+    }
+
+    /// Lets writes of the group that is being committed wait for the next one, before all others.
+    pub(super) fn put_back(&self, group: Vec<Pending>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        for pending in group.into_iter().rev() {
+            // They are taken off with the group that they were in.
+            queue.bytes += pending.bytes;
+            queue.waiting.push_front(pending);
+        }
     }
 
     async fn commit_until_idle(self: Arc<Self>) {

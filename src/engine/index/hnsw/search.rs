@@ -111,7 +111,7 @@ impl Hnsw {
         let (ef, scanned) = match request.mask {
             Mask::All => (ef(request.effort, limit), SCANNED),
             _ => {
-                let share = admitted as f32 / self.layout.rows as f32;
+                let share = admitted.max(1) as f32 / self.layout.rows as f32;
                 let ef = ef(request.effort, limit) as f32 * (SPARSE / share).max(1.0);
                 (ef as usize, SCANNED_MASKED)
             }
