@@ -216,7 +216,7 @@ async fn documents_of_large_rows_share_no_entry() {
     cluster.config.log.entry_bytes = bytesize::ByteSize::b(4096);
     let (engine, docs) = (cluster.node(1).engine, ns("docs"));
     engine.index_documents(&docs, vec![count("first")]).await.unwrap();
-    engine.upsert(&docs, texts(3, 2100)).await.unwrap();
+    engine.upsert(&docs, texts(3, 600_000)).await.unwrap();
     let edit = |metadata: Option<&str>| Ok(Some(metadata.unwrap().replace("\"n\":1", "\"n\":2").into()));
     let document = |row: u64| TextDocument {
         id: id(&format!("{row:05}")),
@@ -231,7 +231,7 @@ async fn documents_of_large_rows_share_no_entry() {
     }
     assert_eq!(engine.describe(&docs).await.unwrap().head_seq, head + 3);
     let error = index(&[0, 1]).await.unwrap_err().to_string();
-    assert!(error.contains("documents") && error.contains("log.entry_bytes = 4096"), "{error}");
+    assert!(error.contains("documents") && error.contains("log.entry_bytes = 1048576"), "{error}");
     assert_eq!(stored(&engine, "00002").await, 2);
 }
 

@@ -31,6 +31,8 @@ use crate::{
 
 /// The bound of an entry, by its name.
 const ENTRY_BYTES: &str = "log.entry_bytes";
+/// So much a single request may always make of the rows.
+const LEAST_BOUND: u64 = 1 << 20;
 
 /// A row that a document is for.
 #[derive(Debug, Clone, Default)]
@@ -154,8 +156,10 @@ impl<'d> Deciding<'d> {
             }
             let metadata = row.metadata.as_deref().map_or(0, str::len);
             bytes += (document.id.as_str().len() + 16 + size_of_val(&*row.vector) + metadata) as u64;
-            if bytes > self.max {
-                let (field, max) = ("documents".into(), self.max);
+            // The first request of an entry has it alone, if need be.
+            let max = if self.bytes == 0 { self.max.max(LEAST_BOUND) } else { self.max };
+            if bytes > max {
+                let field = "documents".into();
                 return Err(Error::LimitExceeded { field, limit: ENTRY_BYTES, max, actual: bytes });
             }
             changes.put(document.id.clone(), &row.vector, row.metadata.clone(), row.expires_at);
