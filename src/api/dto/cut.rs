@@ -27,9 +27,12 @@ pub(in crate::api) struct GroupBy {
     pub field: String,
     /// Rows with the same value at most: those that come first.
     #[serde(default = "one", deserialize_with = "whole")]
-    #[schema(minimum = 1, default = 1)]
+    #[schema(minimum = 1, maximum = 10000, default = 1)]
     pub limit: usize,
 }
+
+/// Rows with the same value at most.
+const MAX_LIMIT: usize = 10_000;
 
 /// The part of a ranking; `prefix` is where the fields stand in the request. What is to be compared with limits is
 /// not checked yet.
@@ -44,8 +47,11 @@ pub(super) fn cut(
         return Err(Error::invalid(format!("{prefix}score_threshold"), "must be a finite number"));
     }
     let grouping = |group_by: &GroupBy| {
-        if group_by.limit == 0 {
-            return Err(Error::invalid(format!("{prefix}group_by.limit"), "must be at least 1"));
+        if !(1..=MAX_LIMIT).contains(&group_by.limit) {
+            return Err(Error::invalid(
+                format!("{prefix}group_by.limit"),
+                format!("must be from 1 to {MAX_LIMIT}"),
+            ));
         }
         let field = Path::parse(&group_by.field);
         let field = field.map_err(|wrong| Error::invalid(format!("{prefix}group_by.field"), wrong))?;
