@@ -1,7 +1,7 @@
 //! Rows by chance: what a map of a namespace or a measurement of recall looks at instead of everything.
 //!
-//! Nothing is read but the rows that are drawn. Invariant: every set of so many of the rows is as likely as any other, however they lie in segments and
-//! tail, and whatever dead rows lie between them.
+//! Nothing is read but the rows that are drawn. Invariant: every set of so many of the rows is as likely as any
+//! other, however they lie in segments and tail, and whatever dead rows lie between them.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Contents,
-    snapshot::{Snapshot, of_chunk},
+    snapshot::{Snapshot, in_segments, of_chunk},
 };
 use crate::{clock::Timestamp, engine::segment::RowRef, error::Result, types::VectorId};
 
@@ -33,18 +33,8 @@ impl ByIds {
     pub fn find(&self, id: &VectorId, now: Timestamp) -> Result<Option<RowRef<'_>>> {
         let row = match self.in_tail.get(id) {
             Some((chunk, row)) => Some(of_chunk(&self.snapshot.chunks[*chunk], *row)),
-            None => self.in_segments(id)?,
+            None => in_segments(&self.snapshot.segments, id.as_str())?,
         };
         Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)))
-    }
-
-    fn in_segments(&self, id: &VectorId) -> Result<Option<RowRef<'_>>> {
-        for view in &self.snapshot.segments {
-            if let Some(row) = view.find(id.as_str())? {
-                let (batch, place) = view.segment().place(row);
-                return Ok(Some(view.segment().batch(batch)?.get(place)));
-            }
-        }
-        Ok(None)
     }
 }

@@ -114,13 +114,8 @@ impl Contents {
         if let Some((chunk, row)) = self.tail.find(id, now) {
             return Ok(Some(snapshot::of_chunk(chunk, row)));
         }
-        let Some((segment, row)) = self.in_segment(id)? else {
-            return Ok(None);
-        };
-        let segment = self.segments[segment].segment();
-        let (batch, place) = segment.place(row);
-        let row = segment.batch(batch)?.get(place);
-        Ok(Some(row).filter(|row| row.expires_at.is_none_or(|at| at > now)))
+        let row = snapshot::in_segments(&self.segments, id)?;
+        Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)))
     }
 
     /// Visible rows in id order, after an id.

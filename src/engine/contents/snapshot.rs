@@ -153,6 +153,17 @@ impl Snapshot {
     }
 }
 
+/// The live row of an id in segments, expired or not.
+pub(super) fn in_segments<'a>(segments: &'a [SegmentView], id: &str) -> Result<Option<RowRef<'a>>> {
+    for view in segments {
+        if let Some(row) = view.find(id)? {
+            let (batch, place) = view.segment().place(row);
+            return Ok(Some(view.segment().batch(batch)?.get(place)));
+        }
+    }
+    Ok(None)
+}
+
 /// A row of the tail.
 pub(super) fn of_chunk(chunk: &Chunk, row: usize) -> RowRef<'_> {
     RowRef {

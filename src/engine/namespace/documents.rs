@@ -5,7 +5,8 @@
 //! begins. So this is decided, like any write that depends on what is stored, on exactly the entries before.
 //!
 //! Invariants: the documents of a request take effect together, one after the other, and nothing of a row changes
-//! but its metadata; an entry of documents has no more bytes than any other, whatever the rows hold already.
+//! but its metadata; an entry of documents has no more bytes than `log.entry_bytes`, counting what the rows hold
+//! already, or than a single request may always make.
 
 use std::{
     collections::{HashMap, HashSet},

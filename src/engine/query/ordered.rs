@@ -1,8 +1,8 @@
 //! Rows in an order of fields of their metadata.
 //!
 //! The metadata of every row that matches is read, blocks side by side, and each thread keeps the first rows of its
-//! part. Invariant: the answer is exact and does not depend on how rows lie in blocks;
-//! whether it is refused for [`Ordered::max_bytes`] may.
+//! part. Invariant: the answer is exact and does not depend on how rows lie in blocks; whether it is refused for
+//! [`Ordered::max_bytes`] may.
 
 use std::{collections::BinaryHeap, sync::Arc};
 

@@ -67,8 +67,8 @@ pub enum Reason {
     Log,
 }
 
-/// The steps of a search for vectors, segment after segment and then the log; `matches` is what the filter leaves of the
-/// snapshot, where that is of interest.
+/// The steps of a search for vectors, segment after segment and then the log; `matches` is what the filter leaves
+/// of the snapshot, where that is of interest.
 pub fn plan(snapshot: &Snapshot, target: &Target, matches: Option<&Matches>) -> Vec<Step> {
     let segments = snapshot.segments.iter().enumerate();
     let segments = segments.filter(|(_, view)| view.segment().has_vectors()).map(|(segment, view)| Step {
