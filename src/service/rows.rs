@@ -167,12 +167,18 @@ mod tests {
     #[test]
     fn a_row_that_was_refused_leaves_nothing() {
         let limits = LimitsConfig::default();
-        let mut builder = RowsBuilder::new(&limits, "vectors");
-        for (id, values) in [("a", [1.0, 2.0]), ("b", [3.0, 4.0]), ("", [5.0, 6.0])] {
-            builder.begin_row().unwrap();
-            builder.push_values(&values).unwrap();
-            assert_eq!(builder.end_row(id, None, None).is_ok(), !id.is_empty());
-        }
+        let refused = || {
+            let mut builder = RowsBuilder::new(&limits, "vectors");
+            for (id, values) in [("a", [1.0, 2.0]), ("b", [3.0, 4.0]), ("", [5.0, 6.0])] {
+                builder.begin_row().unwrap();
+                builder.push_values(&values).unwrap();
+                assert_eq!(builder.end_row(id, None, None).is_ok(), !id.is_empty());
+            }
+            builder
+        };
+        let rows = refused().finish();
+        assert_eq!((rows.len(), &rows.vectors[..]), (2, &[1.0, 2.0, 3.0, 4.0][..]));
+        let mut builder = refused();
         builder.remove_last();
         let rows = builder.finish();
         assert_eq!((rows.len(), rows.dimension, &rows.vectors[..]), (1, 2, &[1.0, 2.0][..]));
