@@ -167,6 +167,7 @@ fn text_search(text: &str, top_k: usize) -> TextSearch {
         limits: Limits::default(),
         top_k,
         filter: None,
+        cut: Default::default(),
         projection: Projection { vectors: false, metadata: false },
         highlight: None,
     }
@@ -189,8 +190,8 @@ fn hybrid_search(
         projection: Projection { vectors: false, metadata: false },
         cut: Default::default(),
     };
-    let side = VectorSide { query: vector, weight, candidates: 100 };
-    HybridSearch { text: text_search(&corpus.queries[query].0, TOP_K), vector: Some(side), fusion }
+    let text = text_search(&corpus.queries[query].0, TOP_K);
+    HybridSearch { text, vector: Some(VectorSide { query: vector, weight }), fusion, candidates: 100 }
 }
 
 async fn ask(engine: &Engine, search: HybridSearch) -> Vec<String> {

@@ -16,6 +16,8 @@ mod bodies;
 mod bulk;
 #[path = "http/conditions.rs"]
 mod conditions;
+#[path = "http/cuts.rs"]
+mod cuts;
 #[path = "http/errors.rs"]
 mod errors;
 #[path = "http/filters.rs"]

@@ -126,6 +126,7 @@ impl World {
             limits: Limits::default(),
             top_k,
             filter,
+            cut: Default::default(),
             projection: Projection { vectors: false, metadata: false },
             highlight: None,
         };

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Consistency, Engine, Hit, Projection,
-    contents::{Block, Snapshot},
+    Consistency, Cut, Engine, Hit, Projection,
+    contents::Snapshot,
     context::offload,
     index::fulltext::{Analyzer, Extractor, Highlighter, Plan, Style},
     namespace::Namespace,
-    query::{TextStatistics, TextTarget},
+    query::{Found, TextStatistics, TextTarget, Work},
+    ranking::Ranker,
     rows::Reader,
 };
 use crate::{
@@ -44,6 +45,8 @@ pub struct TextSearch {
     pub top_k: usize,
     /// Which rows may be found; all if missing.
     pub filter: Option<Arc<Filter>>,
+    /// Which part of the ranking to return.
+    pub cut: Cut,
     /// Columns to return.
     pub projection: Projection,
     /// How fragments of the texts are cut and marked, if they are wanted.
@@ -64,7 +67,7 @@ pub struct TextHit {
 /// The answer to a search by words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextResult {
-    /// Best first, equal scores in id order.
+    /// Best first, equal scores in id order, unless fields order them.
     pub hits: Vec<TextHit>,
     /// Time spent searching.
     pub elapsed: Duration,
@@ -100,12 +103,20 @@ impl Engine {
         self.prepare_texts(&snapshot, &params).await?;
         let target = search.target(&params)?;
         let fields = target.fields.clone();
+        let TextSearch { top_k, cut, projection, highlight, .. } = search;
+        let grouping = cut.group_by.as_ref().map(|grouping| (grouping, target.clone()));
         let answer = self.searchers.search_texts(snapshot.clone(), target, now.wall).await?;
+        let mut found = answer.found;
+        if let Some((grouping, target)) = grouping {
+            let first = (found, Work::default(), target.top_k);
+            let (filter, ranker) = (target.filter.clone(), Ranker::Words(target));
+            let grouped = self.grouped(&snapshot, &ranker, filter, grouping, first, now.wall);
+            (found, _) = Box::pin(grouped).await?;
+        }
+        let page = self.page_of(&snapshot, &cut, found, top_k).await?;
         let elapsed = now.age(self.context.clock.now());
-        let TextSearch { projection, highlight, .. } = search;
         let showing = Showing { plan: Some(answer.plan), params, fields, projection, highlight };
-        let found = answer.found.into_iter().map(|found| (found.score, found.block, found.row)).collect();
-        Ok(TextResult { hits: self.show(snapshot, found, showing).await?, elapsed })
+        Ok(TextResult { hits: self.show(snapshot, page, showing).await?, elapsed })
     }
 
     /// What is known of the texts of a namespace, and what they are indexed with.
@@ -154,7 +165,7 @@ impl Engine {
     pub(super) async fn show(
         &self,
         snapshot: Arc<Snapshot>,
-        found: Vec<(f32, Block, usize)>,
+        found: Vec<Found>,
         showing: Showing,
     ) -> Result<Vec<TextHit>> {
         let mut reader = Reader::new(self);
@@ -166,9 +177,8 @@ impl Engine {
     }
 }
 
-fn metadata_bytes(snapshot: &Snapshot, found: &[(f32, Block, usize)]) -> Result<usize> {
-    let of_row =
-        |(_, block, row): &(f32, Block, usize)| Ok(snapshot.row(*block, *row)?.metadata.map_or(0, str::len));
+fn metadata_bytes(snapshot: &Snapshot, found: &[Found]) -> Result<usize> {
+    let of_row = |found: &Found| Ok(snapshot.row(found.block, found.row)?.metadata.map_or(0, str::len));
     found.iter().map(of_row).sum()
 }
 
@@ -181,7 +191,7 @@ impl TextSearch {
             fields: self.places(params)?,
             params: params.clone(),
             limits: self.limits,
-            top_k: self.top_k,
+            top_k: self.top_k.saturating_add(self.cut.offset),
             // What matches everything is no filter.
             filter: self.filter.clone().filter(|filter| !filter.is_everything()),
             others: Vec::new(),
@@ -209,19 +219,14 @@ impl TextSearch {
 }
 
 impl Showing {
-    fn rows(
-        &self,
-        snapshot: &Snapshot,
-        found: &[(f32, Block, usize)],
-        reader: &mut Reader,
-    ) -> Result<Vec<TextHit>> {
+    fn rows(&self, snapshot: &Snapshot, found: &[Found], reader: &mut Reader) -> Result<Vec<TextHit>> {
         let analyzer = Analyzer::new(&self.params);
         let extractor = Extractor::new(&self.params).map_err(Error::internal)?;
         let marks = self.plan.as_ref().zip(self.highlight.as_ref());
         let highlighter = marks.map(|(plan, style)| Highlighter::new(plan, &analyzer, &self.params, style));
         let highlighter = highlighter.transpose().map_err(Error::internal)?;
-        let show = |(score, block, row): &(f32, Block, usize)| {
-            let row = snapshot.row(*block, *row)?;
+        let show = |found: &Found| {
+            let row = snapshot.row(found.block, found.row)?;
             let metadata = row.metadata.unwrap_or("{}");
             let content = self.projection.metadata.then(|| self.first_text(&extractor, metadata)).flatten();
             let fragments = highlighter.as_ref().map(|marks| marks.fragments(metadata)).unwrap_or_default();
@@ -229,7 +234,7 @@ impl Showing {
             let texts = content.iter().chain(&highlights).map(String::len).sum::<usize>();
             let row = reader.read(&row, self.projection)?;
             reader.take(texts as u64)?;
-            Ok(TextHit { hit: Hit { score: *score, row }, content, highlights })
+            Ok(TextHit { hit: Hit { score: found.score, row }, content, highlights })
         };
         found.iter().map(show).collect()
     }

@@ -49,6 +49,7 @@ struct Taken {
     full: BTreeSet<Json>,
     /// Of all values.
     bytes: u64,
+    max_bytes: u64,
     seen: HashSet<(Block, usize)>,
     rows: Vec<Found>,
 }
@@ -65,16 +66,13 @@ impl Engine {
         (mut found, mut work, wanted): (Vec<Found>, Work, usize),
         now: Timestamp,
     ) -> Result<(Vec<Found>, Work)> {
-        let (mut taken, mut size) = (Taken::new(grouping.clone()), wanted);
+        let mut taken = Taken::new(grouping.clone(), self.context.answer_bytes);
+        let mut size = wanted;
         loop {
             let is_all = found.len() < size;
             let rows = snapshot.clone();
             let offer = move || taken.offer_all(&rows, found, wanted).map(|()| taken);
             taken = self.searchers.run(offer).await?;
-            if taken.bytes > self.context.answer_bytes {
-                let (limit, max) = ("limits.answer_bytes", self.context.answer_bytes);
-                return Err(Error::AnswerTooLarge { limit, max });
-            }
             if is_all || taken.rows.len() >= wanted {
                 // An order of fields has no scores, and stays.
                 taken.rows.sort_by(|one, other| other.score.total_cmp(&one.score));
@@ -89,10 +87,26 @@ impl Engine {
     }
 }
 
+/// The first `wanted` of rows without those of values that enough rows before have. As [`Taken::offer_all`].
+///
+/// # Errors
+/// [`Error::AnswerTooLarge`] if the values are longer than an answer may be.
+pub(super) fn first_of_groups(
+    snapshot: &Snapshot,
+    grouping: Grouping,
+    found: Vec<Found>,
+    wanted: usize,
+    max_bytes: u64,
+) -> Result<Vec<Found>> {
+    let mut taken = Taken::new(grouping, max_bytes);
+    taken.offer_all(snapshot, found, wanted)?;
+    Ok(taken.rows)
+}
+
 impl Taken {
-    fn new(grouping: Grouping) -> Self {
+    fn new(grouping: Grouping, max_bytes: u64) -> Self {
         let (counts, full) = (BTreeMap::new(), BTreeSet::new());
-        Self { grouping, counts, full, bytes: 0, seen: HashSet::new(), rows: Vec::new() }
+        Self { grouping, counts, full, bytes: 0, max_bytes, seen: HashSet::new(), rows: Vec::new() }
     }
 
     /// Takes the next rows of the ranking until there are so many. Reads the metadata of each, so it is left to
@@ -103,6 +117,9 @@ impl Taken {
             if self.rows.len() < wanted && self.seen.insert((found.block, found.row)) {
                 self.offer(snapshot, found)?;
             }
+        }
+        if self.bytes > self.max_bytes {
+            return Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max: self.max_bytes });
         }
         Ok(())
     }

@@ -3,15 +3,21 @@
 //! Both searches see the same rows. Each finds its best candidates; what a candidate of one scores by the other
 //! is looked up, exactly, so that the fused order of the candidates does not depend on which search found them.
 
-use std::{cmp::Ordering, collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Consistency, Engine, Query, TextHit, TextSearch,
     contents::{Block, Snapshot},
     fulltext::Showing,
+    grouped::first_of_groups,
     index::{self, flat},
     namespace::Namespace,
-    query::{Fusion, Scores, Target, TextAnswer, fuse},
+    query::{Found, Fusion, Scores, Target, TextAnswer, fuse},
     search::check_dimensions,
 };
 use crate::{
@@ -23,12 +29,15 @@ use crate::{
 /// A search by a vector and by words.
 #[derive(Debug, Clone)]
 pub struct HybridSearch {
-    /// The words, and what is common to both: how many rows, which, and what is returned of them.
+    /// The words, and what is common to both: how many rows, which, which part of the ranking, and what is
+    /// returned of them. Groups are made of the candidates.
     pub text: TextSearch,
     /// The vector; the words alone count if missing.
     pub vector: Option<VectorSide>,
     /// How the two become one.
     pub fusion: Fusion,
+    /// How many rows each of the two searches contributes; at least as many as are wanted.
+    pub candidates: usize,
 }
 
 /// The vector of a hybrid search.
@@ -38,8 +47,6 @@ pub struct VectorSide {
     pub query: Query,
     /// How much it counts, from 0 (the words alone) to 1 (the vector alone).
     pub weight: f32,
-    /// How many rows each of the two searches contributes; at least as many as are wanted.
-    pub candidates: usize,
 }
 
 /// A row that was found.
@@ -56,7 +63,7 @@ pub struct HybridHit {
 /// The answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HybridResult {
-    /// Best first, equal scores in id order.
+    /// Best first, equal scores in id order, unless fields order them.
     pub hits: Vec<HybridHit>,
     /// Time spent searching.
     pub elapsed: Duration,
@@ -64,9 +71,14 @@ pub struct HybridResult {
 
 /// A candidate, and what it scores.
 struct Candidate {
-    block: Block,
-    row: usize,
+    found: Found,
     scores: Scores,
+}
+
+impl Candidate {
+    fn place(&self) -> (Block, usize) {
+        (self.found.block, self.found.row)
+    }
 }
 
 impl Engine {
@@ -81,7 +93,7 @@ impl Engine {
         consistency: Consistency,
     ) -> Result<HybridResult> {
         let namespace = self.read(name, consistency).await?;
-        let HybridSearch { text, vector, fusion } = search;
+        let HybridSearch { text, vector, fusion, candidates: count } = search;
         let only_vector = vector.as_ref().is_some_and(|vector| vector.weight >= 1.0);
         // Texts are shown, and fields looked at, also where words do not count.
         let shown = match namespace.text_params() {
@@ -93,7 +105,11 @@ impl Engine {
         let params = shown.clone().filter(|_| !only_vector);
         let vector = vector.filter(|vector| vector.weight > 0.0);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
-        let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, text.top_k));
+        let wanted = text.top_k.saturating_add(text.cut.offset);
+        // The best rows by words alone are the best rows.
+        let only_best = vector.is_none() && text.cut.group_by.is_none();
+        let count = if only_best { wanted } else { count.max(wanted) };
+        let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, count));
         let target = target.transpose()?.filter(|_| !snapshot.is_empty());
         let candidates = match &target {
             Some(target) => self.near(&snapshot, target, now.wall).await?,
@@ -101,23 +117,33 @@ impl Engine {
         };
         let mut words = None;
         if let Some(params) = &params {
-            let count = target.as_ref().map_or(text.top_k, |target| target.top_k);
             words = Some(self.matching(&snapshot, params, &text, count, &candidates, now.wall).await?);
         }
         let weight = match (&target, &params) {
             (Some(_), Some(_)) => vector.as_ref().map(|vector| vector.weight),
             _ => None,
         };
-        let (rows, top_k) = (snapshot.clone(), text.top_k);
+        let (rows, grouping) = (snapshot.clone(), text.cut.group_by.clone());
+        let max_bytes = self.context.answer_bytes;
         let rank = move || {
             let candidates = match &words {
                 Some(answer) => together(&rows, candidates, answer, target.as_ref())?,
                 None => candidates,
             };
-            let ranked = rank(&rows, candidates, fusion, weight, top_k)?;
-            Ok((ranked, words.map(|answer| answer.plan)))
+            let mut ranked = rank(&rows, candidates, fusion, weight)?;
+            if grouping.is_none() {
+                ranked.truncate(wanted);
+            }
+            let mut first: Vec<Found> = ranked.iter().map(|candidate| candidate.found).collect();
+            if let Some(grouping) = grouping {
+                first = first_of_groups(&rows, grouping, first, wanted, max_bytes)?;
+            }
+            let scores: HashMap<(Block, usize), Scores> =
+                ranked.iter().map(|candidate| (candidate.place(), candidate.scores)).collect();
+            Ok((first, scores, words.map(|answer| answer.plan)))
         };
-        let (ranked, plan) = self.searchers.run(rank).await?;
+        let (first, scores, plan) = self.searchers.run(rank).await?;
+        let page = self.page_of(&snapshot, &text.cut, first, text.top_k).await?;
         let elapsed = now.age(self.context.clock.now());
         let showing = Showing {
             fields,
@@ -126,18 +152,15 @@ impl Engine {
             projection: text.projection,
             highlight: text.highlight,
         };
-        let found = ranked.iter().map(|(score, row)| (*score, row.block, row.row)).collect();
-        let hits = self.show(snapshot, found, showing).await?.into_iter().zip(ranked);
-        let hits = hits.map(|(hit, (_, row))| HybridHit {
-            hit,
-            vector_score: row.scores.vector,
-            text_score: row.scores.text,
-        });
+        let of_page: Vec<Scores> = page.iter().map(|found| scores[&(found.block, found.row)]).collect();
+        let hits = self.show(snapshot, page, showing).await?.into_iter().zip(of_page);
+        let hits =
+            hits.map(|(hit, scores)| HybridHit { hit, vector_score: scores.vector, text_score: scores.text });
         Ok(HybridResult { hits: hits.collect(), elapsed })
     }
 
     /// The search for the vector.
-    fn vector_target(&self, namespace: &Namespace, side: &VectorSide, top_k: usize) -> Result<Target> {
+    fn vector_target(&self, namespace: &Namespace, side: &VectorSide, count: usize) -> Result<Target> {
         let (dimension, distance) = {
             let state = namespace.state();
             (state.dimension, state.manifest.config.distance)
@@ -148,7 +171,7 @@ impl Engine {
         if let Some(index) = side.query.index {
             namespace.check_wanted(index)?;
         }
-        let query = Query { top_k: side.candidates.max(top_k), ..side.query.clone() };
+        let query = Query { top_k: count, ..side.query.clone() };
         Ok(self.target(query, distance))
     }
 
@@ -161,11 +184,8 @@ impl Engine {
     ) -> Result<Vec<Candidate>> {
         let answers = self.searchers.search(snapshot.clone(), vec![target.clone()], now).await?;
         let found = answers.into_iter().flat_map(|answer| answer.found);
-        let candidate = |found: super::query::Found| Candidate {
-            block: found.block,
-            row: found.row,
-            scores: Scores { vector: Some(found.score), text: None },
-        };
+        let candidate =
+            |found: Found| Candidate { found, scores: Scores { vector: Some(found.score), text: None } };
         Ok(found.map(candidate).collect())
     }
 
@@ -182,7 +202,7 @@ impl Engine {
         self.prepare_texts(snapshot, params).await?;
         let mut target = text.target(params)?;
         target.top_k = count;
-        target.others = others.iter().map(|candidate| (candidate.block, candidate.row)).collect();
+        target.others = others.iter().map(Candidate::place).collect();
         self.searchers.search_texts(snapshot.clone(), target, now).await
     }
 }
@@ -199,14 +219,9 @@ fn together(
     for (candidate, score) in candidates.iter_mut().zip(&answer.others) {
         candidate.scores.text = *score;
     }
-    let place = |block: Block, row: usize| match block {
-        Block::Batch(segment, batch) => (0, segment, batch, row),
-        Block::Chunk(chunk) => (1, chunk, 0, row),
-    };
-    let known: HashSet<_> =
-        candidates.iter().map(|candidate| place(candidate.block, candidate.row)).collect();
+    let known: HashSet<(Block, usize)> = candidates.iter().map(Candidate::place).collect();
     let query = target.map(|target| index::Query::new(target.distance, &target.vector));
-    for found in answer.found.iter().filter(|found| !known.contains(&place(found.block, found.row))) {
+    for found in answer.found.iter().filter(|found| !known.contains(&(found.block, found.row))) {
         let vector = match &query {
             Some(query) => {
                 let row = snapshot.row(found.block, found.row)?;
@@ -214,34 +229,31 @@ fn together(
             }
             None => None,
         };
-        let scores = Scores { vector, text: Some(found.score) };
-        candidates.push(Candidate { block: found.block, row: found.row, scores });
+        candidates.push(Candidate { found: *found, scores: Scores { vector, text: Some(found.score) } });
     }
     Ok(candidates)
 }
 
-/// The best candidates with their scores. Without a weight only one side counts, and its scores are left as
-/// they are.
+/// The candidates with their scores, the best one first. Without a weight only one side counts, and its scores are
+/// left as they are.
 fn rank(
     snapshot: &Snapshot,
     candidates: Vec<Candidate>,
     fusion: Fusion,
     weight: Option<f32>,
-    top_k: usize,
-) -> Result<Vec<(f32, Candidate)>> {
+) -> Result<Vec<Candidate>> {
     let scores: Vec<Scores> = candidates.iter().map(|candidate| candidate.scores).collect();
     let fused = match weight {
         Some(weight) => fuse(fusion, weight, &scores),
         None => scores.iter().map(|scores| scores.vector.or(scores.text).unwrap_or_default()).collect(),
     };
-    let with_id = |(score, candidate): (f32, Candidate)| {
-        let id = snapshot.id(candidate.block, candidate.row)?;
-        Ok((id, score, candidate))
+    let with_id = |(score, mut candidate): (f32, Candidate)| {
+        candidate.found.score = score;
+        Ok((snapshot.id(candidate.found.block, candidate.found.row)?, candidate))
     };
     let mut ranked = fused.into_iter().zip(candidates).map(with_id).collect::<Result<Vec<_>>>()?;
-    ranked.sort_unstable_by(|left, right| -> Ordering {
-        right.1.total_cmp(&left.1).then_with(|| left.0.cmp(right.0))
+    ranked.sort_unstable_by(|(left_id, left), (right_id, right)| -> Ordering {
+        right.found.score.total_cmp(&left.found.score).then_with(|| left_id.cmp(right_id))
     });
-    ranked.truncate(top_k);
-    Ok(ranked.into_iter().map(|(_, score, candidate)| (score, candidate)).collect())
+    Ok(ranked.into_iter().map(|(_, candidate)| candidate).collect())
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    types::{Distance, NamespaceName},
+    types::{Distance, NamespaceName, rank_by::Position},
 };
 
 /// A vector to search near, or away from.
@@ -76,14 +76,15 @@ impl Engine {
             }
         };
         let (vector, scale) = combined(distance, &search.positive, &search.negative)?;
-        let Query { top_k, projection, cut: Cut { offset, group_by, .. }, .. } = search.like;
+        let Query { top_k, projection, cut: Cut { offset, group_by, order_by, .. }, .. } = search.like;
         let wanted = top_k.saturating_add(offset);
         let candidates = search.diversity.map_or(wanted, |diversity| diversity.candidates.max(wanted));
         let vectors = projection.vectors || search.diversity.is_some();
+        let metadata = projection.metadata || !order_by.is_empty();
         let query = Query {
             vector,
             top_k: candidates,
-            projection: Projection { vectors, ..projection },
+            projection: Projection { vectors, metadata },
             cut: Cut { group_by, ..Cut::default() },
             ..search.like
         };
@@ -108,7 +109,17 @@ impl Engine {
             hit.row.vector = hit.row.vector.filter(|_| projection.vectors);
             Ranked { hit, mmr_score }
         };
-        Ok(order.into_iter().skip(offset).map(ranked).collect())
+        let mut page: Vec<Ranked> = order.into_iter().skip(offset).map(ranked).collect();
+        if !order_by.is_empty() {
+            let position = |Ranked { hit, .. }: &Ranked| {
+                Position::of(&order_by, hit.row.id.as_str(), hit.row.metadata.as_deref())
+            };
+            page.sort_by_cached_key(position);
+        }
+        if !projection.metadata {
+            page.iter_mut().for_each(|ranked| ranked.hit.row.metadata = None);
+        }
+        Ok(page)
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Listed {
 pub(super) enum Ranker {
     /// A search near a vector.
     Near(Target),
+    /// A search by words.
+    Words(TextTarget),
     /// An order of fields, from a position on.
     Order(Vec<OrderBy>, Option<Position>),
     /// A score that is made of several.
@@ -235,6 +237,11 @@ impl Engine {
                 let target = Target { top_k: size, filter, ..target.clone() };
                 let mut answers = self.searchers.search(snapshot, vec![target], now).await?;
                 Ok(answers.pop().map(|answer| (answer.found, answer.work)).unwrap_or_default())
+            }
+            Ranker::Words(target) => {
+                let target = TextTarget { top_k: size, filter, ..target.clone() };
+                let answer = self.searchers.search_texts(snapshot, target, now).await?;
+                Ok((answer.found, Work::default()))
             }
             Ranker::Order(by, after) => {
                 let max_bytes = self.context.answer_bytes;

@@ -73,10 +73,14 @@ pub fn check_text(limits: &LimitsConfig, field: &str, text: &str) -> Result<()> 
 
 /// Checks what a query asks for, but for its vector.
 pub fn check_top_k(limits: &LimitsConfig, prefix: &str, query: &Query) -> Result<()> {
-    check_top_rows(limits, &format!("{prefix}top_k"), query.top_k)?;
-    let ranked = query.top_k.saturating_add(query.cut.offset);
-    at_most(|| format!("{prefix}offset"), "limits.top_k", limits.top_k, ranked)?;
+    check_page(limits, prefix, query.top_k, query.cut.offset)?;
     check_accuracy(prefix, query.accuracy)
+}
+
+/// Checks how many rows are asked for, those before the first one included.
+pub fn check_page(limits: &LimitsConfig, prefix: &str, top_k: usize, offset: usize) -> Result<()> {
+    check_top_rows(limits, &format!("{prefix}top_k"), top_k)?;
+    at_most(|| format!("{prefix}offset"), "limits.top_k", limits.top_k, top_k.saturating_add(offset))
 }
 
 fn check_accuracy(prefix: &str, accuracy: Option<Accuracy>) -> Result<()> {

@@ -14,7 +14,7 @@ mod rows;
 pub use self::{
     admission::{Admission, Admitted},
     limits::{
-        check_batch, check_batch_requests, check_queries, check_query, check_text, check_top_k,
+        check_batch, check_batch_requests, check_page, check_queries, check_query, check_text, check_top_k,
         check_top_rows, check_vector, page_rows, parse_ids, ttl,
     },
     metadata::compact_metadata,

@@ -250,7 +250,16 @@ async fn what_is_wrong_with_a_search_is_said() {
     let server = seeded().await;
     for (body, field, about) in [
         (json!({"query": "(fox"}), "query", ""),
-        (json!({"query": "title:fox"}), "query", "\"title\" is not a field of the index, which is over text"),
+        (
+            json!({"query": "é title:fox"}),
+            "query",
+            "character 3: \"title\" is not a field of the index, which is over text",
+        ),
+        (
+            json!({"query": "text:é text:ü title:fox"}),
+            "query",
+            "character 15: \"title\" is not a field of the index, which is over text",
+        ),
         (json!({"query": "fox", "fields": ["title"]}), "fields[0]", "the index is over text"),
         (json!({"query": "fox", "fields": []}), "fields", ""),
         (json!({"query": "fox", "top_k": 0}), "top_k", "at least 1"),

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Consistency, StalenessConfig, default_top_k,
+    Consistency, GroupBy, StalenessConfig,
+    cut::cut,
+    default_top_k,
     filter::filter,
     object::optional_object,
     raw_json, schema,
@@ -19,7 +21,7 @@ use crate::{
     config::LimitsConfig,
     engine::{self, Highlight, Projection, TextHit, TextResult, TextSearch, query::TextStatistics},
     error::{Error, Result},
-    service::{check_text, check_top_rows},
+    service::{check_page, check_text},
     telemetry,
     types::text::{FulltextParams, TextQuery},
 };
@@ -128,6 +130,19 @@ pub(in crate::api) struct FulltextSearchRequest {
     #[serde(default = "default_top_k", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10000, default = 10)]
     pub top_k: usize,
+    /// So many of the first results are left out. Together with `top_k` at most `limits.top_k`.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 10000, default = 0)]
+    pub offset: usize,
+    /// Rows with a lower score are left out.
+    #[serde(default)]
+    pub score_threshold: Option<f32>,
+    /// At most so many rows with the same value in a field of the metadata: those that come first.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub group_by: Option<GroupBy>,
+    #[serde(default)]
+    #[schema(schema_with = schema::order_by, required = false)]
+    pub order_by: Option<Box<RawValue>>,
     #[serde(default)]
     #[schema(schema_with = schema::filter, required = false)]
     pub filter: Option<Box<RawValue>>,
@@ -162,13 +177,16 @@ impl FulltextSearchRequest {
 
     /// The search, checked against limits.
     pub fn into_search(self, limits: &LimitsConfig) -> Result<TextSearch> {
-        check_top_rows(limits, "top_k", self.top_k)?;
+        check_page(limits, "", self.top_k, self.offset)?;
+        let (group_by, order_by) = (self.group_by.as_ref(), self.order_by.as_deref());
+        let cut = cut("", self.offset, self.score_threshold, group_by, order_by)?;
         Ok(TextSearch {
             query: self.syntax.unwrap_or(Syntax::Query).read(&self.query, "query", limits)?,
             place: "query",
             fields: checked_fields(self.fields)?,
             limits: limits.texts(),
             top_k: self.top_k,
+            cut,
             filter: filter(self.filter.as_deref(), "filter", limits)?,
             projection: Projection { vectors: self.include_vectors, metadata: self.include_metadata },
             highlight: highlight(self.highlight, self.highlight_style)?,
@@ -229,7 +247,7 @@ impl From<TextHit> for TextFound {
 /// The answer to a search by words.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct FulltextSearchResponse {
-    /// Best first; equal scores in id order.
+    /// Best first, equal scores in id order; or in the order of `order_by`.
     pub results: Vec<TextFound>,
     /// Time spent searching.
     pub search_time_ms: f64,

@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Consistency, StalenessConfig, default_top_k,
+    Consistency, GroupBy, StalenessConfig,
+    cut::cut,
+    default_top_k,
     filter::filter,
     fulltext::{HighlightStyle, Syntax, TextFound, checked_fields, highlight},
     object::optional_object,
@@ -22,7 +24,7 @@ use crate::{
         query::Fusion as How,
     },
     error::{Error, Result},
-    service::{check_query, check_top_rows},
+    service::{check_page, check_query, check_top_rows},
     telemetry,
     types::Distance,
 };
@@ -30,6 +32,8 @@ use crate::{
 /// Candidates of each search for one row of the answer, and at least.
 const CANDIDATES: usize = 4;
 const MIN_CANDIDATES: usize = 100;
+/// At least, if rows of one group are left out.
+const CANDIDATES_OF_GROUPS: usize = 1000;
 
 fn default_weight() -> f32 {
     0.5
@@ -71,7 +75,8 @@ pub(in crate::api) struct HybridRequest {
     /// How the two rankings become one; `weighted` if left out.
     #[serde(default)]
     pub fusion: Option<Fusion>,
-    /// Rows that each of the two searches contributes. Default: four times `top_k`, and at least 100.
+    /// Rows that each of the two searches contributes. Default: four times as many as `top_k` and `offset`, and at
+    /// least 100. Scores of different numbers of candidates are not comparable, so name it to go through pages.
     #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 10000)]
     pub candidates: Option<u32>,
@@ -86,6 +91,21 @@ pub(in crate::api) struct HybridRequest {
     #[serde(default = "default_top_k", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10000, default = 10)]
     pub top_k: usize,
+    /// So many of the first results are left out. Together with `top_k` at most `limits.top_k`.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 10000, default = 0)]
+    pub offset: usize,
+    /// Rows with a lower score are left out.
+    #[serde(default)]
+    pub score_threshold: Option<f32>,
+    /// At most so many rows with the same value in a field of the metadata: those that come first. Groups are made of
+    /// the candidates, so that there may be fewer results than `top_k`; there are 1,000 candidates then, if
+    /// `candidates` is left out.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub group_by: Option<GroupBy>,
+    #[serde(default)]
+    #[schema(schema_with = schema::order_by, required = false)]
+    pub order_by: Option<Box<RawValue>>,
     #[serde(default)]
     #[schema(schema_with = schema::filter, required = false)]
     pub filter: Option<Box<RawValue>>,
@@ -138,7 +158,10 @@ impl HybridRequest {
 
     /// The search, checked against limits.
     pub fn into_search(mut self, limits: &LimitsConfig) -> Result<HybridSearch> {
-        check_top_rows(limits, "top_k", self.top_k)?;
+        check_page(limits, "", self.top_k, self.offset)?;
+        let (group_by, order_by) = (self.group_by.as_ref(), self.order_by.as_deref());
+        let cut = cut("", self.offset, self.score_threshold, group_by, order_by)?;
+        let candidates = self.candidates(limits)?;
         if !(0.0..=1.0).contains(&self.vector_weight) {
             return Err(Error::invalid("vector_weight", "must be from 0 to 1"));
         }
@@ -149,6 +172,7 @@ impl HybridRequest {
             fields: checked_fields(self.fields)?,
             limits: limits.texts(),
             top_k: self.top_k,
+            cut,
             filter: match &vector {
                 Some(vector) => vector.query.filter.clone(),
                 None => filter(self.filter.as_deref(), "filter", limits)?,
@@ -160,15 +184,18 @@ impl HybridRequest {
             Fusion::Weighted => How::Weighted,
             Fusion::Rrf => How::ReciprocalRank { k: 60.0 },
         };
-        Ok(HybridSearch { text, vector, fusion })
+        Ok(HybridSearch { text, vector, fusion, candidates })
+    }
+
+    fn candidates(&self, limits: &LimitsConfig) -> Result<usize> {
+        let least = if self.group_by.is_some() { CANDIDATES_OF_GROUPS } else { MIN_CANDIDATES };
+        let default = (self.top_k + self.offset).saturating_mul(CANDIDATES).max(least).min(limits.top_k);
+        let candidates = self.candidates.map_or(default, |candidates| candidates as usize);
+        check_top_rows(limits, "candidates", candidates)?;
+        Ok(candidates)
     }
 
     fn vector_side(&mut self, limits: &LimitsConfig) -> Result<Option<VectorSide>> {
-        let candidates = match self.candidates {
-            Some(candidates) => candidates as usize,
-            None => self.top_k.saturating_mul(CANDIDATES).max(MIN_CANDIDATES).min(limits.top_k),
-        };
-        check_top_rows(limits, "candidates", candidates)?;
         let manner = Manner { exact: self.exact, recall_target: self.recall_target, effort: self.effort };
         let (accuracy, index) = manner.resolve("", self.index)?;
         let Some(vector) = self.vector.take() else { return Ok(None) };
@@ -183,7 +210,7 @@ impl HybridRequest {
             cut: Cut::default(),
         };
         check_query(limits, "", &query)?;
-        Ok(Some(VectorSide { query, weight: self.vector_weight, candidates }))
+        Ok(Some(VectorSide { query, weight: self.vector_weight }))
     }
 }
 
@@ -211,7 +238,7 @@ impl From<HybridHit> for HybridFound {
 /// The answer to a search by a vector and by words.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct HybridResponse {
-    /// Best first; equal scores in id order.
+    /// Best first, equal scores in id order; or in the order of `order_by`.
     pub results: Vec<HybridFound>,
     /// Time spent searching.
     pub search_time_ms: f64,

@@ -86,6 +86,9 @@ pub(in crate::api) struct MultiVectorRequest {
     /// At most so many rows with the same value in a field of the metadata: those that come first.
     #[serde(default, deserialize_with = "optional_object")]
     pub group_by: Option<GroupBy>,
+    #[serde(default)]
+    #[schema(schema_with = schema::order_by, required = false)]
+    pub order_by: Option<Box<RawValue>>,
     /// Return the metadata of results.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -136,7 +139,8 @@ impl MultiVectorRequest {
         let projection = Projection { vectors: self.include_vectors, metadata: self.include_metadata };
         let filter = filter(self.filter.as_deref(), "filter", limits)?;
         let (top_k, distance) = (self.top_k, self.distance_metric);
-        let cut = cut("", self.offset, self.score_threshold, self.group_by.as_ref(), None)?;
+        let (group_by, order_by) = (self.group_by.as_ref(), self.order_by.as_deref());
+        let cut = cut("", self.offset, self.score_threshold, group_by, order_by)?;
         let like = Query { vector: Vec::new(), top_k, distance, accuracy, index, projection, filter, cut };
         check_top_k(limits, "", &like)?;
         let positive = examples(limits, "positive", self.positive_vectors, self.positive_weights)?;
@@ -211,7 +215,7 @@ pub(in crate::api) struct MultiVectorHit {
 /// The answer to a search by several vectors.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct MultiVectorResponse {
-    /// Best first; with `enable_mmr` in the order in which they were chosen.
+    /// Best first; with `enable_mmr` in the order in which they were chosen; or in the order of `order_by`.
     pub results: Vec<MultiVectorHit>,
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub fn parse(text: &str, place: &str, limits: &Limits) -> Result<Group> {
     let source = Source { text, place };
     let tokens = tokens(text).map_err(|(at, message)| source.error(at, message))?;
-    let mut parser = Parser { source, limits, tokens, next: 0, parts: 0 };
+    let mut parser = Parser { source, limits, tokens, next: 0, parts: 0, counted: (0, 1) };
     let group = parser.group(None, 1)?;
     match parser.peek() {
         None => Ok(group),
@@ -42,6 +42,8 @@ struct Parser<'a> {
     tokens: Vec<(usize, Token)>,
     next: usize,
     parts: usize,
+    /// A byte, and the number of the character there; the first one is 1.
+    counted: (usize, usize),
 }
 
 /// Whether something must, should or must not match.
@@ -67,6 +69,14 @@ impl Parser<'_> {
     /// The byte at which the next token begins.
     fn at(&self) -> usize {
         self.tokens.get(self.next).map_or(self.source.text.len(), |(at, _)| *at)
+    }
+
+    /// The number of the character at a byte that is not before the last one that was asked for.
+    fn character(&mut self, at: usize) -> usize {
+        let (byte, character) = self.counted;
+        let between = self.source.text.get(byte..at).unwrap_or_default();
+        self.counted = (at, character + between.chars().count());
+        self.counted.1
     }
 
     fn error(&self, message: &str) -> Error {
@@ -126,8 +136,7 @@ impl Parser<'_> {
     }
 
     fn clause(&mut self, field: Option<&Field>, depth: usize) -> Result<Clause> {
-        let at = self.at();
-        let Some((_, token)) = self.tokens.get(self.next).cloned() else {
+        let Some((at, token)) = self.tokens.get(self.next).cloned() else {
             return Err(self.error("something to look for is missing"));
         };
         let (kind, text) = match token {
@@ -140,7 +149,8 @@ impl Parser<'_> {
                     return Err(self.error("a field within a field"));
                 }
                 self.next += 1;
-                return self.clause(Some(&Field { name, at }), depth);
+                let character = self.character(at);
+                return self.clause(Some(&Field { name, character }), depth);
             }
             Token::Open => return self.parenthesis(field, depth),
             Token::Close => return Err(self.error("something to look for is missing before the parenthesis")),
@@ -154,7 +164,7 @@ impl Parser<'_> {
         if self.parts > self.limits.terms {
             return Err(self.over("limits.text_query_terms", self.limits.terms, self.parts));
         }
-        Ok(Clause::Part(Part { kind, text, field: field.cloned(), at }))
+        Ok(Clause::Part(Part { kind, text, field: field.cloned() }))
     }
 
     fn parenthesis(&mut self, field: Option<&Field>, depth: usize) -> Result<Clause> {

@@ -39,7 +39,7 @@ impl TextQuery {
 
     /// A query for any of the words of a text in which no character means anything else.
     pub fn plain(text: &str) -> Self {
-        let part = Part { kind: Kind::Words, text: text.into(), field: None, at: 0 };
+        let part = Part { kind: Kind::Words, text: text.into(), field: None };
         Self { root: Group { should: vec![Clause::Part(part)], ..Group::default() } }
     }
 }
@@ -74,8 +74,6 @@ pub struct Part {
     pub text: String,
     /// Where to look. None: in all fields of the index.
     pub field: Option<Field>,
-    /// Where it stands in the query, in bytes.
-    pub at: usize,
 }
 
 /// How the text of a part is found.
@@ -96,6 +94,6 @@ pub enum Kind {
 pub struct Field {
     /// As it is written.
     pub name: String,
-    /// Where it stands in the query, in bytes.
-    pub at: usize,
+    /// Which character of the query it begins at; the first one is 1.
+    pub character: usize,
 }

@@ -171,7 +171,9 @@ impl<'a> Planner<'a> {
         let Some(wanted) = &part.field else { return Ok(self.fields.into()) };
         let place = fields.iter().position(|field| *field == wanted.name).ok_or_else(|| {
             let message = format!(
-                "{:?} is not a field of the index, which is over {}; before a colon, write \\: for the character",
+                "character {}: {:?} is not a field of the index, which is over {}; before a colon, write \\: for the \
+                 character",
+                wanted.character,
                 wanted.name,
                 fields.join(", ")
             );
