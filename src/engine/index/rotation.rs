@@ -11,6 +11,8 @@ use super::random::Numbers;
 
 /// Values are padded with zeros to a multiple of it: the bits of one word.
 const ALIGNMENT: usize = 64;
+/// Values that are transformed among themselves before others are looked at.
+const TILE: usize = 16;
 /// Rounds; each half of the values meets the other twice.
 const ROUNDS: usize = 4;
 
@@ -65,17 +67,50 @@ pub(super) fn rotated_dimension(dimension: usize) -> usize {
     dimension.next_multiple_of(ALIGNMENT)
 }
 
-/// The unnormalised Walsh-Hadamard transform, in place; the number of values is a power of two.
+/// The unnormalised Walsh-Hadamard transform, in place; the number of values is a power of two, and at least
+/// [`TILE`]. Its steps are those of the textbook in their order, so that rounding is the same: those within a tile
+/// without leaving registers, the others two at a time.
 fn hadamard(values: &mut [f32]) {
-    let mut half = 1;
-    while half < values.len() {
-        for pair in values.chunks_exact_mut(2 * half) {
-            let (left, right) = pair.split_at_mut(half);
-            for (left, right) in left.iter_mut().zip(right) {
-                (*left, *right) = (*left + *right, *left - *right);
-            }
+    for tile in values.as_chunks_mut::<TILE>().0 {
+        step_within::<1>(tile);
+        step_within::<2>(tile);
+        step_within::<4>(tile);
+        step_within::<8>(tile);
+    }
+    let mut half = TILE;
+    while 2 * half < values.len() {
+        for four in values.chunks_exact_mut(4 * half) {
+            two_steps(four);
         }
-        half *= 2;
+        half *= 4;
+    }
+    if half < values.len() {
+        let (left, right) = values.split_at_mut(half);
+        for (left, right) in left.iter_mut().zip(right) {
+            (*left, *right) = (*left + *right, *left - *right);
+        }
+    }
+}
+
+/// Each value becomes the sum or the difference of itself and the one `HALF` places further.
+fn step_within<const HALF: usize>(tile: &mut [f32; TILE]) {
+    let before = *tile;
+    for (place, value) in tile.iter_mut().enumerate() {
+        let other = before[place ^ HALF];
+        *value = if place & HALF == 0 { before[place] + other } else { other - before[place] };
+    }
+}
+
+/// The step between neighbouring quarters, and that between halves.
+fn two_steps(values: &mut [f32]) {
+    let (left, right) = values.split_at_mut(values.len() / 2);
+    let (first, second) = left.split_at_mut(left.len() / 2);
+    let (third, fourth) = right.split_at_mut(right.len() / 2);
+    for (((first, second), third), fourth) in first.iter_mut().zip(second).zip(third).zip(fourth) {
+        let (sum, difference) = (*first + *second, *first - *second);
+        let (other_sum, other_difference) = (*third + *fourth, *third - *fourth);
+        (*first, *third) = (sum + other_sum, sum - other_sum);
+        (*second, *fourth) = (difference + other_difference, difference - other_difference);
     }
 }
 
@@ -104,6 +139,27 @@ mod tests {
             };
             let (before, after) = (dot(&left, &right) / 4.0, dot(&rotate(&left), &rotate(&right)));
             assert!((before - after).abs() < 1e-4 * dimension as f64, "{dimension}: {before} and {after}");
+        }
+    }
+
+    /// To the bit, since indexes that are stored were made with it.
+    #[test]
+    fn the_transform_is_that_of_the_textbook() {
+        for length in [16, 32, 64, 128, 256, 512, 1024, 4096] {
+            let mut expected = vector(length, length as u64);
+            let mut transformed = expected.clone();
+            let mut half = 1;
+            while half < length {
+                for pair in expected.chunks_exact_mut(2 * half) {
+                    for place in 0..half {
+                        let (left, right) = (pair[place], pair[place + half]);
+                        (pair[place], pair[place + half]) = (left + right, left - right);
+                    }
+                }
+                half *= 2;
+            }
+            hadamard(&mut transformed);
+            assert_eq!(transformed, expected, "{length}");
         }
     }
 

@@ -17,6 +17,8 @@ use crate::engine::index::{
 const GROUP: usize = 36;
 /// Bytes of centroids that are multiplied at a time: they stay in the second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
+/// Candidates that are looked at together.
+const TILE: usize = 16;
 /// Vectors per task.
 const TASK_ROWS: usize = GROUP * 16;
 /// Rounds of Lloyd's algorithm.
@@ -101,12 +103,21 @@ impl Clusters {
 
     /// The same on this thread.
     pub fn assign<const N: usize>(&self, vectors: &[f32], nearest: &mut [Nearest<N>]) {
+        self.assign_each(vectors.chunks_exact(self.dimension), nearest);
+    }
+
+    /// The same for vectors that lie anywhere.
+    pub fn assign_each<'a, const N: usize>(
+        &self,
+        mut vectors: impl Iterator<Item = &'a [f32]>,
+        nearest: &mut [Nearest<N>],
+    ) {
         let kernel = Kernel::detected();
         let block = (BLOCK_BYTES / size_of::<f32>() / self.dimension).max(1);
         let mut products = vec![0.0; GROUP * block.min(self.len())];
-        for (vectors, nearest) in vectors.chunks(GROUP * self.dimension).zip(nearest.chunks_mut(GROUP)) {
+        for nearest in nearest.chunks_mut(GROUP) {
             let mut rows: [&[f32]; GROUP] = [&[]; GROUP];
-            for (slot, row) in rows.iter_mut().zip(vectors.chunks_exact(self.dimension)) {
+            for (slot, row) in rows.iter_mut().zip(vectors.by_ref()) {
                 *slot = row;
             }
             let rows = &rows[..nearest.len()];
@@ -116,14 +127,41 @@ impl Clusters {
                 let products = &mut products[..rows.len() * (last - first)];
                 kernel.dot(rows, &Rows::new(table, self.dimension, Selection::All), products);
                 for (products, nearest) in products.chunks_exact(last - first).zip(nearest.iter_mut()) {
-                    let scores = products.iter().zip(&self.half_squares[first..last]);
-                    for (index, (product, half)) in scores.enumerate() {
-                        insert(nearest, (product - half, (first + index) as u32));
-                    }
+                    insert_all(nearest, products, &self.half_squares[first..last], first);
                 }
             }
         }
     }
+}
+
+/// [`insert`]s the candidates of these products, the first of which is number `first`.
+fn insert_all<const N: usize>(
+    nearest: &mut Nearest<N>,
+    products: &[f32],
+    half_squares: &[f32],
+    first: usize,
+) {
+    let tiles = products.chunks(TILE).zip(half_squares.chunks(TILE));
+    for ((products, halves), first) in tiles.zip((first..).step_by(TILE)) {
+        let whole = products.as_array::<TILE>().zip(halves.as_array::<TILE>());
+        let worst = nearest.last().map_or(f32::INFINITY, |last| last.0);
+        if whole.is_some_and(|(products, halves)| !is_any_above(products, halves, worst)) {
+            continue;
+        }
+        for (index, (product, half)) in products.iter().zip(halves).enumerate() {
+            insert(nearest, (product - half, (first + index) as u32));
+        }
+    }
+}
+
+/// Whether any of these candidates is to be inserted: nearly always none is, and so many at a time are compared
+/// at once.
+fn is_any_above(products: &[f32; TILE], half_squares: &[f32; TILE], worst: f32) -> bool {
+    let mut any = false;
+    for (product, half) in products.iter().zip(half_squares) {
+        any |= product - half > worst;
+    }
+    any
 }
 
 /// Keeps the best, the best first; of equal ones those that came first.
@@ -163,18 +201,24 @@ impl Means {
         }
     }
 
-    /// Adds vectors with what they are assigned to.
+    /// Adds vectors with what they are assigned to: to each centroid in their order, to several at once.
     pub fn add(&mut self, vectors: &[f32], nearest: &[Nearest<1>]) {
-        for (vector, [(_, cluster)]) in vectors.chunks_exact(self.dimension).zip(nearest) {
-            let cluster = *cluster as usize;
-            let sums = &mut self.sums[cluster * self.dimension..(cluster + 1) * self.dimension];
-            sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-            self.counts[cluster] += 1;
-            if self.counts[cluster].is_power_of_two() {
-                self.spare[cluster].clear();
-                self.spare[cluster].extend_from_slice(vector);
-            }
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.counts.len()];
+        for (row, [(_, cluster)]) in nearest.iter().enumerate() {
+            members[*cluster as usize].push(row);
         }
+        let sums = self.sums.par_chunks_mut(self.dimension).zip(&mut self.counts).zip(&mut self.spare);
+        sums.zip(members).for_each(|(((sums, count), spare), members)| {
+            for row in members {
+                let vector = &vectors[row * self.dimension..(row + 1) * self.dimension];
+                sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+                *count += 1;
+                if count.is_power_of_two() {
+                    spare.clear();
+                    spare.extend_from_slice(vector);
+                }
+            }
+        });
     }
 
     /// The centroids moved to the means; one without vectors takes one from the largest.
@@ -205,5 +249,8 @@ impl Means {
 
 /// Some of these vectors, one after the other.
 pub fn gather(dimension: usize, vectors: &[f32], rows: impl IntoIterator<Item = usize>) -> Vec<f32> {
-    rows.into_iter().flat_map(|row| &vectors[row * dimension..(row + 1) * dimension]).copied().collect()
+    let rows = rows.into_iter();
+    let mut gathered = Vec::with_capacity(rows.size_hint().0 * dimension);
+    rows.for_each(|row| gathered.extend_from_slice(&vectors[row * dimension..(row + 1) * dimension]));
+    gathered
 }

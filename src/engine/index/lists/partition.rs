@@ -74,7 +74,7 @@ impl Partition {
         for _ in 0..if clusters.len() > 1 { PASSES } else { 0 } {
             let groups = Groups::over(clusters, division.seed);
             let mut means = Means::new(groups.all());
-            some(source, space, &all, |_, placed| means.add(placed, &groups.nearest(placed)))?;
+            some(source, space, &all, |_, placed| means.add(placed, &groups.about_nearest(placed)))?;
             clusters = means.finish(groups.all());
         }
         let groups = Groups::over(clusters, division.seed);
@@ -193,8 +193,10 @@ fn some(
     rows: &[u32],
     mut each: impl FnMut(&[u32], &[f32]),
 ) -> Result<()> {
+    let mut placed = Vec::new();
     for rows in rows.chunks((PIECE_BYTES / (space.dimension() * size_of::<f32>())).max(1)) {
-        each(rows, &space.rows(source, rows)?);
+        space.rows_into(source, rows, &mut placed)?;
+        each(rows, &placed);
     }
     Ok(())
 }

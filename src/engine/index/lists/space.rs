@@ -52,13 +52,22 @@ impl Space {
     /// # Errors
     /// As [`VectorSource::row`].
     pub fn rows(&self, source: &dyn VectorSource, rows: &[u32]) -> Result<Vec<f32>> {
-        let mut placed = vec![0.0; rows.len() * self.dimension()];
+        let mut placed = Vec::new();
+        self.rows_into(source, rows, &mut placed)?;
+        Ok(placed)
+    }
+
+    /// The same in the place of what was there.
+    ///
+    /// # Errors
+    /// As [`VectorSource::row`].
+    pub fn rows_into(&self, source: &dyn VectorSource, rows: &[u32], placed: &mut Vec<f32>) -> Result<()> {
+        placed.resize(rows.len() * self.dimension(), 0.0);
         placed.par_chunks_mut(self.dimension()).zip(rows).try_for_each(|(placed, row)| {
             let (vector, inverse_norm) = source.row(*row)?;
             self.place(vector, inverse_norm, placed);
-            Ok::<_, crate::error::Error>(())
-        })?;
-        Ok(placed)
+            Ok(())
+        })
     }
 
     /// Rows that are wanted by their numbers, in any order and any number of times. They are read in theirs:
