@@ -13,6 +13,7 @@ use super::{
     rows::Reader,
 };
 use crate::{
+    clock::Timestamp,
     error::{Error, Result},
     types::{
         Filter, IndexSpec, IndexType, NamespaceName,
@@ -100,23 +101,32 @@ impl Engine {
         let params = namespace.text_params()?;
         let snapshot = namespace.snapshot();
         let now = self.context.clock.now();
-        self.prepare_texts(&snapshot, &params).await?;
-        let target = search.target(&params)?;
-        let fields = target.fields.clone();
-        let TextSearch { top_k, cut, projection, highlight, .. } = search;
-        let grouping = cut.group_by.as_ref().map(|grouping| (grouping, target.clone()));
-        let answer = self.searchers.search_texts(snapshot.clone(), target, now.wall).await?;
-        let mut found = answer.found;
-        if let Some((grouping, target)) = grouping {
-            let first = (found, Work::default(), target.top_k);
-            let (filter, ranker) = (target.filter.clone(), Ranker::Words(target));
-            let grouped = self.grouped(&snapshot, &ranker, filter, grouping, first, now.wall);
-            (found, _) = Box::pin(grouped).await?;
-        }
-        let page = self.page_of(&snapshot, &cut, found, top_k).await?;
+        let fields = search.places(&params)?;
+        let (found, plan) = self.best_by_words(&snapshot, &params, &search, now.wall).await?;
+        let page = self.page_of(&snapshot, &search.cut, found, search.top_k).await?;
         let elapsed = now.age(self.context.clock.now());
-        let showing = Showing { plan: Some(answer.plan), params, fields, projection, highlight };
+        let TextSearch { projection, highlight, .. } = search;
+        let showing = Showing { plan: Some(plan), params, fields, projection, highlight };
         Ok(TextResult { hits: self.show(snapshot, page, showing).await?, elapsed })
+    }
+
+    /// The best rows by words alone, with those that the page begins after; and what was searched for.
+    pub(super) async fn best_by_words(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        params: &Arc<FulltextParams>,
+        search: &TextSearch,
+        now: Timestamp,
+    ) -> Result<(Vec<Found>, Plan)> {
+        self.prepare_texts(snapshot, params).await?;
+        let target = search.target(params)?;
+        let again = search.cut.group_by.is_some().then(|| target.clone());
+        let answer = self.searchers.search_texts(snapshot.clone(), target, now).await?;
+        let Some(target) = again else { return Ok((answer.found, answer.plan)) };
+        let first = (answer.found, Work::default(), target.top_k);
+        let (filter, ranker) = (target.filter.clone(), Ranker::Words(target));
+        let (found, _) = self.grouped(snapshot, &ranker, filter, &search.cut, first, now).await?;
+        Ok((found, answer.plan))
     }
 
     /// What is known of the texts of a namespace, and what they are indexed with.
@@ -183,6 +193,11 @@ fn metadata_bytes(snapshot: &Snapshot, found: &[Found]) -> Result<usize> {
 }
 
 impl TextSearch {
+    /// How many rows the page needs, with those that it begins after.
+    pub(super) fn wanted(&self) -> usize {
+        self.top_k.saturating_add(self.cut.offset)
+    }
+
     /// The search of a namespace whose texts are indexed like this.
     pub(super) fn target(&self, params: &Arc<FulltextParams>) -> Result<TextTarget> {
         Ok(TextTarget {
@@ -191,7 +206,7 @@ impl TextSearch {
             fields: self.places(params)?,
             params: params.clone(),
             limits: self.limits,
-            top_k: self.top_k.saturating_add(self.cut.offset),
+            top_k: self.wanted(),
             // What matches everything is no filter.
             filter: self.filter.clone().filter(|filter| !filter.is_everything()),
             others: Vec::new(),

@@ -4,6 +4,9 @@
 //! values as may. If what was ranked does not suffice, more is: four times as many rows, of those that have none of
 //! the values of which no more are taken. That is a filter, so a value that nearly all rows have costs nothing.
 //!
+//! The candidates of a hybrid search are no such ranking: their scores say where they stand among each other, and so
+//! they are all that is gone through.
+//!
 //! Invariant: as far as rankings are exact, the answer is a prefix of the whole one without the rows that are left
 //! out. What an approximate search finds late is put where its score belongs.
 
@@ -13,7 +16,7 @@ use std::{
 };
 
 use super::{
-    Engine,
+    Cut, Engine,
     contents::{Block, Snapshot},
     query::{Found, Work, values_of},
     ranking::Ranker,
@@ -44,10 +47,12 @@ pub struct Grouping {
 /// The rows that were taken.
 struct Taken {
     grouping: Grouping,
+    /// How many there are to be.
+    wanted: usize,
     counts: BTreeMap<Json, usize>,
     /// Values of which no more rows are taken.
     full: BTreeSet<Json>,
-    /// Of all values.
+    /// Of all values, and of these at most.
     bytes: u64,
     max_bytes: u64,
     seen: HashSet<(Block, usize)>,
@@ -55,31 +60,59 @@ struct Taken {
 }
 
 impl Engine {
-    /// The first `wanted` rows of a ranking without those of values that enough rows before have; `found` are the
-    /// first `wanted` of all, and `work` what was looked at for them. With what was looked at in all.
+    /// The first `wanted` rows of a ranking that may be in the answer: if `cut` wants groups, those without rows of
+    /// values that enough rows before have. `found` are the first `wanted` of all or more, and `work` what was
+    /// looked at for them. With what was looked at in all.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`] if the values are longer than an answer may be.
     pub(super) async fn grouped(
         &self,
         snapshot: &Arc<Snapshot>,
         ranker: &Ranker,
         filter: Option<Arc<Filter>>,
-        grouping: &Grouping,
-        (mut found, mut work, wanted): (Vec<Found>, Work, usize),
+        cut: &Cut,
+        (found, work, wanted): (Vec<Found>, Work, usize),
         now: Timestamp,
     ) -> Result<(Vec<Found>, Work)> {
-        let mut taken = Taken::new(grouping.clone(), self.context.answer_bytes);
-        let mut size = wanted;
+        let Some(grouping) = &cut.group_by else { return Ok((found, work)) };
+        let taken = Taken::new(grouping.clone(), wanted, self.context.answer_bytes);
+        let threshold = cut.score_threshold.unwrap_or(f32::NEG_INFINITY);
+        let rounds = self.rounds(snapshot, ranker, filter, threshold, (taken, found, work), now);
+        Box::pin(rounds).await
+    }
+
+    /// Offers rows of the ranking until enough are taken, or no more score so much.
+    async fn rounds(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        ranker: &Ranker,
+        filter: Option<Arc<Filter>>,
+        threshold: f32,
+        (mut taken, mut found, mut work): (Taken, Vec<Found>, Work),
+        now: Timestamp,
+    ) -> Result<(Vec<Found>, Work)> {
+        let mut size = taken.wanted;
         loop {
-            let is_all = found.len() < size;
-            let rows = snapshot.clone();
-            let offer = move || taken.offer_all(&rows, found, wanted).map(|()| taken);
-            taken = self.searchers.run(offer).await?;
-            if is_all || taken.rows.len() >= wanted {
+            let mut is_all = found.len() < size;
+            let (rows, filter) = (snapshot.clone(), filter.clone());
+            let offer = move || {
+                let within = found.partition_point(|found| found.score >= threshold);
+                is_all |= within < found.len();
+                found.truncate(within);
+                taken.offer_all(&rows, found)?;
+                let more = !is_all && taken.rows.len() < taken.wanted;
+                let rest = more.then(|| taken.rest_of(filter.as_deref())).transpose()?;
+                Ok((taken, rest))
+            };
+            let rest;
+            (taken, rest) = self.searchers.run(offer).await?;
+            let Some(rest) = rest else {
                 // An order of fields has no scores, and stays.
                 taken.rows.sort_by(|one, other| other.score.total_cmp(&one.score));
                 return Ok((taken.rows, work));
-            }
+            };
             size = size.saturating_mul(MORE);
-            let rest = taken.rest_of(filter.as_deref())?;
             let more;
             (found, more) = self.best(snapshot, ranker, Some(rest), size, now).await?;
             work += more;
@@ -87,7 +120,8 @@ impl Engine {
     }
 }
 
-/// The first `wanted` of rows without those of values that enough rows before have. As [`Taken::offer_all`].
+/// The first `wanted` of rows, best first, without those of values that enough rows before have. As
+/// [`Taken::offer_all`].
 ///
 /// # Errors
 /// [`Error::AnswerTooLarge`] if the values are longer than an answer may be.
@@ -98,23 +132,23 @@ pub(super) fn first_of_groups(
     wanted: usize,
     max_bytes: u64,
 ) -> Result<Vec<Found>> {
-    let mut taken = Taken::new(grouping, max_bytes);
-    taken.offer_all(snapshot, found, wanted)?;
+    let mut taken = Taken::new(grouping, wanted, max_bytes);
+    taken.offer_all(snapshot, found)?;
     Ok(taken.rows)
 }
 
 impl Taken {
-    fn new(grouping: Grouping, max_bytes: u64) -> Self {
-        let (counts, full) = (BTreeMap::new(), BTreeSet::new());
-        Self { grouping, counts, full, bytes: 0, max_bytes, seen: HashSet::new(), rows: Vec::new() }
+    fn new(grouping: Grouping, wanted: usize, max_bytes: u64) -> Self {
+        let (counts, full, seen) = (BTreeMap::new(), BTreeSet::new(), HashSet::new());
+        Self { grouping, wanted, counts, full, bytes: 0, max_bytes, seen, rows: Vec::new() }
     }
 
-    /// Takes the next rows of the ranking until there are so many. Reads the metadata of each, so it is left to
+    /// Takes the next rows of the ranking until there are enough. Reads the metadata of each, so it is left to
     /// the threads that search.
-    fn offer_all(&mut self, snapshot: &Snapshot, found: Vec<Found>, wanted: usize) -> Result<()> {
+    fn offer_all(&mut self, snapshot: &Snapshot, found: Vec<Found>) -> Result<()> {
         debug_assert!(rayon::current_thread_index().is_some(), "metadata is read on an async worker");
         for found in found {
-            if self.rows.len() < wanted && self.seen.insert((found.block, found.row)) {
+            if self.rows.len() < self.wanted && self.seen.insert((found.block, found.row)) {
                 self.offer(snapshot, found)?;
             }
         }

@@ -15,9 +15,10 @@ use super::{
     contents::{Block, Snapshot},
     fulltext::Showing,
     grouped::first_of_groups,
-    index::{self, flat},
+    index::{self, flat, fulltext::Plan},
     namespace::Namespace,
     query::{Found, Fusion, Scores, Target, TextAnswer, fuse},
+    ranking::Ranker,
     search::check_dimensions,
 };
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct HybridSearch {
     /// The words, and what is common to both: how many rows, which, which part of the ranking, and what is
-    /// returned of them. Groups are made of the candidates.
+    /// returned of them. Where both count, groups are made of the candidates.
     pub text: TextSearch,
     /// The vector; the words alone count if missing.
     pub vector: Option<VectorSide>,
@@ -75,6 +76,24 @@ struct Candidate {
     scores: Scores,
 }
 
+/// The rows that the page is cut from, in their order.
+#[derive(Default)]
+struct Ranked {
+    first: Vec<Found>,
+    /// What each of them scores by the two sides.
+    scores: HashMap<(Block, usize), Scores>,
+    /// The words that were searched for.
+    plan: Option<Plan>,
+}
+
+impl Ranked {
+    /// By one side alone, whose scores are left as they are.
+    fn alone(first: Vec<Found>, scores: impl Fn(f32) -> Scores, plan: Option<Plan>) -> Self {
+        let of_row = |found: &Found| ((found.block, found.row), scores(found.score));
+        Self { scores: first.iter().map(of_row).collect(), first, plan }
+    }
+}
+
 impl Candidate {
     fn place(&self) -> (Block, usize) {
         (self.found.block, self.found.row)
@@ -93,7 +112,7 @@ impl Engine {
         consistency: Consistency,
     ) -> Result<HybridResult> {
         let namespace = self.read(name, consistency).await?;
-        let HybridSearch { text, vector, fusion, candidates: count } = search;
+        let HybridSearch { text, vector, fusion, candidates } = search;
         let only_vector = vector.as_ref().is_some_and(|vector| vector.weight >= 1.0);
         // Texts are shown, and fields looked at, also where words do not count.
         let shown = match namespace.text_params() {
@@ -105,32 +124,69 @@ impl Engine {
         let params = shown.clone().filter(|_| !only_vector);
         let vector = vector.filter(|vector| vector.weight > 0.0);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
-        let wanted = text.top_k.saturating_add(text.cut.offset);
-        // The best rows by words alone are the best rows.
-        let only_best = vector.is_none() && text.cut.group_by.is_none();
-        let count = if only_best { wanted } else { count.max(wanted) };
-        let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, count));
-        let target = target.transpose()?.filter(|_| !snapshot.is_empty());
-        let candidates = match &target {
-            Some(target) => self.near(&snapshot, target, now.wall).await?,
-            None => Vec::new(),
+        let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, candidates));
+        // Where no row has a vector, the words alone count.
+        let target = target.transpose()?.filter(|_| snapshot.dimension > 0);
+        let ranked = match (target, &params) {
+            (Some(target), Some(params)) => {
+                let weight = vector.map_or(0.0, |vector| vector.weight);
+                self.fused(&snapshot, params, &text, target, (fusion, weight), now.wall).await?
+            }
+            (Some(target), None) => self.by_vector(&snapshot, &text, target, now.wall).await?,
+            (None, Some(params)) => {
+                let (found, plan) = self.best_by_words(&snapshot, params, &text, now.wall).await?;
+                Ranked::alone(found, |score| Scores { vector: None, text: Some(score) }, Some(plan))
+            }
+            (None, None) => Ranked::default(),
         };
-        let mut words = None;
-        if let Some(params) = &params {
-            words = Some(self.matching(&snapshot, params, &text, count, &candidates, now.wall).await?);
-        }
-        let weight = match (&target, &params) {
-            (Some(_), Some(_)) => vector.as_ref().map(|vector| vector.weight),
-            _ => None,
+        let page = self.page_of(&snapshot, &text.cut, ranked.first, text.top_k).await?;
+        let elapsed = now.age(self.context.clock.now());
+        let showing = Showing {
+            fields,
+            params: shown.unwrap_or_default(),
+            plan: ranked.plan,
+            projection: text.projection,
+            highlight: text.highlight,
         };
-        let (rows, grouping) = (snapshot.clone(), text.cut.group_by.clone());
+        let scores: Vec<Scores> = page.iter().map(|found| ranked.scores[&(found.block, found.row)]).collect();
+        let hits = self.show(snapshot, page, showing).await?.into_iter().zip(scores);
+        let hits =
+            hits.map(|(hit, scores)| HybridHit { hit, vector_score: scores.vector, text_score: scores.text });
+        Ok(HybridResult { hits: hits.collect(), elapsed })
+    }
+
+    /// The best rows by the vector alone.
+    async fn by_vector(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        text: &TextSearch,
+        target: Target,
+        now: Timestamp,
+    ) -> Result<Ranked> {
+        let (filter, size) = (target.filter.clone(), target.top_k);
+        let ranker = Ranker::Near(target);
+        let (found, work) = self.best(snapshot, &ranker, filter.clone(), size, now).await?;
+        let first = (found, work, text.wanted());
+        let (found, _) = self.grouped(snapshot, &ranker, filter, &text.cut, first, now).await?;
+        Ok(Ranked::alone(found, |score| Scores { vector: Some(score), text: None }, None))
+    }
+
+    /// The best of the candidates of both.
+    async fn fused(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        params: &Arc<FulltextParams>,
+        text: &TextSearch,
+        target: Target,
+        (fusion, weight): (Fusion, f32),
+        now: Timestamp,
+    ) -> Result<Ranked> {
+        let near = self.near(snapshot, &target, now).await?;
+        let words = self.matching(snapshot, params, text, target.top_k, &near, now).await?;
+        let (rows, grouping, wanted) = (snapshot.clone(), text.cut.group_by.clone(), text.wanted());
         let max_bytes = self.context.answer_bytes;
         let rank = move || {
-            let candidates = match &words {
-                Some(answer) => together(&rows, candidates, answer, target.as_ref())?,
-                None => candidates,
-            };
-            let mut ranked = rank(&rows, candidates, fusion, weight)?;
+            let mut ranked = rank(&rows, together(&rows, near, &words, &target)?, fusion, weight)?;
             if grouping.is_none() {
                 ranked.truncate(wanted);
             }
@@ -138,25 +194,10 @@ impl Engine {
             if let Some(grouping) = grouping {
                 first = first_of_groups(&rows, grouping, first, wanted, max_bytes)?;
             }
-            let scores: HashMap<(Block, usize), Scores> =
-                ranked.iter().map(|candidate| (candidate.place(), candidate.scores)).collect();
-            Ok((first, scores, words.map(|answer| answer.plan)))
+            let scores = ranked.iter().map(|candidate| (candidate.place(), candidate.scores)).collect();
+            Ok(Ranked { first, scores, plan: Some(words.plan) })
         };
-        let (first, scores, plan) = self.searchers.run(rank).await?;
-        let page = self.page_of(&snapshot, &text.cut, first, text.top_k).await?;
-        let elapsed = now.age(self.context.clock.now());
-        let showing = Showing {
-            fields,
-            params: shown.unwrap_or_default(),
-            plan,
-            projection: text.projection,
-            highlight: text.highlight,
-        };
-        let of_page: Vec<Scores> = page.iter().map(|found| scores[&(found.block, found.row)]).collect();
-        let hits = self.show(snapshot, page, showing).await?.into_iter().zip(of_page);
-        let hits =
-            hits.map(|(hit, scores)| HybridHit { hit, vector_score: scores.vector, text_score: scores.text });
-        Ok(HybridResult { hits: hits.collect(), elapsed })
+        self.searchers.run(rank).await
     }
 
     /// The search for the vector.
@@ -213,45 +254,36 @@ fn together(
     snapshot: &Snapshot,
     mut candidates: Vec<Candidate>,
     answer: &TextAnswer,
-    target: Option<&Target>,
+    target: &Target,
 ) -> Result<Vec<Candidate>> {
     debug_assert!(rayon::current_thread_index().is_some(), "rows are read on an async worker");
     for (candidate, score) in candidates.iter_mut().zip(&answer.others) {
         candidate.scores.text = *score;
     }
     let known: HashSet<(Block, usize)> = candidates.iter().map(Candidate::place).collect();
-    let query = target.map(|target| index::Query::new(target.distance, &target.vector));
+    let query = index::Query::new(target.distance, &target.vector);
     for found in answer.found.iter().filter(|found| !known.contains(&(found.block, found.row))) {
-        let vector = match &query {
-            Some(query) => {
-                let row = snapshot.row(found.block, found.row)?;
-                (!row.vector.is_empty()).then(|| flat::score(query, row.vector, row.inverse_norm))
-            }
-            None => None,
-        };
+        let row = snapshot.row(found.block, found.row)?;
+        let vector = (!row.vector.is_empty()).then(|| flat::score(&query, row.vector, row.inverse_norm));
         candidates.push(Candidate { found: *found, scores: Scores { vector, text: Some(found.score) } });
     }
     Ok(candidates)
 }
 
-/// The candidates with their scores, the best one first. Without a weight only one side counts, and its scores are
-/// left as they are.
+/// The candidates with their scores, the best one first.
 fn rank(
     snapshot: &Snapshot,
     candidates: Vec<Candidate>,
     fusion: Fusion,
-    weight: Option<f32>,
+    weight: f32,
 ) -> Result<Vec<Candidate>> {
     let scores: Vec<Scores> = candidates.iter().map(|candidate| candidate.scores).collect();
-    let fused = match weight {
-        Some(weight) => fuse(fusion, weight, &scores),
-        None => scores.iter().map(|scores| scores.vector.or(scores.text).unwrap_or_default()).collect(),
-    };
     let with_id = |(score, mut candidate): (f32, Candidate)| {
         candidate.found.score = score;
         Ok((snapshot.id(candidate.found.block, candidate.found.row)?, candidate))
     };
-    let mut ranked = fused.into_iter().zip(candidates).map(with_id).collect::<Result<Vec<_>>>()?;
+    let fused = fuse(fusion, weight, &scores).into_iter().zip(candidates);
+    let mut ranked = fused.map(with_id).collect::<Result<Vec<_>>>()?;
     ranked.sort_unstable_by(|(left_id, left), (right_id, right)| -> Ordering {
         right.found.score.total_cmp(&left.found.score).then_with(|| left_id.cmp(right_id))
     });

@@ -8,6 +8,7 @@
 use super::{
     Consistency, Cut, Engine, Hit, Projection, Query,
     query::{Candidate, diversify},
+    ranking::in_order,
 };
 use crate::{
     error::{Error, Result},
@@ -76,50 +77,61 @@ impl Engine {
             }
         };
         let (vector, scale) = combined(distance, &search.positive, &search.negative)?;
-        let Query { top_k, projection, cut: Cut { offset, group_by, order_by, .. }, .. } = search.like;
+        let is_far =
+            |hit: &Hit| search.score_threshold.is_some_and(|threshold| hit.score * scale < threshold);
+        // Lower by more than rounding; what is between is taken away when the scores are those of the examples.
+        let score_threshold = search.score_threshold.map(|threshold| {
+            let threshold = threshold / scale;
+            threshold - threshold.abs() * 1e-6
+        });
+        let cut = Cut { score_threshold, ..search.like.cut.clone() };
+        let query = Query { vector, cut, ..search.like.clone() };
+        let Some(diversity) = search.diversity else {
+            let mut hits = self.hits(name, query, consistency).await?;
+            hits.retain(|hit| !is_far(hit));
+            let ranked = |mut hit: Hit| {
+                hit.score *= scale;
+                Ranked { hit, mmr_score: None }
+            };
+            return Ok(hits.into_iter().map(ranked).collect());
+        };
+        let Query { top_k, projection, cut: Cut { offset, order_by, .. }, .. } = search.like;
         let wanted = top_k.saturating_add(offset);
-        let candidates = search.diversity.map_or(wanted, |diversity| diversity.candidates.max(wanted));
-        let vectors = projection.vectors || search.diversity.is_some();
         let metadata = projection.metadata || !order_by.is_empty();
         let query = Query {
-            vector,
-            top_k: candidates,
-            projection: Projection { vectors, metadata },
-            cut: Cut { group_by, ..Cut::default() },
-            ..search.like
+            top_k: diversity.candidates.max(wanted),
+            projection: Projection { vectors: true, metadata },
+            cut: Cut { offset: 0, order_by: Vec::new(), ..query.cut },
+            ..query
         };
-        let results = self.query(name, vec![query], consistency).await.map_err(of_examples)?;
-        let mut hits: Vec<Hit> = results.into_iter().flat_map(|result| result.hits).collect();
-        let far = |hit: &Hit| search.score_threshold.is_some_and(|threshold| hit.score * scale < threshold);
-        hits.retain(|hit| !far(hit));
-        let (hits, order) = match search.diversity {
-            None => {
-                let order = (0..hits.len()).map(|place| (place, None)).collect();
-                (hits, order)
-            }
-            Some(Diversity { lambda, .. }) => {
-                let choose = move || Ok((chosen(distance, &hits, lambda, wanted), hits));
-                let (order, hits) = self.searchers.run(choose).await?;
-                (hits, order)
-            }
-        };
-        let ranked = |(place, mmr_score): (usize, Option<f32>)| {
-            let mut hit = hits[place].clone();
-            hit.score *= scale;
-            hit.row.vector = hit.row.vector.filter(|_| projection.vectors);
-            Ranked { hit, mmr_score }
-        };
-        let mut page: Vec<Ranked> = order.into_iter().skip(offset).map(ranked).collect();
-        if !order_by.is_empty() {
-            let position = |Ranked { hit, .. }: &Ranked| {
-                Position::of(&order_by, hit.row.id.as_str(), hit.row.metadata.as_deref())
+        let mut hits = self.hits(name, query, consistency).await?;
+        hits.retain(|hit| !is_far(hit));
+        let max = self.context.answer_bytes;
+        let choose = move || {
+            let chosen = chosen(distance, &hits, diversity.lambda, wanted);
+            let ranked = |(place, mmr_score): (usize, Option<f32>)| {
+                let mut hit = hits[place].clone();
+                hit.score *= scale;
+                Ranked { hit, mmr_score }
             };
-            page.sort_by_cached_key(position);
-        }
-        if !projection.metadata {
-            page.iter_mut().for_each(|ranked| ranked.hit.row.metadata = None);
+            let page: Vec<Ranked> = chosen.into_iter().skip(offset).map(ranked).collect();
+            let position = |Ranked { hit, .. }: &Ranked| {
+                Ok(Position::of(&order_by, hit.row.id.as_str(), hit.row.metadata.as_deref()))
+            };
+            if order_by.is_empty() { Ok(page) } else { in_order(page, position, max) }
+        };
+        let mut page = self.searchers.run(choose).await?;
+        for Ranked { hit, .. } in &mut page {
+            hit.row.vector = hit.row.vector.take().filter(|_| projection.vectors);
+            hit.row.metadata = hit.row.metadata.take().filter(|_| projection.metadata);
         }
         Ok(page)
+    }
+
+    /// The rows that one query finds.
+    async fn hits(&self, name: &NamespaceName, query: Query, consistency: Consistency) -> Result<Vec<Hit>> {
+        let results = self.query(name, vec![query], consistency).await.map_err(of_examples)?;
+        Ok(results.into_iter().flat_map(|result| result.hits).collect())
     }
 }
 

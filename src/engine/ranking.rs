@@ -1,4 +1,4 @@
-//! Rankings of every kind: near a vector, by fields of the metadata, by scores that are made of several.
+//! Rankings of every kind: near a vector, by words, by fields of the metadata, by scores that are made of several.
 
 use std::{sync::Arc, time::Duration};
 
@@ -216,9 +216,7 @@ impl Engine {
     ) -> Result<Vec<Found>> {
         let filter = like.filter.clone().filter(|filter| !filter.is_everything());
         let (found, work) = self.best(snapshot, ranker, filter.clone(), wanted, now).await?;
-        let Some(grouping) = &like.cut.group_by else { return Ok(found) };
-        let first = (found, work, wanted);
-        Ok(self.grouped(snapshot, ranker, filter, grouping, first, now).await?.0)
+        Ok(self.grouped(snapshot, ranker, filter, &like.cut, (found, work, wanted), now).await?.0)
     }
 
     /// The first rows of a ranking, of those that match, and what was looked at, as far as searches near one vector
@@ -275,24 +273,35 @@ impl Engine {
             return Ok(page);
         }
         let (snapshot, order, max) = (snapshot.clone(), cut.order_by.clone(), self.context.answer_bytes);
-        self.searchers.run(move || in_order(&snapshot, &order, page, max)).await
+        let position = move |found: &Found| {
+            let row = snapshot.row(found.block, found.row)?;
+            Ok(Position::of(&order, row.id, row.metadata))
+        };
+        self.searchers.run(move || in_order(page, position, max)).await
     }
 }
 
-/// The rows in the order of fields.
-fn in_order(snapshot: &Snapshot, order: &[OrderBy], page: Vec<Found>, max: u64) -> Result<Vec<Found>> {
+/// Rows in the order of their positions. Looks at metadata, so it is left to the threads that search.
+///
+/// # Errors
+/// [`Error::AnswerTooLarge`] if the values of the positions have more than `max` bytes.
+pub(super) fn in_order<R>(
+    page: Vec<R>,
+    position: impl Fn(&R) -> Result<Position>,
+    max: u64,
+) -> Result<Vec<R>> {
+    debug_assert!(rayon::current_thread_index().is_some(), "metadata is read on an async worker");
     let (mut rows, mut bytes) = (Vec::with_capacity(page.len()), 0);
-    for found in page {
-        let row = snapshot.row(found.block, found.row)?;
-        let position = Position::of(order, row.id, row.metadata);
+    for row in page {
+        let position = position(&row)?;
         bytes += position.bytes() as u64;
         if bytes > max {
             return Err(Error::AnswerTooLarge { limit: "limits.answer_bytes", max });
         }
-        rows.push((position, found));
+        rows.push((position, row));
     }
     rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(rows.into_iter().map(|(_, found)| found).collect())
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
 impl Cut {

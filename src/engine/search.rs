@@ -45,11 +45,10 @@ impl Engine {
         let targets: Vec<Target> = queries.into_iter().map(|query| self.target(query, distance)).collect();
         let mut answers = self.searchers.search(snapshot.clone(), targets.clone(), now.wall).await?;
         for ((answer, target), (_, cut, _)) in answers.iter_mut().zip(targets).zip(&shown) {
-            let Some(grouping) = &cut.group_by else { continue };
             let first = (std::mem::take(&mut answer.found), answer.work, target.top_k);
             let (filter, ranker) = (target.filter.clone(), Ranker::Near(target));
             (answer.found, answer.work) =
-                Box::pin(self.grouped(&snapshot, &ranker, filter, grouping, first, now.wall)).await?;
+                self.grouped(&snapshot, &ranker, filter, cut, first, now.wall).await?;
         }
         let mut pages = Vec::with_capacity(answers.len());
         for (answer, (_, cut, top_k)) in answers.iter_mut().zip(&shown) {

@@ -209,7 +209,7 @@ pub(super) fn checked_fields(fields: Option<Vec<String>>) -> Result<Option<Vec<S
 pub(in crate::api) struct TextFound {
     /// Its id.
     pub id: String,
-    /// Higher is better: BM25.
+    /// Higher is better. In a search by words BM25, in a hybrid one what both come to.
     pub score: f32,
     /// Its first text, if the metadata was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -75,8 +75,9 @@ pub(in crate::api) struct HybridRequest {
     /// How the two rankings become one; `weighted` if left out.
     #[serde(default)]
     pub fusion: Option<Fusion>,
-    /// Rows that each of the two searches contributes. Default: four times as many as `top_k` and `offset`, and at
-    /// least 100. Scores of different numbers of candidates are not comparable, so name it to go through pages.
+    /// Rows that each of the two searches contributes, at least `top_k` and `offset` together. Default: four times
+    /// as many as these, at least 100 and at most `limits.top_k`. Scores of different numbers of candidates are not
+    /// comparable, so name it to go through pages.
     #[serde(default, deserialize_with = "optional")]
     #[schema(minimum = 1, maximum = 10000)]
     pub candidates: Option<u32>,
@@ -95,12 +96,13 @@ pub(in crate::api) struct HybridRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 10000, default = 0)]
     pub offset: usize,
-    /// Rows with a lower score are left out.
+    /// Rows with a lower score are left out. Scores of `weighted` are from 0 to 1 among the candidates, those of
+    /// `rrf` at most 1/61; where the vector or the words alone count, they are its similarities or BM25.
     #[serde(default)]
     pub score_threshold: Option<f32>,
-    /// At most so many rows with the same value in a field of the metadata: those that come first. Groups are made of
-    /// the candidates, so that there may be fewer results than `top_k`; there are 1,000 candidates then, if
-    /// `candidates` is left out.
+    /// At most so many rows with the same value in a field of the metadata: those that come first. Where both words
+    /// and vector count, groups are made of the candidates, so that there may be fewer results than `top_k`; there
+    /// are at least 1,000 candidates then, if `candidates` is left out.
     #[serde(default, deserialize_with = "optional_object")]
     pub group_by: Option<GroupBy>,
     #[serde(default)]
@@ -192,6 +194,11 @@ impl HybridRequest {
         let default = (self.top_k + self.offset).saturating_mul(CANDIDATES).max(least).min(limits.top_k);
         let candidates = self.candidates.map_or(default, |candidates| candidates as usize);
         check_top_rows(limits, "candidates", candidates)?;
+        let wanted = self.top_k + self.offset;
+        if candidates < wanted {
+            let wrong = format!("must be at least `top_k` and `offset` together, which is {wanted}");
+            return Err(Error::invalid("candidates", wrong));
+        }
         Ok(candidates)
     }
 

@@ -150,7 +150,7 @@ impl Parser<'_> {
                 }
                 self.next += 1;
                 let character = self.character(at);
-                return self.clause(Some(&Field { name, character }), depth);
+                return self.clause(Some(&Field { name: name.into(), character }), depth);
             }
             Token::Open => return self.parenthesis(field, depth),
             Token::Close => return Err(self.error("something to look for is missing before the parenthesis")),

@@ -1,5 +1,7 @@
 //! A query over texts, as it is written.
 
+use std::sync::Arc;
+
 use super::parse;
 use crate::error::Result;
 
@@ -93,7 +95,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// As it is written.
-    pub name: String,
+    pub name: Arc<str>,
     /// Which character of the query it begins at; the first one is 1.
     pub character: usize,
 }

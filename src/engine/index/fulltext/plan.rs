@@ -169,12 +169,13 @@ impl<'a> Planner<'a> {
     fn fields(&self, part: &Part) -> Result<Cow<'a, [usize]>> {
         let fields = &self.params.fields;
         let Some(wanted) = &part.field else { return Ok(self.fields.into()) };
-        let place = fields.iter().position(|field| *field == wanted.name).ok_or_else(|| {
+        let place = fields.iter().position(|field| **field == *wanted.name).ok_or_else(|| {
+            let begin: String = wanted.name.chars().take(64).collect();
             let message = format!(
                 "character {}: {:?} is not a field of the index, which is over {}; before a colon, write \\: for the \
                  character",
                 wanted.character,
-                wanted.name,
+                begin,
                 fields.join(", ")
             );
             Error::invalid(self.place, message)

@@ -104,7 +104,7 @@ impl Reference {
     }
 
     fn fields(&self, part: &Part) -> Vec<usize> {
-        let is_wanted = |name: &String| part.field.as_ref().is_none_or(|field| field.name == *name);
+        let is_wanted = |name: &String| part.field.as_ref().is_none_or(|field| *field.name == **name);
         (0..self.params.fields.len()).filter(|field| is_wanted(&self.params.fields[*field])).collect()
     }
 
