@@ -125,7 +125,7 @@ impl Engine {
         let vector = vector.filter(|vector| vector.weight > 0.0);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
         let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, candidates));
-        // Where no row has a vector, the words alone count.
+        // Without a dimension no row has a vector, and the words alone count.
         let target = target.transpose()?.filter(|_| snapshot.dimension > 0);
         let ranked = match (target, &params) {
             (Some(target), Some(params)) => {

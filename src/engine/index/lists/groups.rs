@@ -12,8 +12,6 @@ use super::clusters::{Clusters, NOWHERE, Nearest, gather, insert};
 const MIN_GROUPED: usize = 256;
 /// The nearest groups whose centroids are looked at.
 const BEAM: usize = 6;
-/// The same where it matters little whether a centroid is the nearest or one as near.
-const NARROW_BEAM: usize = 3;
 /// Vectors per task: enough for each group to meet several.
 const TASK_ROWS: usize = 4096;
 
@@ -85,16 +83,6 @@ impl Groups {
 
     /// The nearest centroids of each vector, as [`Clusters::nearest`].
     pub fn nearest<const N: usize>(&self, vectors: &[f32]) -> Vec<Nearest<N>> {
-        self.within::<N, BEAM>(vectors)
-    }
-
-    /// The nearest centroid of each vector or one that is about as near: enough to move centroids by.
-    pub fn about_nearest(&self, vectors: &[f32]) -> Vec<Nearest<1>> {
-        self.within::<1, NARROW_BEAM>(vectors)
-    }
-
-    /// The nearest centroids of each vector among those of so many groups.
-    fn within<const N: usize, const GROUPS: usize>(&self, vectors: &[f32]) -> Vec<Nearest<N>> {
         if self.fine.is_empty() {
             return self.all.nearest(vectors);
         }
@@ -102,14 +90,14 @@ impl Groups {
         nearest
             .par_chunks_mut(TASK_ROWS)
             .zip(vectors.par_chunks(TASK_ROWS * self.all.dimension()))
-            .for_each(|(nearest, vectors)| self.assign::<N, GROUPS>(vectors, nearest));
+            .for_each(|(nearest, vectors)| self.assign(vectors, nearest));
         nearest
     }
 
     /// Group by group, so that many vectors meet its centroids while those are in the cache.
-    fn assign<const N: usize, const GROUPS: usize>(&self, vectors: &[f32], nearest: &mut [Nearest<N>]) {
+    fn assign<const N: usize>(&self, vectors: &[f32], nearest: &mut [Nearest<N>]) {
         let dimension = self.all.dimension();
-        let mut beams = vec![[NOWHERE; GROUPS]; nearest.len()];
+        let mut beams = vec![[NOWHERE; BEAM]; nearest.len()];
         self.coarse.assign(vectors, &mut beams);
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.fine.len()];
         for (row, beam) in beams.iter().enumerate() {

@@ -74,7 +74,7 @@ impl Partition {
         for _ in 0..if clusters.len() > 1 { PASSES } else { 0 } {
             let groups = Groups::over(clusters, division.seed);
             let mut means = Means::new(groups.all());
-            some(source, space, &all, |_, placed| means.add(placed, &groups.about_nearest(placed)))?;
+            some(source, space, &all, |_, placed| means.add(placed, &groups.nearest(placed)))?;
             clusters = means.finish(groups.all());
         }
         let groups = Groups::over(clusters, division.seed);
