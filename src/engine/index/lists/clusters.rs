@@ -254,3 +254,26 @@ pub fn gather(dimension: usize, vectors: &[f32], rows: impl IntoIterator<Item = 
     rows.for_each(|row| gathered.extend_from_slice(&vectors[row * dimension..(row + 1) * dimension]));
     gathered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small whole numbers, whose products are exact, and many of which are equal.
+    #[test]
+    fn the_nearest_are_those_of_a_look_at_each() {
+        let mut numbers = Numbers::new(5);
+        for count in [1, 3, 15, 16, 17, 40] {
+            let mut values =
+                |rows: usize| -> Vec<f32> { (0..rows * 4).map(|_| numbers.below(7) as f32 - 3.0).collect() };
+            let (clusters, vectors) = (Clusters::new(4, values(count)), values(100));
+            for (vector, nearest) in vectors.chunks_exact(4).zip(clusters.nearest::<3>(&vectors)) {
+                let score = |index: u32| (clusters.score(index, vector), index);
+                let mut expected: Vec<(f32, u32)> = (0..count as u32).map(score).collect();
+                expected.sort_by(|one, other| other.0.total_cmp(&one.0));
+                expected.resize(expected.len().max(3), NOWHERE);
+                assert_eq!(nearest[..], expected[..3], "{count}");
+            }
+        }
+    }
+}
