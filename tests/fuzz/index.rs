@@ -94,7 +94,7 @@ impl<const TYPE: usize> Target for Indexes<TYPE> {
             for scored in answer {
                 let row = u32::try_from(scored.row).unwrap();
                 assert!(mask.admits(row) && seen.insert(row), "row {row} is not admitted, or there twice");
-                let (vector, inverse_norm) = rows.row(row).unwrap();
+                let (vector, &inverse_norm) = rows.row(row).unwrap();
                 assert_eq!(scored.score, flat::score(&query, vector, inverse_norm) + 0.0);
                 found.push((scored.row, scored.score.to_bits()));
             }

@@ -162,7 +162,7 @@ pub struct Request<'a> {
 pub(super) struct Fetched<'a> {
     row: u32,
     vector: &'a [f32],
-    inverse_norm: f32,
+    inverse_norm: &'a f32,
 }
 
 impl<'a> Request<'a> {
@@ -173,6 +173,7 @@ impl<'a> Request<'a> {
     pub(super) fn fetch(&self, row: u32) -> Result<Fetched<'a>> {
         let fetched = self.find(row)?;
         prefetch(fetched.vector);
+        prefetch(std::slice::from_ref(fetched.inverse_norm));
         Ok(fetched)
     }
 
@@ -190,17 +191,22 @@ impl<'a> Request<'a> {
     /// [`Error::Corrupt`] if the row is damaged, or if there is no such row.
     pub fn score(&self, row: u32) -> Result<f32> {
         let Fetched { vector, inverse_norm, .. } = self.find(row)?;
-        Ok(flat::score(self.query, vector, inverse_norm))
+        Ok(flat::score(self.query, vector, *inverse_norm))
     }
 }
 
 /// Rows that memory was asked for and that are scored together.
-#[derive(Default)]
 struct Together<'a> {
     rows: [u32; TOGETHER],
     vectors: [&'a [f32]; TOGETHER],
-    inverse_norms: [f32; TOGETHER],
+    inverse_norms: [&'a f32; TOGETHER],
     count: usize,
+}
+
+impl Default for Together<'_> {
+    fn default() -> Self {
+        Self { rows: [0; TOGETHER], vectors: [&[]; TOGETHER], inverse_norms: [&0.0; TOGETHER], count: 0 }
+    }
 }
 
 impl<'a> Together<'a> {
@@ -219,9 +225,9 @@ impl<'a> Together<'a> {
     /// Their scores, which are added.
     fn score(&self, request: &Request<'_>, best: &mut Best<'_>) -> impl Iterator<Item = f32> + use<> {
         let mut scores = [0.0; TOGETHER];
-        let (vectors, norms) = (&self.vectors[..self.count], &self.inverse_norms[..self.count]);
+        let (vectors, norms) = (&self.vectors[..self.count], self.inverse_norms.map(|norm| *norm));
         vectors.iter().for_each(|vector| request.rows.is_read(vector));
-        flat::score_near(request.query, vectors, norms, &mut scores[..self.count]);
+        flat::score_near(request.query, vectors, &norms[..self.count], &mut scores[..self.count]);
         for (row, score) in self.rows.iter().zip(&scores[..self.count]) {
             best.push(*row, *score);
         }
@@ -251,6 +257,11 @@ impl<'a> Best<'a> {
     /// A row with a lower score is certainly not among the best.
     pub fn threshold(&self) -> f32 {
         self.top.threshold()
+    }
+
+    /// The same, as high as what was pushed allows: it takes a look at all that is kept.
+    pub fn settle(&mut self) -> f32 {
+        self.top.settle(self.tie)
     }
 
     /// Adds a row that this collector has not seen.
@@ -312,7 +323,7 @@ impl<'a> Best<'a> {
     pub(super) fn score_fetched(&mut self, request: &Request<'_>, fetched: Fetched<'_>) {
         let Fetched { row, vector, inverse_norm } = fetched;
         request.rows.is_read(vector);
-        self.push(row, flat::score(request.query, vector, inverse_norm));
+        self.push(row, flat::score(request.query, vector, *inverse_norm));
     }
 
     /// Scores a row exactly, and adds it.

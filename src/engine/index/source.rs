@@ -21,14 +21,15 @@ pub trait VectorSource: Sync {
     /// If there is no row `first`.
     fn run(&self, first: usize) -> Result<Run<'_>>;
 
-    /// The vector of a row, and `1 / ‖row‖₂` (0 for a zero vector).
+    /// The vector of a row, and where its `1 / ‖row‖₂` (0 for a zero vector) stands: neither is read yet, so
+    /// that memory can be asked for both.
     ///
     /// # Errors
     /// As [`VectorSource::run`].
     ///
     /// # Panics
     /// If there is no such row.
-    fn row(&self, row: u32) -> Result<(&[f32], f32)>;
+    fn row(&self, row: u32) -> Result<(&[f32], &f32)>;
 
     /// Hears that a vector which it gave some time ago is read now: where memory is short, it may have been
     /// handed back meanwhile, and counts again.
@@ -107,8 +108,8 @@ impl VectorSource for Table {
         })
     }
 
-    fn row(&self, row: u32) -> Result<(&[f32], f32)> {
+    fn row(&self, row: u32) -> Result<(&[f32], &f32)> {
         let row = row as usize;
-        Ok((&self.vectors[row * self.dimension..(row + 1) * self.dimension], self.inverse_norms[row]))
+        Ok((&self.vectors[row * self.dimension..(row + 1) * self.dimension], &self.inverse_norms[row]))
     }
 }

@@ -60,6 +60,17 @@ impl TopK {
         self.threshold
     }
 
+    /// The score of the worst row that would be kept now, or negative infinity if more would be: as high as
+    /// a threshold can be, where [`TopK::threshold`] waits for the buffer to fill.
+    pub fn settle(&mut self, tie: &Tie<'_>) -> f32 {
+        self.cut(tie);
+        if self.limit > 0 && self.candidates.len() == self.limit {
+            let scores = self.candidates.iter().map(|candidate| candidate.score);
+            self.threshold = scores.fold(f32::INFINITY, f32::min);
+        }
+        self.threshold
+    }
+
     /// Adds a row, which must not have been pushed before. A NaN counts as the lowest score,
     /// negative infinity.
     #[inline]
@@ -173,6 +184,27 @@ mod tests {
                 prop_assert_eq!(kept.row, expected.row);
                 prop_assert_eq!(kept.score.to_bits(), expected.score.to_bits());
             }
+        }
+    }
+
+    /// At any time, the threshold can be brought to the worst score among the best so far, and that takes none
+    /// of them away.
+    #[test]
+    fn settling_gives_the_worst_of_the_best() {
+        let tie = |left: u64, right: u64| left.cmp(&right);
+        let scores: Vec<f32> = (0..200_u32).map(|row| (row * 7919 % 200 / 2) as f32).collect();
+        for limit in [0, 1, 10, 45] {
+            let mut top = TopK::new(limit);
+            for (row, score) in scores.iter().enumerate() {
+                top.push(*score, row as u64, &tie);
+                if row % 3 == 0 {
+                    let best = sorted(&scores[..=row], limit, &tie);
+                    let full = limit > 0 && best.len() == limit;
+                    let worst = best.last().filter(|_| full).map_or(f32::NEG_INFINITY, |worst| worst.score);
+                    assert_eq!(top.settle(&tie), worst, "{limit} of {row}");
+                }
+            }
+            assert_eq!(top.into_sorted(&tie), sorted(&scores, limit, &tie));
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) fn probes(
 fn stranger(rows: &dyn VectorSource, distance: Distance, numbers: &mut Numbers) -> Result<Vec<f32>> {
     let mut sum = vec![0.0_f64; rows.dimension()];
     let mut add = |weight: f64| -> Result<()> {
-        let (vector, inverse_norm) = rows.row(numbers.below(rows.rows()) as u32)?;
+        let (vector, &inverse_norm) = rows.row(numbers.below(rows.rows()) as u32)?;
         let factor = if distance == Distance::Cosine { f64::from(inverse_norm) } else { 1.0 };
         for (sum, value) in sum.iter_mut().zip(vector) {
             *sum += weight * factor * f64::from(*value);

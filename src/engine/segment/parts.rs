@@ -240,8 +240,8 @@ impl VectorSource for SegmentParts {
         Ok(Run { vectors: row.vector, inverse_norms: std::slice::from_ref(norm) })
     }
 
-    fn row(&self, row: u32) -> Result<(&[f32], f32)> {
-        let row = self.get(row)?;
-        Ok((row.vector, row.inverse_norm))
+    fn row(&self, row: u32) -> Result<(&[f32], &f32)> {
+        let vector = self.get(row)?.vector;
+        Ok((vector, &self.rows[&row].inverse_norm))
     }
 }

@@ -141,18 +141,18 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`]
-    pub fn vector(&self, index: usize, place: usize) -> Result<(&[f32], f32)> {
+    pub fn vector(&self, index: usize, place: usize) -> Result<(&[f32], &f32)> {
         let batch = match self.batches[index].get() {
             Some(batch) => batch,
             None => self.batch(index)?,
         };
         let vector = &batch.vectors()[place * self.dimension()..(place + 1) * self.dimension()];
-        let inverse_norm = &batch.inverse_norms()[place..=place];
+        let inverse_norm = &batch.inverse_norms()[place];
         if let Some(watch) = &self.watch {
             watch.touched(vector.to_byte_slice());
-            watch.touched(inverse_norm.to_byte_slice());
+            watch.touched(std::slice::from_ref(inverse_norm).to_byte_slice());
         }
-        Ok((vector, inverse_norm[0]))
+        Ok((vector, inverse_norm))
     }
 
     /// Counts a vector of it as resident that was looked up before.

@@ -63,7 +63,7 @@ impl VectorSource for Segment {
         })
     }
 
-    fn row(&self, row: u32) -> Result<(&[f32], f32)> {
+    fn row(&self, row: u32) -> Result<(&[f32], &f32)> {
         let (batch, place) = self.place(row);
         self.vector(batch, place)
     }

@@ -150,7 +150,7 @@ pub(super) struct Scratch {
     /// Nodes that the mask does not admit.
     pub blocked: Vec<u32>,
     pub similarities: Similarities,
-    /// All that a scan has seen, where the best few are not enough.
+    /// All that a scan has seen.
     pub scanned: Vec<Candidate>,
     /// The bytes of the query.
     pub code: Vec<u8>,
@@ -167,16 +167,5 @@ impl Scratch {
         let result = run(&mut scratch);
         SCRATCH.set(Some(scratch));
         result
-    }
-
-    /// The best `count` of what was scanned but for the first `done`, or all there are, the best first.
-    pub fn next_of_scanned(&mut self, done: usize, count: usize) -> &[Candidate] {
-        let rest = self.scanned.get_mut(done..).unwrap_or_default();
-        let count = count.min(rest.len());
-        if (1..rest.len()).contains(&count) {
-            rest.select_nth_unstable_by(count - 1, Candidate::order);
-        }
-        rest[..count].sort_unstable_by(Candidate::order);
-        &rest[..count]
     }
 }

@@ -33,8 +33,6 @@ const SCANNED_MASKED: usize = 192;
 /// Below this share of admitted rows, walks keep more candidates, the more the fewer there are: their
 /// graph has lost neighbours that two hops do not make up for.
 const SPARSE: f32 = 0.125;
-/// If candidates of a scan may not have been enough, so many times as many are scored exactly.
-const WIDER: usize = 8;
 /// By how much of the range of their errors the rows that were not scored may be better than those that were.
 const UNSEEN: f32 = 0.5;
 /// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
@@ -137,37 +135,29 @@ impl Hnsw {
         Ok(cost)
     }
 
-    /// Scores admitted rows by their bytes, and exactly as many of the best as it takes to miss none for how
-    /// far bytes are off: under a mask there may be many of about the same score.
+    /// Scores admitted rows by their bytes and the best `kept` exactly; under a mask, then all others that may
+    /// be better for how far bytes are off, until there are none: there may be many of about the same score.
     fn scan(
         &self,
         walk: &mut Walk<'_>,
         request: &Request<'_>,
         best: &mut Best<'_>,
-        mut kept: usize,
+        kept: usize,
     ) -> Result<()> {
         let unit = self.frame.unit_of_similarities();
+        walk.scan(request);
+        let Walk { scratch, cost, .. } = walk;
         let mut errors = Errors::default();
-        walk.scan(request, kept);
-        let candidates = walk.scratch.pool.candidates();
-        let found = candidates.len();
-        let mut last = errors.rerank(candidates, unit, request, best, &mut walk.cost)?;
-        let may_miss = |last: Option<f32>, errors: &Errors, best: &Best<'_>| {
-            let worst = unit * request.query.product_of(best.threshold());
-            last.is_some_and(|last| last + errors.further() >= worst)
-        };
-        let is_masked = !matches!(request.mask, Mask::All);
-        if walk.cost.stopped || !is_masked || found < kept || !may_miss(last, &errors, best) {
-            return Ok(());
-        }
-        // From here on all others are kept, so that none is looked at again for more of them.
-        walk.scan_others(request);
+        let mut next = part_best(&mut scratch.scanned, kept);
         let mut done = 0;
-        while !walk.cost.stopped && done < walk.scratch.scanned.len() && may_miss(last, &errors, best) {
-            kept = kept.saturating_mul(WIDER);
-            let next = walk.scratch.next_of_scanned(done, kept - found - done);
-            last = errors.rerank(next, unit, request, best, &mut walk.cost)?;
-            done = kept - found;
+        while next > 0 {
+            errors.rerank(&scratch.scanned[done..done + next], unit, request, best, cost)?;
+            done += next;
+            if cost.stopped || matches!(request.mask, Mask::All) {
+                break;
+            }
+            let worst = unit * request.query.product_of(best.settle());
+            next = part_from(&mut scratch.scanned[done..], worst - errors.further());
         }
         Ok(())
     }
@@ -212,6 +202,27 @@ fn sample(rows: usize) -> impl Iterator<Item = u32> {
     (0..sampled).map(move |index| (index * rows / sampled) as u32)
 }
 
+/// Brings the best `count` to the front; how many there are of them.
+fn part_best(candidates: &mut [Candidate], count: usize) -> usize {
+    if count >= candidates.len() {
+        return candidates.len();
+    }
+    candidates.select_nth_unstable_by(count, Candidate::order);
+    count
+}
+
+/// Brings those that are at least as similar to the front; how many there are of them.
+fn part_from(candidates: &mut [Candidate], least: f32) -> usize {
+    let mut count = 0;
+    for place in 0..candidates.len() {
+        if candidates[place].similarity >= least {
+            candidates.swap(place, count);
+            count += 1;
+        }
+    }
+    count
+}
+
 /// Scores candidates exactly, and tells what each looked like and what it is.
 fn rerank(
     candidates: &[Candidate],
@@ -238,7 +249,7 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// Scores candidates exactly, takes note of how far each is off, and gives the similarity of the last.
+    /// Scores candidates exactly, and takes note of how far each is off.
     fn rerank(
         &mut self,
         candidates: &[Candidate],
@@ -246,12 +257,11 @@ impl Errors {
         request: &Request<'_>,
         best: &mut Best<'_>,
         cost: &mut Cost,
-    ) -> Result<Option<f32>> {
+    ) -> Result<()> {
         rerank(candidates, request, best, cost, |similarity, score| {
             let above = similarity - unit * request.query.product_of(score);
             (self.least, self.most) = (self.least.min(above), self.most.max(above));
-        })?;
-        Ok(candidates.last().map(|last| last.similarity))
+        })
     }
 
     /// Those that are scored look better than they are; others may be so much better than they look.
@@ -281,23 +291,10 @@ impl Walk<'_> {
         before as f32 > 1.0 + 2.0 * expected
     }
 
-    /// Scores all admitted rows by their bytes and keeps the best `limit`.
-    fn scan(&mut self, request: &Request<'_>, limit: usize) {
-        self.scratch.pool.reset(limit);
-        self.each_block(request, |walk| walk.score_into_pool(&walk.graph.level(0)));
-    }
-
-    /// Scores those by their bytes that are not in the pool, and keeps all of them, in no order.
-    fn scan_others(&mut self, request: &Request<'_>) {
-        let Scratch { visited, pool, scanned, .. } = &mut *self.scratch;
-        visited.reset(self.graph.layout.rows);
-        for candidate in pool.candidates() {
-            visited.insert(candidate.node());
-        }
-        scanned.clear();
+    /// Scores all admitted rows by their bytes, and keeps all of them.
+    fn scan(&mut self, request: &Request<'_>) {
+        self.scratch.scanned.clear();
         self.each_block(request, |walk| {
-            let Scratch { visited, fresh, .. } = &mut *walk.scratch;
-            fresh.retain(|node| !visited.contains(*node));
             walk.similarities(&walk.graph.level(0));
             let Scratch { scanned, fresh, similarities, .. } = &mut *walk.scratch;
             let scored = fresh.iter().zip(&similarities.values);

@@ -77,7 +77,7 @@ pub trait Kind: Sized + std::fmt::Debug + Send + Sync {
                 return score_others(request, &scored, best, cost);
             }
             let last = candidates.last().map(|(estimate, _)| request.query.score_of(estimate + margin));
-            let may_miss = last.is_some_and(|last| last >= best.threshold());
+            let may_miss = last.is_some_and(|last| last >= best.settle());
             let is_cut = candidates.len().saturating_mul(lists.copies()) >= breadth.scored;
             let may_widen = breadth.most.is_some() && is_cut && candidates.len() > done;
             if cost.stopped || !(may_widen && may_miss) {

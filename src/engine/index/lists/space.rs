@@ -64,7 +64,7 @@ impl Space {
     pub fn rows_into(&self, source: &dyn VectorSource, rows: &[u32], placed: &mut Vec<f32>) -> Result<()> {
         placed.resize(rows.len() * self.dimension(), 0.0);
         placed.par_chunks_mut(self.dimension()).zip(rows).try_for_each(|(placed, row)| {
-            let (vector, inverse_norm) = source.row(*row)?;
+            let (vector, &inverse_norm) = source.row(*row)?;
             self.place(vector, inverse_norm, placed);
             Ok(())
         })

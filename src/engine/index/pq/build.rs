@@ -80,7 +80,7 @@ impl<'a> Coder<'a> {
         let mut residuals = vec![0.0; sample.len() * values];
         residuals.par_chunks_mut(values).zip(&sample).try_for_each(|(residual, sampled)| {
             let (list, row) = rows[*sampled];
-            let (vector, inverse_norm) = source.row(row)?;
+            let (vector, &inverse_norm) = source.row(row)?;
             space.place(vector, inverse_norm, residual);
             subtract(residual, centroids.clusters.centroid(list));
             normalise(residual);

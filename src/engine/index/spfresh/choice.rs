@@ -39,7 +39,7 @@ fn shortlisted(coder: &Coder<'_>, code_type: CodeType, seed: u64) -> Result<f32>
     let queries = Numbers::new(seed).sample(COMPARED_QUERIES, coder.source.rows());
     let shares = queries.par_iter().map(|query| {
         let query = *query as u32;
-        let (vector, inverse_norm) = coder.source.row(query)?;
+        let (vector, &inverse_norm) = coder.source.row(query)?;
         let mut placed = vec![0.0; coder.space.dimension()];
         coder.space.place(vector, inverse_norm, &mut placed);
         let near = coder.centroids.clusters.nearest::<COMPARED_LISTS>(&placed);
@@ -64,7 +64,7 @@ fn shortlisted(coder: &Coder<'_>, code_type: CodeType, seed: u64) -> Result<f32>
             code_query.estimate(&Codes { codes: &codes, scales: &scales, adds: &adds }, base, &mut estimates);
             for (row, estimate) in coder.partition.lists[list].iter().zip(estimates) {
                 if *row != query {
-                    let (vector, inverse_norm) = coder.source.row(*row)?;
+                    let (vector, &inverse_norm) = coder.source.row(*row)?;
                     estimated.push((estimate, *row));
                     exact.push((flat::score(&exact_query, vector, inverse_norm), *row));
                 }

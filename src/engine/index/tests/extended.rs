@@ -40,7 +40,7 @@ fn by_topic(rows: &Table) -> Vec<u32> {
     let topics: Vec<Query> =
         (0..12).map(|topic| Query::new(Distance::Cosine, rows.row(topic * 97).unwrap().0)).collect();
     let topic = |row: &u32| {
-        let (vector, inverse_norm) = rows.row(*row).unwrap();
+        let (vector, &inverse_norm) = rows.row(*row).unwrap();
         let scores = topics.iter().map(|topic| flat::score(topic, vector, inverse_norm));
         scores.enumerate().max_by(|left, right| left.1.total_cmp(&right.1)).unwrap().0
     };

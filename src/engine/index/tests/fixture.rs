@@ -90,7 +90,7 @@ impl Built {
         for scored in found {
             let row = u32::try_from(scored.row).unwrap();
             assert!((row as usize) < self.rows.rows() && mask.admits(row));
-            let (vector, inverse_norm) = self.rows.row(row).unwrap();
+            let (vector, &inverse_norm) = self.rows.row(row).unwrap();
             assert_eq!(scored.score, flat::score(query, vector, inverse_norm) + 0.0);
         }
         for pair in found.windows(2) {
@@ -118,7 +118,7 @@ pub fn exact(rows: &Table, query: &Query, mask: &Mask<'_>, limit: usize) -> Vec<
     let tie = |left: u64, right: u64| left.cmp(&right);
     let mut top = TopK::new(limit);
     for row in (0..rows.rows() as u32).filter(|row| mask.admits(*row)) {
-        let (vector, inverse_norm) = rows.row(row).unwrap();
+        let (vector, &inverse_norm) = rows.row(row).unwrap();
         top.push(flat::score(query, vector, inverse_norm), row.into(), &tie);
     }
     top.into_sorted(&tie)

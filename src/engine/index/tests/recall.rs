@@ -118,7 +118,7 @@ fn topic(rows: &Table, query: &[f32], near: bool) -> Vec<u64> {
     let nearest = |vector: &[f32], sign: f32| {
         let query = Query::new(Distance::Cosine, vector);
         let score = |topic: usize| {
-            let (row, inverse_norm) = rows.row(about[topic]).unwrap();
+            let (row, &inverse_norm) = rows.row(about[topic]).unwrap();
             sign * flat::score(&query, row, inverse_norm)
         };
         (0..about.len()).max_by(|left, right| score(*left).total_cmp(&score(*right))).unwrap()
