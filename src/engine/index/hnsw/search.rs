@@ -34,9 +34,9 @@ const SCANNED_MASKED: usize = 192;
 /// graph has lost neighbours that two hops do not make up for.
 const SPARSE: f32 = 0.125;
 /// By how much of the range of their errors the rows that were not scored may be better than those that were.
-const UNSEEN: f32 = 0.5;
-/// Rows that are scanned, or scored exactly, from one question whether to stop to the next.
-const BLOCK: usize = 128;
+const UNSEEN: f32 = 0.25;
+/// Rows that are scanned from one question whether to stop to the next: each time, memory is waited for anew.
+const BLOCK: usize = 1024;
 
 impl VectorIndex for Hnsw {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
@@ -309,7 +309,9 @@ impl Walk<'_> {
         for first in (0..rows).step_by(64) {
             let mut bits = admitted_of_64(&request.mask, first, rows);
             while bits != 0 {
-                self.scratch.fresh.push(first as u32 + bits.trailing_zeros());
+                let row = first as u32 + bits.trailing_zeros();
+                self.graph.codes.prefetch_terms(row);
+                self.scratch.fresh.push(row);
                 bits &= bits - 1;
             }
             if self.scratch.fresh.len() >= BLOCK || first + 64 >= rows {
