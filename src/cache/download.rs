@@ -2,13 +2,12 @@
 
 use std::{io, ops::Range};
 
-use arrow_buffer::MutableBuffer;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{CacheError, Content, folder::Incoming};
+use super::{CacheError, Content, buffer::Buffer, folder::Incoming};
 use crate::storage::{Key, Store, StoreError};
 
 /// What one request reads.
@@ -25,7 +24,7 @@ const PERMIT: u64 = 1 << 20;
 /// Where a download goes.
 pub(super) enum Destination {
     File(Incoming),
-    Memory(MutableBuffer),
+    Memory(Buffer),
 }
 
 /// Why a download failed.
@@ -81,12 +80,14 @@ impl Downloads {
         }
         let mut sink = Sink { destination, hasher: Box::new(Xxh3::new()), written: 0 };
         if let Destination::Memory(buffer) = &mut sink.destination {
-            let reserved = buffer.try_reserve(usize::try_from(content.length).unwrap_or(usize::MAX));
-            let message = || format!("no memory for its {} bytes", content.length);
-            reserved.map_err(|_| CacheError::unavailable(key, message()))?;
+            *buffer = Buffer::new(content.length).map_err(|error| CacheError::unavailable(key, error))?;
         }
         let mut parts = Box::pin(parts(store, key, content));
         while let Some(part) = parts.try_next().await? {
+            let length = sink.written + part.len() as u64;
+            if length > content.length {
+                return Err(CacheError::wrong_length(key, content.length, length).into());
+            }
             let small = part.len() <= SMALL && matches!(sink.destination, Destination::Memory(_));
             let appended = match small {
                 true => sink.append(&part),
@@ -119,7 +120,7 @@ impl Sink {
         self.written += part.len() as u64;
         match &mut self.destination {
             Destination::File(incoming) => incoming.append(part)?,
-            Destination::Memory(buffer) => buffer.extend_from_slice(part),
+            Destination::Memory(buffer) => buffer.append(part)?,
         }
         Ok(self)
     }

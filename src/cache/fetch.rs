@@ -11,7 +11,6 @@ use std::{
     },
 };
 
-use arrow_buffer::MutableBuffer;
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -21,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     CacheError, Content, Place,
+    buffer::Buffer,
     download::{Destination, Downloads, Failed},
     folder::{Folder, Room},
     held::{Held, map},
@@ -223,8 +223,8 @@ impl Inner {
 
     async fn to_memory(&self, store: &Store, key: &Key, content: Content) -> Result<Arc<Held>, CacheError> {
         self.metrics.cache.miss();
-        let memory = Destination::Memory(MutableBuffer::new(0));
-        match self.downloads.fetch(store, key, &content, memory).await {
+        let memory = Buffer::new(0).map_err(|error| CacheError::unavailable(key, error))?;
+        match self.downloads.fetch(store, key, &content, Destination::Memory(memory)).await {
             Ok(Destination::Memory(buffer)) => Ok(Arc::new(Held::Memory(buffer))),
             Ok(Destination::File(_)) => Err(CacheError::unreadable(key, &io::ErrorKind::Unsupported.into())),
             Err(Failed::Cache(error)) => Err(error),
@@ -245,8 +245,9 @@ impl Inner {
                 format!("the XXH3-128 of its first {} bytes is not {:032x}", bytes.len(), content.hash);
             return Err(CacheError::Corrupt { object: key.shared(), reason: reason.into() });
         }
-        let mut buffer = MutableBuffer::new(bytes.len());
-        buffer.extend_from_slice(&bytes);
+        let unavailable = |error| CacheError::unavailable(key, error);
+        let mut buffer = Buffer::new(bytes.len() as u64).map_err(unavailable)?;
+        buffer.append(&bytes).map_err(unavailable)?;
         Ok(Arc::new(Held::Memory(buffer)))
     }
 

@@ -2,18 +2,17 @@
 
 use std::{fs::File, io, sync::Arc};
 
-use arrow_buffer::MutableBuffer;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use super::residency::Regions;
+use super::{buffer::Buffer, residency::Regions};
 
 /// Bytes of an object that are in use; aligned to at least 64 bytes.
 pub(super) enum Held {
     /// A file.
     Mapped(Mapping),
     /// Memory of this process.
-    Memory(MutableBuffer),
+    Memory(Buffer),
 }
 
 /// A file as memory, whole.

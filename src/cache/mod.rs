@@ -14,6 +14,7 @@
 //! fetched again, even if it made room for others; tiers are within their budgets, not counting what
 //! users hold on to. A disk cache that cannot be written costs speed, never an answer.
 
+mod buffer;
 mod download;
 mod error;
 mod fetch;
