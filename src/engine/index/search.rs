@@ -225,8 +225,11 @@ impl<'a> Together<'a> {
     /// Their scores, which are added.
     fn score(&self, request: &Request<'_>, best: &mut Best<'_>) -> impl Iterator<Item = f32> + use<> {
         let mut scores = [0.0; TOGETHER];
-        let (vectors, norms) = (&self.vectors[..self.count], self.inverse_norms.map(|norm| *norm));
-        vectors.iter().for_each(|vector| request.rows.is_read(vector));
+        let vectors = &self.vectors[..self.count];
+        for (vector, inverse_norm) in vectors.iter().zip(self.inverse_norms) {
+            request.rows.is_read(vector, inverse_norm);
+        }
+        let norms = self.inverse_norms.map(|norm| *norm);
         flat::score_near(request.query, vectors, &norms[..self.count], &mut scores[..self.count]);
         for (row, score) in self.rows.iter().zip(&scores[..self.count]) {
             best.push(*row, *score);
@@ -322,7 +325,7 @@ impl<'a> Best<'a> {
     /// Scores a row exactly that memory was asked for, and adds it.
     pub(super) fn score_fetched(&mut self, request: &Request<'_>, fetched: Fetched<'_>) {
         let Fetched { row, vector, inverse_norm } = fetched;
-        request.rows.is_read(vector);
+        request.rows.is_read(vector, inverse_norm);
         self.push(row, flat::score(request.query, vector, *inverse_norm));
     }
 

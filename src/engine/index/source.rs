@@ -31,9 +31,9 @@ pub trait VectorSource: Sync {
     /// If there is no such row.
     fn row(&self, row: u32) -> Result<(&[f32], &f32)>;
 
-    /// Hears that a vector which it gave some time ago is read now: where memory is short, it may have been
-    /// handed back meanwhile, and counts again.
-    fn is_read(&self, _vector: &[f32]) {}
+    /// Hears that a vector and a number which it gave some time ago are read now: where memory is short, either
+    /// may have been handed back meanwhile, and counts again.
+    fn is_read(&self, _vector: &[f32], _inverse_norm: &f32) {}
 }
 
 /// Rows by number: vectors, and metadata beside them.

@@ -148,17 +148,15 @@ impl Segment {
         };
         let vector = &batch.vectors()[place * self.dimension()..(place + 1) * self.dimension()];
         let inverse_norm = &batch.inverse_norms()[place];
-        if let Some(watch) = &self.watch {
-            watch.touched(vector.to_byte_slice());
-            watch.touched(std::slice::from_ref(inverse_norm).to_byte_slice());
-        }
+        self.touched(vector, inverse_norm);
         Ok((vector, inverse_norm))
     }
 
-    /// Counts a vector of it as resident that was looked up before.
-    pub(super) fn touched(&self, vector: &[f32]) {
+    /// Counts what [`Segment::vector`] gave as resident.
+    pub(super) fn touched(&self, vector: &[f32], inverse_norm: &f32) {
         if let Some(watch) = &self.watch {
             watch.touched(vector.to_byte_slice());
+            watch.touched(std::slice::from_ref(inverse_norm).to_byte_slice());
         }
     }
 

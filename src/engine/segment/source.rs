@@ -68,7 +68,7 @@ impl VectorSource for Segment {
         self.vector(batch, place)
     }
 
-    fn is_read(&self, vector: &[f32]) {
-        self.touched(vector);
+    fn is_read(&self, vector: &[f32], inverse_norm: &f32) {
+        self.touched(vector, inverse_norm);
     }
 }
