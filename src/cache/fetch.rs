@@ -223,8 +223,7 @@ impl Inner {
 
     async fn to_memory(&self, store: &Store, key: &Key, content: Content) -> Result<Arc<Held>, CacheError> {
         self.metrics.cache.miss();
-        let memory = Buffer::new(0).map_err(|error| CacheError::unavailable(key, error))?;
-        match self.downloads.fetch(store, key, &content, Destination::Memory(memory)).await {
+        match self.downloads.fetch(store, key, &content, Destination::Memory(Buffer::empty())).await {
             Ok(Destination::Memory(buffer)) => Ok(Arc::new(Held::Memory(buffer))),
             Ok(Destination::File(_)) => Err(CacheError::unreadable(key, &io::ErrorKind::Unsupported.into())),
             Err(Failed::Cache(error)) => Err(error),

@@ -114,7 +114,8 @@ async fn an_object_over_the_budget_is_had_and_not_held() {
 
 #[tokio::test]
 async fn a_corrupt_object_is_refused_by_name_and_not_kept() {
-    for length in [MIB, 20 * MIB] {
+    // Small, large in one read, and large in several.
+    for length in [MIB, 6 * MIB, 20 * MIB] {
         let bed = Bed::memory();
         let (cache, metrics) = in_memory(100 * MIB);
         let object = bed.object(1, length).await;

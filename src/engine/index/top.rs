@@ -60,8 +60,8 @@ impl TopK {
         self.threshold
     }
 
-    /// The score of the worst row that would be kept now, or negative infinity if more would be: as high as
-    /// a threshold can be, where [`TopK::threshold`] waits for the buffer to fill.
+    /// The score of the worst row that would be kept now, or negative infinity while there is room for more:
+    /// as high as a threshold can be, where [`TopK::threshold`] waits for the buffer to fill.
     pub fn settle(&mut self, tie: &Tie<'_>) -> f32 {
         self.cut(tie);
         if self.limit > 0 && self.candidates.len() == self.limit {
