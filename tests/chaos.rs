@@ -58,7 +58,7 @@ fn seconds() -> u64 {
 const IMPATIENT: [(&str, &str); 2] =
     [("QUIVER_STORAGE__TIMEOUT", "2s"), ("QUIVER_LOG__SETTLE_TIMEOUT", "4s")];
 
-/// Everything happens soon: folds, merges, looks at the manifest, the end of garbage.
+/// Everything happens soon: folds, merges, takeovers, looks at the manifest, the end of garbage.
 fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
     let settings = [
         ("QUIVER_STORAGE__BACKEND__TYPE", "s3"),
@@ -70,6 +70,8 @@ fn settings(endpoint: String, cache: &Path) -> Vec<(&'static str, String)> {
         ("QUIVER_STORAGE__RETRY__MAX_DELAY", "100ms"),
         ("QUIVER_LOG__SAFE_AGE", "400ms"),
         ("QUIVER_COMPACTION__FOLD_INTERVAL", "100ms"),
+        // A node that was killed while it folded delays the folds by this, not by as much as they are waited for.
+        ("QUIVER_COMPACTION__LEASE", "2s"),
         ("QUIVER_COMPACTION__FAN_IN", "2"),
         ("QUIVER_GARBAGE__GRACE", "1s"),
         ("QUIVER_GARBAGE__INTERVAL", "1s"),
