@@ -4,7 +4,7 @@
 //!   values; beside reading, what it takes to decide filters of several kinds.
 //! - **Filtered search**: recall@10 and latency at selectivities of 50 % to .1 %, where the rows that match lie
 //!   near the query, far from it or anywhere, with each type of index, as ratios to the same queries without a
-//!   filter, asked in turn with them.
+//!   filter, asked in turn with them. `-- hnsw pq` measures these types only.
 //!
 //! The documents of `make bench-data`, or of the slice in this repository.
 
@@ -182,7 +182,11 @@ async fn filtered_search(data: &DataSet) {
         "\n{:8} {:9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
         "index", "match", "share", "recall", "p50", "p99", "scored", "ratio"
     );
-    for index in [IndexType::Spfresh, IndexType::Hnsw, IndexType::Pq, IndexType::Ivf] {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let all = [IndexType::Spfresh, IndexType::Hnsw, IndexType::Pq, IndexType::Ivf];
+    let is_wanted = |index: &IndexType| wanted.is_empty() || wanted.iter().any(|name| name == index.as_str());
+    for index in all.into_iter().filter(is_wanted) {
         let all = measure(data, &engine, index, None).await;
         println!(
             "{:8} {:9} {:>9} {:>9.4} {:>9.1?} {:>9.1?}",

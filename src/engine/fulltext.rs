@@ -213,6 +213,15 @@ impl TextSearch {
         })
     }
 
+    /// Whether this can be looked for, where it is not.
+    ///
+    /// # Errors
+    /// Those that a search has of the query.
+    pub(super) fn check(&self, params: &FulltextParams) -> Result<()> {
+        let (fields, analyzer) = (self.places(params)?, Analyzer::new(params));
+        Plan::new(&fields, &self.query, self.place, &analyzer, params, &self.limits).map(drop)
+    }
+
     /// The places of the fields in which words are looked for.
     pub(super) fn places(&self, params: &FulltextParams) -> Result<Vec<usize>> {
         let Some(wanted) = &self.fields else { return Ok((0..params.fields.len()).collect()) };

@@ -104,7 +104,8 @@ impl Engine {
     /// The rows that are best by both.
     ///
     /// # Errors
-    /// As [`Engine::query`] for the vector, and as [`Engine::search_texts`] for the words, where these count.
+    /// As [`Engine::query`] for the vector, and as [`Engine::search_texts`] for the words, also of what does not
+    /// count; only that there is no index over texts is no error where the vector alone counts.
     pub async fn search_hybrid(
         &self,
         name: &NamespaceName,
@@ -121,15 +122,17 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let fields = shown.as_ref().map(|params| text.places(params)).transpose()?.unwrap_or_default();
+        if let Some(params) = shown.as_ref().filter(|_| only_vector) {
+            text.check(params)?;
+        }
         let params = shown.clone().filter(|_| !only_vector);
-        let vector = vector.filter(|vector| vector.weight > 0.0);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
+        let weight = vector.as_ref().map_or(0.0, |vector| vector.weight);
         let target = vector.as_ref().map(|vector| self.vector_target(&namespace, vector, candidates));
         // Without a dimension no row has a vector, and the words alone count.
-        let target = target.transpose()?.filter(|_| snapshot.dimension > 0);
+        let target = target.transpose()?.filter(|_| weight > 0.0 && snapshot.dimension > 0);
         let ranked = match (target, &params) {
             (Some(target), Some(params)) => {
-                let weight = vector.map_or(0.0, |vector| vector.weight);
                 self.fused(&snapshot, params, &text, target, (fusion, weight), now.wall).await?
             }
             (Some(target), None) => self.by_vector(&snapshot, &text, target, now.wall).await?,

@@ -441,6 +441,7 @@ async fn what_is_wrong_with_a_hybrid_search_is_said() {
         (json!({"text": "a", "vector_weight": 1.5}), "vector_weight"),
         (json!({"text": "a", "vector": [1, 2], "vector_weight": 1, "fields": ["nonsense"]}), "fields[0]"),
         (json!({"text": "a", "vector": [1, 2], "vector_weight": -0.1}), "vector_weight"),
+        (json!({"text": "b:a", "syntax": "query", "vector": [1, 2], "vector_weight": 1}), "text"),
         (json!({"text": "(", "syntax": "query"}), "text"),
         (json!({"text": "a", "top_k": 0}), "top_k"),
         (json!({"text": "a", "candidates": 0}), "candidates"),
@@ -450,9 +451,11 @@ async fn what_is_wrong_with_a_hybrid_search_is_said() {
         let error = server.post(HYBRID, body.clone()).await.error(400, "INVALID_REQUEST");
         assert_eq!(error["details"]["field"], field, "{body}");
     }
-    let error =
-        server.post(HYBRID, json!({"text": "a", "vector": [1]})).await.error(400, "DIMENSION_MISMATCH");
-    assert_eq!(error["details"]["field"], "vector");
+    for weight in [0.0, 0.5, 1.0] {
+        let body = json!({"text": "a", "vector": [1], "vector_weight": weight});
+        let error = server.post(HYBRID, body).await.error(400, "DIMENSION_MISMATCH");
+        assert_eq!(error["details"]["field"], "vector");
+    }
     server.post(HYBRID, json!({"text": "a", "vector": []})).await.error(400, "EMPTY_VECTOR");
     server.post(HYBRID, json!({"text": "a", "candidates": 10001})).await.error(400, "LIMIT_EXCEEDED");
     server.post(HYBRID, json!({"vector": [1, 2]})).await.error(422, "UNPROCESSABLE_CONTENT");

@@ -2,7 +2,7 @@
 //! which touch nothing past the mask.
 use std::arch::x86_64::*;
 
-use super::{ByteQuery, ByteRows};
+use super::{super::prefetch::prefetch_at, ByteQuery, ByteRows};
 
 /// Bytes in a register.
 const WIDTH: usize = 64;
@@ -18,7 +18,7 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
     let ahead = (AHEAD / dimension).clamp(1, output.len().max(1));
     for position in 0..ahead.min(output.len()) {
         // SAFETY: the position is less than the number of rows.
-        prefetch(unsafe { rows.pointer(position) }, dimension);
+        prefetch_at(unsafe { rows.pointer(position) }, dimension);
     }
     let values = query.values.as_ptr();
     let whole = dimension / WIDTH * WIDTH;
@@ -26,7 +26,7 @@ pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mu
     for position in 0..output.len() {
         if position + ahead < output.len() {
             // SAFETY: as above.
-            prefetch(unsafe { rows.pointer(position + ahead) }, dimension);
+            prefetch_at(unsafe { rows.pointer(position + ahead) }, dimension);
         }
         let mut sums = [_mm512_setzero_si512(); 2];
         // SAFETY: the row and the query have `dimension` bytes; `whole` is not more, and a masked load
@@ -68,13 +68,4 @@ unsafe fn add_products(sum: __m512i, row: *const u8, query: *const u8) -> __m512
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn unsigned(row: __m512i) -> __m512i {
     _mm512_xor_si512(row, _mm512_set1_epi8(i8::MIN))
-}
-
-/// Asks for a row of `dimension` bytes.
-#[inline(always)]
-fn prefetch(row: *const u8, dimension: usize) {
-    for start in (0..dimension).step_by(WIDTH) {
-        // SAFETY: a prefetch may be given any address, and this one is inside the row.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.add(start).cast()) };
-    }
 }
