@@ -213,13 +213,13 @@ impl TextSearch {
         })
     }
 
-    /// Whether this can be looked for, where it is not.
+    /// Says what a search in these fields would refuse, where there is none because words do not count.
     ///
     /// # Errors
-    /// Those that a search has of the query.
-    pub(super) fn check(&self, params: &FulltextParams) -> Result<()> {
-        let (fields, analyzer) = (self.places(params)?, Analyzer::new(params));
-        Plan::new(&fields, &self.query, self.place, &analyzer, params, &self.limits).map(drop)
+    /// As [`Plan::new`].
+    pub(super) fn check(&self, fields: &[usize], params: &FulltextParams) -> Result<()> {
+        let analyzer = Analyzer::new(params);
+        Plan::new(fields, &self.query, self.place, &analyzer, params, &self.limits).map(drop)
     }
 
     /// The places of the fields in which words are looked for.

@@ -123,7 +123,7 @@ impl Engine {
         };
         let fields = shown.as_ref().map(|params| text.places(params)).transpose()?.unwrap_or_default();
         if let Some(params) = shown.as_ref().filter(|_| only_vector) {
-            text.check(params)?;
+            text.check(&fields, params)?;
         }
         let params = shown.clone().filter(|_| !only_vector);
         let (snapshot, now) = (namespace.snapshot(), self.context.clock.now());
