@@ -111,7 +111,7 @@ fn attributes_of(documents: &[String]) {
         let (decided, indexed) = timed(|| index.decide(&filter));
         let (matching, reading) =
             timed(|| documents.iter().filter(|document| filter.matches(Some(document))).count());
-        let open = decided.possible.count() - decided.certain.count();
+        let open = decided.possible().count() - decided.certain().count();
         let ratio = reading.as_secs_f64() / indexed.as_secs_f64();
         println!("{text:58} {matching:>9} {open:>9} {indexed:>10.1?} {reading:>10.1?} {ratio:>6.0}x");
     }

@@ -15,7 +15,7 @@ mod row;
 pub mod text;
 mod vector_id;
 
-pub use bits::{Bits, count_bits, set_bits};
+pub use bits::{Bits, count_bits, list_set_bits, set_bits};
 pub use distance::Distance;
 pub use filter::Filter;
 pub use index_spec::{HnswParams, IndexSpec, IvfParams, PqParams, SpfreshParams};

@@ -4,7 +4,7 @@
 use quiver::{
     engine::index::{
         Table, VectorSource,
-        attributes::{Attributes, Decided, build},
+        attributes::{Attributes, build},
     },
     types::{Filter, filter::Limits},
 };
@@ -65,7 +65,8 @@ impl Target for AttributeIndexes {
         }
         let decide = |text: &&str| {
             let filter = Filter::parse(text, "filter", &Limits::default()).unwrap();
-            let Decided { certain, possible } = index.decide(&filter);
+            let decided = index.decide(&filter);
+            let (certain, possible) = (decided.certain(), decided.possible());
             let beyond = certain.iter().chain(possible.iter()).find(|row| *row as usize >= index.rows());
             assert_eq!(beyond, None, "a row that there is not");
             (certain.count(), possible.count())

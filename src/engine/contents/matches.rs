@@ -17,7 +17,6 @@ use super::{
 use crate::{
     clock::Timestamp,
     engine::{
-        index::attributes::Decided,
         log::Chunk,
         segment::{Batch, SegmentView},
     },
@@ -92,14 +91,16 @@ impl Matches {
         let (mut segments, open_of_segments): (Vec<_>, Vec<_>) = segments.unzip();
         let chunks = snapshot.chunks.iter().map(|chunk| known.chunk(chunk, now));
         let (mut chunks, open_of_chunks): (Vec<_>, Vec<_>) = chunks.unzip();
-        let open = snapshot.blocks().into_iter().map(|block| {
+        let open = snapshot.blocks().into_iter().filter_map(|block| {
             let rows = match block {
-                Block::Batch(segment, batch) => part(snapshot, segment, batch, &open_of_segments[segment]),
+                Block::Batch(segment, batch) => {
+                    part(snapshot, segment, batch, open_of_segments[segment].as_ref()?)
+                }
                 Block::Chunk(chunk) => open_of_chunks[chunk].words().to_vec(),
             };
-            Open { block, rows }
+            rows.iter().any(|word| *word != 0).then_some(Open { block, rows })
         });
-        let open: Vec<Open> = open.filter(|open| open.rows.iter().any(|word| *word != 0)).collect();
+        let open: Vec<Open> = open.collect();
         let read = |open: &Open| read(snapshot, open, filter);
         let divided = rayon::current_thread_index().is_some()
             && open.iter().map(Open::count).sum::<u64>() >= MIN_DIVIDED;
@@ -198,10 +199,14 @@ impl Matching {
 }
 
 impl Known {
-    /// The visible rows of a segment that match as far as is known, and those of which nothing is known.
-    fn segment(&self, view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
+    /// The visible rows of a segment that match as far as is known, and those of which nothing is known, if
+    /// there may be any.
+    fn segment(&self, view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Option<Bits>) {
         match self.segments.get(&view.segment().reference().id) {
-            Some(past) => past.of(view.visible_rows(now)),
+            Some(past) => {
+                let (matching, open) = past.of(view.visible_rows(now));
+                (matching, Some(open))
+            }
             None => ask_index(view, filter, now),
         }
     }
@@ -270,17 +275,19 @@ impl Snapshot {
     }
 }
 
-/// The visible rows of a segment of which it is known that they match, and those of which nothing is known.
-fn ask_index(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Bits) {
-    let visible = view.visible_rows(now);
+/// The visible rows of a segment of which it is known that they match, and those of which nothing is known, if
+/// there may be any.
+fn ask_index(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, Option<Bits>) {
     let Some(attributes) = view.attributes() else {
-        return (Matching::of(Bits::none(visible.rows())), visible);
+        return (Matching::of(Bits::none(view.segment().rows())), Some(view.visible_rows(now)));
     };
-    let Decided { mut certain, mut possible } = attributes.decide(filter);
-    certain.keep(&visible);
-    possible.keep(&visible);
-    possible.subtract(&certain);
-    (Matching::of(certain), possible)
+    let (mut certain, mut open) = attributes.decide(filter).into_parts();
+    if !view.shows_all(now) {
+        let visible = view.visible_rows(now);
+        certain.keep(&visible);
+        open.iter_mut().for_each(|open| open.keep(&visible));
+    }
+    (Matching::of(certain), open)
 }
 
 /// Those of a segment's rows that are in a record batch of it.

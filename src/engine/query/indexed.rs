@@ -76,7 +76,7 @@ impl Search<'_> {
         let view = &self.snapshot.segments[segment];
         let expired = view.expired_rows(self.now);
         let visible = |row: u32| view.is_live(row) && !expired.contains(row);
-        let all = expired.is_empty() && view.live_rows() == view.segment().rows() as u64;
+        let all = view.shows_all(self.now);
         let mask = match self.matches {
             Some(matches) => Mask::Bits(matches.segment(segment).rows.words()),
             None if all => Mask::All,

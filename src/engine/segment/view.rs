@@ -139,6 +139,11 @@ impl SegmentView {
         Ok(visible)
     }
 
+    /// Whether a reader may see all rows at `now`.
+    pub fn shows_all(&self, now: Timestamp) -> bool {
+        self.live_rows == self.segment.rows() as u64 && self.expired(now).next().is_none()
+    }
+
     /// The rows that a reader may see at `now`.
     pub fn visible_rows(&self, now: Timestamp) -> Bits {
         let mut visible = Bits::none(self.segment.rows());

@@ -19,31 +19,65 @@ use crate::types::{
 /// What is known of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
-    /// Rows that match.
-    pub certain: Bits,
-    /// Rows that match, and those of which it is not known.
-    pub possible: Bits,
+    certain: Bits,
+    /// As `certain` if missing, which saves most filters half of the work.
+    possible: Option<Bits>,
 }
 
 impl Decided {
     fn exactly(rows: Bits) -> Self {
-        Self { possible: rows.clone(), certain: rows }
+        Self { certain: rows, possible: None }
+    }
+
+    /// Rows that match.
+    pub fn certain(&self) -> &Bits {
+        &self.certain
+    }
+
+    /// Rows that match, and those of which it is not known.
+    pub fn possible(&self) -> &Bits {
+        self.possible.as_ref().unwrap_or(&self.certain)
+    }
+
+    /// Rows that match; and apart from them those of which it is not known, if there may be any.
+    pub fn into_parts(self) -> (Bits, Option<Bits>) {
+        let Self { certain, possible } = self;
+        let open = possible.map(|mut open| {
+            open.subtract(&certain);
+            open
+        });
+        (certain, open)
+    }
+
+    /// Adds rows of which it is not known.
+    fn open(&mut self, rows: &Bits) {
+        self.possible.get_or_insert_with(|| self.certain.clone()).add(rows);
     }
 
     fn negated(mut self) -> Self {
         self.certain.negate();
-        self.possible.negate();
-        Self { certain: self.possible, possible: self.certain }
+        match self.possible {
+            None => self,
+            Some(mut possible) => {
+                possible.negate();
+                Self { certain: possible, possible: Some(self.certain) }
+            }
+        }
     }
 
     fn and(&mut self, other: &Self) {
-        self.certain.keep(&other.certain);
-        self.possible.keep(&other.possible);
+        self.join(other, Bits::keep);
     }
 
     fn or(&mut self, other: &Self) {
-        self.certain.add(&other.certain);
-        self.possible.add(&other.possible);
+        self.join(other, Bits::add);
+    }
+
+    fn join(&mut self, other: &Self, join: fn(&mut Bits, &Bits)) {
+        if self.possible.is_some() || other.possible.is_some() {
+            join(self.possible.get_or_insert_with(|| self.certain.clone()), other.possible());
+        }
+        join(&mut self.certain, &other.certain);
     }
 }
 
@@ -59,7 +93,7 @@ impl From<Found> for Decided {
     fn from(found: Found) -> Self {
         let mut decided = Self::exactly(found.certain);
         if let Some(open) = &found.open {
-            decided.possible.add(open);
+            decided.open(open);
         }
         decided
     }
@@ -68,9 +102,13 @@ impl From<Found> for Decided {
 /// What is known of a filter.
 pub fn decide(file: &File, node: &Node) -> Decided {
     let mut decided = logic(file, node);
-    let unsure = At { file, keys: file.keys(0) }.of_kind(UNSURE);
-    decided.certain.subtract(&unsure);
-    decided.possible.add(&unsure);
+    let root = At { file, keys: file.keys(0) };
+    let unsure = root.kind(UNSURE);
+    if !unsure.is_empty() {
+        let unsure = root.rows(unsure);
+        decided.open(&unsure);
+        decided.certain.subtract(&unsure);
+    }
     decided
 }
 
@@ -95,11 +133,12 @@ fn condition_of(file: &File, condition: &Condition) -> Decided {
         Some(at) => at.test(test),
         None => Decided::exactly(Bits::none(file.rows())),
     };
-    decided.possible.add(&place.open);
+    let open = place.open.iter();
+    open.clone().for_each(|open| decided.open(open));
     if test.accepts_nothing() {
         let there = place.at.as_ref().map_or_else(|| Bits::none(file.rows()), |at| at.of_kind(EXISTS));
         let mut there = Decided::exactly(there);
-        there.possible.add(&place.open);
+        open.for_each(|open| there.open(open));
         decided.or(&there.negated());
     }
     decided
@@ -108,16 +147,17 @@ fn condition_of(file: &File, condition: &Condition) -> Decided {
 /// Where a path leads to.
 struct Place<'f> {
     at: Option<At<'f>>,
-    /// Rows in which it may lead elsewhere as well: through a place in an array.
-    open: Bits,
+    /// Rows in which it may lead elsewhere as well, if there may be any: through a place in an array.
+    open: Option<Bits>,
 }
 
 fn find<'f>(file: &'f File, path: &Path) -> Place<'f> {
-    let (mut at, mut open) = (Some(0), Bits::none(file.rows()));
+    let (mut at, mut open) = (Some(0), None);
     for part in path.parts() {
         let Some(path) = at else { break };
         if path != 0 && place_in_array(part).is_some() {
-            open.add(&At { file, keys: file.keys(path) }.of_kind(ARRAY));
+            let arrays = At { file, keys: file.keys(path) }.of_kind(ARRAY);
+            open.get_or_insert_with(|| Bits::none(file.rows())).add(&arrays);
         }
         at = file.child(path, part);
     }
@@ -144,9 +184,18 @@ impl At<'_> {
 
     /// The keys of a kind.
     fn kind(&self, kind: u8) -> Range<usize> {
-        let start = self.file.partition(self.keys.clone(), |key| key < &[kind][..]);
-        let end = self.file.partition(start..self.keys.end, |key| key < &[kind + 1][..]);
-        start..end
+        let start = self.start_of(self.keys.clone(), kind);
+        start..self.end_of(start..self.keys.end, kind)
+    }
+
+    /// Where the keys of a kind begin, among keys of which none comes after it.
+    fn start_of(&self, keys: Range<usize>, kind: u8) -> usize {
+        self.file.partition(keys, |key| key < &[kind][..])
+    }
+
+    /// Where they end, among keys of which none comes before it.
+    fn end_of(&self, keys: Range<usize>, kind: u8) -> usize {
+        self.file.partition(keys, |key| key < &[kind + 1][..])
     }
 
     fn of_kind(&self, kind: u8) -> Bits {
@@ -250,15 +299,12 @@ impl At<'_> {
 
     /// The keys of a kind on one side of a key.
     fn on_side(&self, kind: u8, side: Side, bound: &[u8]) -> Range<usize> {
-        let all = self.kind(kind);
-        let below = |includes: bool| {
-            self.file.partition(all.clone(), |key| if includes { key <= bound } else { key < bound })
-        };
+        let includes = matches!(side, Side::Above | Side::UpTo);
+        let is_before = |key: &[u8]| if includes { key <= bound } else { key < bound };
+        let at = self.file.partition(self.keys.clone(), is_before);
         match side {
-            Side::Above => below(true)..all.end,
-            Side::From => below(false)..all.end,
-            Side::Below => all.start..below(false),
-            Side::UpTo => all.start..below(true),
+            Side::Above | Side::From => at..self.end_of(at..self.keys.end, kind),
+            Side::Below | Side::UpTo => self.start_of(self.keys.start..at, kind)..at,
         }
     }
 

@@ -154,7 +154,12 @@ impl File {
 
     /// Of the keys in a range, which are sorted, the first that `is_before` says no to.
     pub fn partition(&self, keys: Range<usize>, is_before: impl Fn(&[u8]) -> bool) -> usize {
-        partition(keys, |key| is_before(self.key(key)))
+        let is_before = |key: usize| is_before(self.key(key));
+        // Most paths have one kind of values, so what comes after all of them is often asked for.
+        match keys.end.checked_sub(1) {
+            Some(last) if keys.start <= last && !is_before(last) => partition(keys.start..last, is_before),
+            _ => keys.end,
+        }
     }
 
     /// The bytes of a key.
@@ -169,9 +174,7 @@ impl File {
         let (start, end) =
             (self.number(self.parts.starts, keys.start), self.number(self.parts.starts, keys.end));
         let ids = self.content.read(self.parts.ids + 4 * start..self.parts.ids + 4 * end);
-        for id in ids.chunks_exact(4) {
-            rows.insert(number(id, 0));
-        }
+        ids.as_chunks().0.iter().for_each(|id| rows.insert(u32::from_le_bytes(*id)));
         let dense = |key: usize| partition(0..self.dense, |at| self.number(self.parts.dense, at) < key);
         let width = 8 * self.rows.div_ceil(64);
         for bitmap in dense(keys.start)..dense(keys.end) {

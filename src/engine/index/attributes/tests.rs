@@ -67,7 +67,8 @@ thread_local! {
 
 /// Checks a filter on all rows.
 fn agrees(index: &Attributes, rows: &Table, filter: &Filter) -> std::result::Result<[u64; 2], TestCaseError> {
-    let Decided { certain, possible } = index.decide(filter);
+    let decided = index.decide(filter);
+    let (certain, possible) = (decided.certain(), decided.possible());
     for row in 0..rows.rows() {
         let metadata = rows.metadata(row as u32).unwrap();
         let matches = filter.matches(metadata);
@@ -198,7 +199,8 @@ fn damaged_bytes_are_refused_or_harmless() {
             let mut damaged = whole.clone();
             damaged[at] ^= change;
             if let Ok(index) = Attributes::open(damaged) {
-                let Decided { certain, possible } = index.decide(&filter);
+                let decided = index.decide(&filter);
+                let (certain, possible) = (decided.certain(), decided.possible());
                 assert!(certain.iter().chain(possible.iter()).all(|row| (row as usize) < index.rows()));
             }
         }

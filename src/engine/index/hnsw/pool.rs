@@ -150,6 +150,8 @@ pub(super) struct Scratch {
     /// Nodes that the mask does not admit.
     pub blocked: Vec<u32>,
     pub similarities: Similarities,
+    /// Room for the admitted rows among some.
+    pub listed: Vec<u32>,
     /// All that a scan has seen.
     pub scanned: Vec<Candidate>,
     /// The bytes of the query.

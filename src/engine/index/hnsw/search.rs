@@ -1,6 +1,8 @@
 //! A search: a walk of the graph or a scan of the admitted rows by their bytes, then exact scores of
 //! the best.
 
+use std::ops::Range;
+
 use super::{
     super::{Best, Cost, Effort, Mask, Request, VectorIndex},
     Hnsw,
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    types::Distance,
+    types::{Distance, list_set_bits},
 };
 
 /// Candidates that a walk keeps at the least and at the most effort but full.
@@ -35,8 +37,13 @@ const SCANNED_MASKED: usize = 192;
 const SPARSE: f32 = 0.125;
 /// By how much of the range of their errors the rows that were not scored may be better than those that were.
 const UNSEEN: f32 = 0.25;
+/// Rows of a scan under a mask that are scored exactly before any is left out: enough to tell how far bytes are
+/// off. With 20, queries far from all that matches found less, by rounds that were more and smaller.
+const TELLING: usize = 40;
 /// Rows that are scanned from one question whether to stop to the next: each time, memory is waited for anew.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 4096;
+/// Rows whose mask is looked at together.
+const TOGETHER: usize = 4096;
 
 impl VectorIndex for Hnsw {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
@@ -104,27 +111,28 @@ impl Hnsw {
         code.resize(self.layout.dimension, 0);
         let terms = self.frame.encode(request.query.vector(), &mut code);
         let limit = best.limit().min(self.layout.rows);
-        let mut sample = [0; STARTS];
-        let (admitted, starts) = admitted(&request.mask, self.layout.rows, &mut sample);
+        let admitted = admitted(&request.mask, self.layout.rows);
+        let usual = ef(request.effort, limit);
         let (ef, scanned) = match request.mask {
-            Mask::All => (ef(request.effort, limit), SCANNED),
+            Mask::All => (usual, SCANNED),
             _ => {
                 let share = admitted.max(1) as f32 / self.layout.rows as f32;
-                let ef = ef(request.effort, limit) as f32 * (SPARSE / share).max(1.0);
-                (ef as usize, SCANNED_MASKED)
+                ((usual as f32 * (SPARSE / share).max(1.0)) as usize, SCANNED_MASKED)
             }
         };
         let (graph, probe) = (self.graph(), Probe::new(&code, terms));
         let mut walk = Walk { graph, probe, scratch, stop: request.stop, cost: Cost::default() };
         let mut scans = admitted <= ef.saturating_mul(scanned);
         if !scans {
-            self.walk(&mut walk, request, starts, ef);
+            self.walk(&mut walk, request, ef);
             let found = walk.scratch.pool.candidates().len();
             scans = !walk.cost.stopped
                 && (found < limit.min(admitted) || walk.is_astray(request, limit, admitted));
         }
         if scans {
-            self.scan(&mut walk, request, best, reranked(ef, limit))?;
+            let first = reranked(usual, limit);
+            let is_masked = !matches!(request.mask, Mask::All);
+            self.scan(&mut walk, request, best, if is_masked { first.max(TELLING) } else { first })?;
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
             let candidates = &walk.scratch.pool.candidates()[..found];
@@ -162,11 +170,14 @@ impl Hnsw {
         Ok(())
     }
 
-    fn walk(&self, walk: &mut Walk<'_>, request: &Request<'_>, starts: &[u32], ef: usize) {
+    fn walk(&self, walk: &mut Walk<'_>, request: &Request<'_>, ef: usize) {
         let entry = walk.descend(0);
         let level = walk.graph.level(0);
         walk.begin(ef);
-        starts.iter().for_each(|row| walk.start_at(*row));
+        if !matches!(request.mask, Mask::All) {
+            let admitted = sample(self.layout.rows).filter(|row| request.mask.admits(*row));
+            admitted.take(STARTS).for_each(|row| walk.start_at(row));
+        }
         if request.mask.admits(entry) {
             walk.start_at(entry);
         }
@@ -178,22 +189,12 @@ impl Hnsw {
     }
 }
 
-/// About how many rows a mask admits (of bits, exactly), and some of them.
-fn admitted<'s>(mask: &Mask<'_>, rows: usize, starts: &'s mut [u32; STARTS]) -> (usize, &'s [u32]) {
-    if matches!(mask, Mask::All) {
-        return (rows, &[]);
-    }
-    let (mut hits, mut found) = (0, 0);
-    for row in sample(rows) {
-        if mask.admits(row) {
-            hits += 1;
-            if found < STARTS {
-                starts[found] = row;
-                found += 1;
-            }
-        }
-    }
-    (mask.count(rows).unwrap_or(hits * rows / SAMPLED.min(rows)), &starts[..found])
+/// How many rows a mask admits: exactly, or as a sample tells.
+fn admitted(mask: &Mask<'_>, rows: usize) -> usize {
+    mask.count(rows).unwrap_or_else(|| {
+        let hits = sample(rows).filter(|row| mask.admits(*row)).count();
+        hits * rows / SAMPLED.min(rows)
+    })
 }
 
 /// Rows evenly spread over all.
@@ -295,6 +296,7 @@ impl Walk<'_> {
     fn scan(&mut self, request: &Request<'_>) {
         self.scratch.scanned.clear();
         self.each_block(request, |walk| {
+            walk.scratch.fresh.iter().for_each(|row| walk.graph.codes.prefetch_terms(*row));
             walk.similarities(&walk.graph.level(0));
             let Scratch { scanned, fresh, similarities, .. } = &mut *walk.scratch;
             let scored = fresh.iter().zip(&similarities.values);
@@ -304,17 +306,15 @@ impl Walk<'_> {
 
     /// Gathers the admitted rows, block by block, unless it is time to stop.
     fn each_block(&mut self, request: &Request<'_>, mut score: impl FnMut(&mut Self)) {
-        self.scratch.fresh.clear();
         let rows = self.graph.layout.rows;
-        for first in (0..rows).step_by(64) {
-            let mut bits = admitted_of_64(&request.mask, first, rows);
-            while bits != 0 {
-                let row = first as u32 + bits.trailing_zeros();
-                self.graph.codes.prefetch_terms(row);
-                self.scratch.fresh.push(row);
-                bits &= bits - 1;
-            }
-            if self.scratch.fresh.len() >= BLOCK || first + 64 >= rows {
+        self.scratch.fresh.clear();
+        for first in (0..rows).step_by(TOGETHER) {
+            let end = rows.min(first + TOGETHER);
+            let Scratch { listed, fresh, .. } = &mut *self.scratch;
+            listed.resize(TOGETHER, 0);
+            let count = gather(&request.mask, first..end, listed);
+            fresh.extend_from_slice(&listed[..count]);
+            if fresh.len() >= BLOCK || end == rows {
                 self.cost.stopped = (self.stop)();
                 if self.cost.stopped {
                     return;
@@ -326,14 +326,21 @@ impl Walk<'_> {
     }
 }
 
-/// A bit for each admitted row of the 64 from `first` on.
-fn admitted_of_64(mask: &Mask<'_>, first: usize, rows: usize) -> u64 {
-    let inside = u64::MAX >> 64_usize.saturating_sub(rows - first);
+/// Lists those of some rows that a mask admits, ascending; returns how many. There is room for all of them, and
+/// the first is a multiple of 64.
+fn gather(mask: &Mask<'_>, rows: Range<usize>, places: &mut [u32]) -> usize {
     match mask {
-        Mask::All => inside,
-        Mask::Bits(words) => words.get(first / 64).copied().unwrap_or(0) & inside,
-        Mask::Only(admits) => (first..rows.min(first + 64))
-            .filter(|row| admits(*row as u32))
-            .fold(0, |bits, row| bits | 1 << (row - first)),
+        Mask::All => list(rows.map(|row| row as u32), places),
+        Mask::Bits(words) => {
+            let words = &words[words.len().min(rows.start / 64)..words.len().min(rows.end.div_ceil(64))];
+            let count = list_set_bits(words, rows.start as u32, places);
+            // The last word may have bits for rows that there are not.
+            places[..count].partition_point(|row| (*row as usize) < rows.end)
+        }
+        Mask::Only(admits) => list(rows.map(|row| row as u32).filter(|row| admits(*row)), places),
     }
+}
+
+fn list(rows: impl Iterator<Item = u32>, places: &mut [u32]) -> usize {
+    rows.zip(places).map(|(row, place)| *place = row).count()
 }
