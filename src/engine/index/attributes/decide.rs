@@ -54,6 +54,12 @@ impl Decided {
         self.possible.get_or_insert_with(|| self.certain.clone()).add(rows);
     }
 
+    /// Takes back what is known of rows that match.
+    fn doubt(&mut self, rows: &Bits) {
+        self.possible.get_or_insert_with(|| self.certain.clone());
+        self.certain.subtract(rows);
+    }
+
     fn negated(mut self) -> Self {
         self.certain.negate();
         match self.possible {
@@ -106,8 +112,8 @@ pub fn decide(file: &File, node: &Node) -> Decided {
     let unsure = root.kind(UNSURE);
     if !unsure.is_empty() {
         let unsure = root.rows(unsure);
+        decided.doubt(&unsure);
         decided.open(&unsure);
-        decided.certain.subtract(&unsure);
     }
     decided
 }
@@ -263,7 +269,7 @@ impl At<'_> {
             decided.and(&one.into());
         }
         if set.values().len() > 1 {
-            decided.certain.subtract(&self.of_kind(SEVERAL));
+            decided.doubt(&self.of_kind(SEVERAL));
         }
         decided
     }
