@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     engine::segment::{Segment, SegmentWriter, decode_deletes, encode_deletes},
-    types::{Filter, Rows, VectorId, filter::Limits},
+    types::{Bits, Filter, Rows, VectorId, filter::Limits},
 };
 
 #[derive(Debug, Clone)]
@@ -159,6 +159,10 @@ fn check_matches(
     prop_assert_eq!(rows.collect::<Vec<_>>(), expected);
     *known = matches.known(&snapshot, now);
     prop_assert_eq!(Matches::of_rest(&snapshot, &filter, now, known).unwrap().read(), 0);
+    for view in &snapshot.segments {
+        let all = Bits::all(view.segment().rows());
+        prop_assert_eq!(view.shows_all(now), view.visible_rows(now) == all);
+    }
     Ok(())
 }
 

@@ -163,6 +163,23 @@ fn scalars_short_text_times_and_arrays_are_decided() {
     }
 }
 
+/// Which element is in which of the arrays at a path is not kept.
+#[test]
+fn whether_one_of_several_arrays_has_all_is_left_open() {
+    let documents = [
+        json!({"o": [{"k": ["x", "y"]}, {"k": ["z"]}]}),
+        json!({"o": [{"k": ["x"]}, {"k": ["y"]}]}),
+        json!({"o": {"k": ["x", "y", "z"]}}),
+        json!({"o": {"k": ["x"]}}),
+    ];
+    let rows = Table::of_metadata(documents.iter().map(|document| Some(document.to_string())).collect());
+    let all = r#"{"o.k": {"$arrayContainsAll": ["x", "y"]}}"#;
+    let not_all = format!(r#"{{"$not": {all}}}"#);
+    for text in [all, &not_all] {
+        assert_eq!(agrees(&index(&rows), &rows, &filter(text)).unwrap(), [2, 2], "{text}");
+    }
+}
+
 /// Documents of the slice that is in this repository.
 #[test]
 fn real_metadata_is_decided() {
