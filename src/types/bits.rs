@@ -230,6 +230,7 @@ mod tests {
             prop_assert_eq!(one.iter().collect::<BTreeSet<_>>(), left.clone());
             prop_assert_eq!(one.count(), left.len() as u64);
             prop_assert_eq!(one.is_empty(), left.is_empty());
+            prop_assert!((0..400).all(|row| one.has(row) == left.contains(&row)));
             let mut listed = vec![0; 64 * one.words().len()];
             let count = list_set_bits(one.words(), start as u32, &mut listed);
             let expected = left.iter().map(|row| row + start as u32);

@@ -285,7 +285,9 @@ fn ask_index(view: &SegmentView, filter: &Filter, now: Timestamp) -> (Matching, 
     if !view.shows_all(now) {
         let visible = view.visible_rows(now);
         certain.keep(&visible);
-        open.iter_mut().for_each(|open| open.keep(&visible));
+        if let Some(open) = &mut open {
+            open.keep(&visible);
+        }
     }
     (Matching::of(certain), open)
 }

@@ -139,12 +139,15 @@ fn condition_of(file: &File, condition: &Condition) -> Decided {
         Some(at) => at.test(test),
         None => Decided::exactly(Bits::none(file.rows())),
     };
-    let open = place.open.iter();
-    open.clone().for_each(|open| decided.open(open));
+    if let Some(open) = &place.open {
+        decided.open(open);
+    }
     if test.accepts_nothing() {
         let there = place.at.as_ref().map_or_else(|| Bits::none(file.rows()), |at| at.of_kind(EXISTS));
         let mut there = Decided::exactly(there);
-        open.for_each(|open| there.open(open));
+        if let Some(open) = &place.open {
+            there.open(open);
+        }
         decided.or(&there.negated());
     }
     decided

@@ -40,10 +40,9 @@ const UNSEEN: f32 = 0.25;
 /// Rows of a scan under a mask that are scored exactly before any is left out: enough to tell how far bytes are
 /// off. With 20, queries far from all that matches found less, by rounds that were more and smaller.
 const TELLING: usize = 40;
-/// Rows that are scanned from one question whether to stop to the next: each time, memory is waited for anew.
+/// Rows whose mask is looked at together, and admitted ones that are scanned at the least from one question
+/// whether to stop to the next: each time, memory is waited for anew.
 const BLOCK: usize = 4096;
-/// Rows whose mask is looked at together.
-const TOGETHER: usize = 4096;
 
 impl VectorIndex for Hnsw {
     fn search(&self, request: &Request<'_>, best: &mut Best<'_>) -> Result<Cost> {
@@ -130,9 +129,7 @@ impl Hnsw {
                 && (found < limit.min(admitted) || walk.is_astray(request, limit, admitted));
         }
         if scans {
-            let first = reranked(usual, limit);
-            let is_masked = !matches!(request.mask, Mask::All);
-            self.scan(&mut walk, request, best, if is_masked { first.max(TELLING) } else { first })?;
+            self.scan(&mut walk, request, best, reranked(usual, limit))?;
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
             let candidates = &walk.scratch.pool.candidates()[..found];
@@ -156,12 +153,13 @@ impl Hnsw {
         walk.scan(request);
         let Walk { scratch, cost, .. } = walk;
         let mut errors = Errors::default();
-        let mut next = part_best(&mut scratch.scanned, kept);
+        let is_masked = !matches!(request.mask, Mask::All);
+        let mut next = part_best(&mut scratch.scanned, if is_masked { kept.max(TELLING) } else { kept });
         let mut done = 0;
         while next > 0 {
             errors.rerank(&scratch.scanned[done..done + next], unit, request, best, cost)?;
             done += next;
-            if cost.stopped || matches!(request.mask, Mask::All) {
+            if cost.stopped || !is_masked {
                 break;
             }
             let worst = unit * request.query.product_of(best.settle());
@@ -308,10 +306,10 @@ impl Walk<'_> {
     fn each_block(&mut self, request: &Request<'_>, mut score: impl FnMut(&mut Self)) {
         let rows = self.graph.layout.rows;
         self.scratch.fresh.clear();
-        for first in (0..rows).step_by(TOGETHER) {
-            let end = rows.min(first + TOGETHER);
+        for first in (0..rows).step_by(BLOCK) {
+            let end = rows.min(first + BLOCK);
             let Scratch { listed, fresh, .. } = &mut *self.scratch;
-            listed.resize(TOGETHER, 0);
+            listed.resize(BLOCK, 0);
             let count = gather(&request.mask, first..end, listed);
             fresh.extend_from_slice(&listed[..count]);
             if fresh.len() >= BLOCK || end == rows {
