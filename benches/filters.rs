@@ -256,7 +256,7 @@ async fn fill(data: &DataSet, engine: &Engine) {
 }
 
 /// Queries that have places.
-const PLACED: usize = 12;
+const PLACED: usize = 40;
 
 fn product(data: &DataSet, query: usize, row: usize) -> f32 {
     let vector = &data.base[row * data.dimension..(row + 1) * data.dimension];
