@@ -222,8 +222,8 @@ impl<'a> Together<'a> {
         self.count += 1;
     }
 
-    /// Their scores, which are added.
-    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) -> impl Iterator<Item = f32> + use<> {
+    /// Scores them exactly, and adds them.
+    fn score(&self, request: &Request<'_>, best: &mut Best<'_>) {
         let mut scores = [0.0; TOGETHER];
         let vectors = &self.vectors[..self.count];
         for (vector, inverse_norm) in vectors.iter().zip(self.inverse_norms) {
@@ -234,7 +234,6 @@ impl<'a> Together<'a> {
         for (row, score) in self.rows.iter().zip(&scores[..self.count]) {
             best.push(*row, *score);
         }
-        scores.into_iter().take(self.count)
     }
 }
 
@@ -282,16 +281,15 @@ impl<'a> Best<'a> {
     pub fn score_all(&mut self, request: &Request<'_>) -> Result<Cost> {
         let rows = 0..request.rows.rows() as u32;
         match request.mask {
-            Mask::All => self.score_each(request, rows, |_, _| ()),
+            Mask::All => self.score_each(request, rows),
             Mask::Bits(words) => {
-                self.score_each(request, set_bits(words).take_while(|row| rows.contains(row)), |_, _| ())
+                self.score_each(request, set_bits(words).take_while(|row| rows.contains(row)))
             }
-            Mask::Only(admits) => self.score_each(request, rows.filter(|row| admits(*row)), |_, _| ()),
+            Mask::Only(admits) => self.score_each(request, rows.filter(|row| admits(*row))),
         }
     }
 
-    /// Scores rows exactly, and tells the place of each among them and its score; each waits a little for memory
-    /// to bring it.
+    /// Scores rows exactly; each waits a little for memory to bring it.
     ///
     /// # Errors
     /// As [`Best::score`].
@@ -299,7 +297,6 @@ impl<'a> Best<'a> {
         &mut self,
         request: &Request<'_>,
         rows: impl Iterator<Item = u32>,
-        mut tell: impl FnMut(usize, f32),
     ) -> Result<Cost> {
         let mut cost = Cost::default();
         let mut rows = rows.peekable();
@@ -313,10 +310,8 @@ impl<'a> Best<'a> {
                 cost.stopped = true;
                 break;
             }
-            for score in waiting.score(request, self) {
-                tell(cost.scored as usize, score);
-                cost.scored += 1;
-            }
+            waiting.score(request, self);
+            cost.scored += waiting.count as u64;
             waiting = next;
         }
         Ok(cost)

@@ -2,7 +2,7 @@
 
 mod damage;
 mod extended;
-mod fixture;
+pub(super) mod fixture;
 mod masks;
 mod parts;
 mod recall;

@@ -170,8 +170,8 @@ impl Builder {
             nodes.extend(edges.iter().map(|(_, _, from)| *from));
             let rows: Vec<u32> = nodes.iter().map(|node| level.row(*node)).collect();
             let probe = graph.codes.probe(level.row(node));
-            graph.codes.similarities(&probe, &rows, &mut scratch.similarities);
-            let similarities = scratch.similarities.values.iter().map(|similarity| similarity + probe.bias);
+            let scored = graph.codes.similarities(&probe, &rows, &mut scratch.products);
+            let similarities = scored.map(|(_, similarity)| similarity + probe.bias);
             let mut candidates: Vec<(f32, u32)> = similarities.zip(nodes).collect();
             candidates.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
             let neighbours = if candidates.len() <= level.degree {
@@ -216,7 +216,7 @@ fn is_reached(
     scratch: &mut Scratch,
 ) -> bool {
     rows.chunks(COMPARED).any(|rows| {
-        graph.codes.similarities(candidate, rows, &mut scratch.similarities);
-        scratch.similarities.values.iter().any(|other| other + candidate.bias > similarity)
+        let mut scored = graph.codes.similarities(candidate, rows, &mut scratch.products);
+        scored.any(|(_, other)| other + candidate.bias > similarity)
     })
 }

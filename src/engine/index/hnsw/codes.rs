@@ -15,6 +15,9 @@
 //! Invariant: similarities are finite for all vectors, and the same on every machine: the products
 //! are of integers, the rest is a fixed sequence of operations.
 
+#[cfg(test)]
+mod tests;
+
 use rayon::prelude::*;
 
 use super::{
@@ -33,6 +36,13 @@ use crate::{error::Result, types::Distance};
 /// Rows that are summed one after the other; the sums are, too, so that rounding does not depend on
 /// the number of threads.
 const SUMMED: usize = 4096;
+/// Standard deviations of its error by which a row may be better than it looks: one in 44 that is as good as the
+/// last of the best is left out, and fewer of those that are better.
+const DEVIATIONS: f32 = 2.0;
+/// Rows of which it is learned how far products are off.
+const ASKED: usize = 8;
+/// How far exact scores are off themselves, as a part of what they are made of.
+const ROUNDING: f64 = 16.0 * f32::EPSILON as f64;
 /// Largest scale of a query, which keeps similarities finite; the bias of rows means nothing by then.
 const MAX_SCALE: f64 = 1e30;
 
@@ -44,6 +54,8 @@ pub(super) struct Frame {
     pub unit: f64,
     /// The mean of the rows, after that.
     pub mean: Vec<f32>,
+    /// `‖mean‖²`
+    square: f64,
 }
 
 /// A vector in bytes.
@@ -58,7 +70,9 @@ pub(super) struct Terms {
 impl Frame {
     /// As it was stored.
     pub fn new(distance: Distance, unit: f64, mean: impl Iterator<Item = f32>) -> Self {
-        Self { distance, unit, mean: mean.collect() }
+        let mean: Vec<f32> = mean.collect();
+        let square = mean.iter().map(|value| finite(*value).powi(2)).sum();
+        Self { distance, unit, mean, square }
     }
 
     /// Of all rows.
@@ -72,7 +86,7 @@ impl Frame {
         let largest = largest.into_iter().fold(0.0, f64::max);
         let unit = if largest > 0.0 { 1.0 / largest } else { 1.0 };
         let dimension = rows.dimension();
-        let mut frame = Self { distance, unit, mean: Vec::new() };
+        let frame = Self::new(distance, unit, std::iter::empty());
         let sums = over_rows(rows, vec![0.0_f64; dimension], |sums, row| {
             let factor = frame.factor(row);
             for (sum, value) in sums.iter_mut().zip(row) {
@@ -81,17 +95,21 @@ impl Frame {
         })?;
         let count = rows.rows().max(1) as f64;
         let total = |index: usize| sums.iter().map(|sums| sums[index]).sum::<f64>();
-        frame.mean = (0..dimension).map(|index| (total(index) / count) as f32).collect();
-        Ok(frame)
+        Ok(Self::new(distance, unit, (0..dimension).map(|index| (total(index) / count) as f32)))
     }
 
-    /// What similarities of vectors are multiples of, but for a term that all rows have in common:
-    /// [`crate::engine::index::Query::product_of`] their scores.
-    pub fn unit_of_similarities(&self) -> f32 {
-        match self.distance {
-            Distance::Cosine => 1.0,
-            Distance::DotProduct | Distance::Euclidean => (self.unit * self.unit) as f32,
-        }
+    /// What [`Codes::similarities`] to a query are at the least, but for their errors, of rows with this score;
+    /// −∞ if numbers are too large to tell.
+    pub fn similarity_of(&self, terms: &Terms, score: f32) -> f32 {
+        let score = f64::from(score);
+        let (similarity, others) = match self.distance {
+            Distance::Cosine => (score, terms.bias + self.square),
+            Distance::DotProduct => (score * self.unit * self.unit, terms.bias + self.square),
+            Distance::Euclidean => (-(score * self.unit).powi(2) / 2.0, terms.bias),
+        };
+        let least = similarity - others - ROUNDING * (similarity.abs() + others.abs());
+        let is_told = terms.scale < MAX_SCALE && least.abs() < f64::from(f32::MAX);
+        if is_told { least as f32 } else { f32::NEG_INFINITY }
     }
 
     fn factor(&self, vector: &[f32]) -> f64 {
@@ -173,12 +191,15 @@ pub(super) struct Probe<'a> {
     scale: f32,
     /// Completes similarities to those of pairs of rows.
     pub bias: f32,
+    /// Is added to products of bytes: how far they are taken to be off.
+    margin: f32,
 }
 
 impl<'a> Probe<'a> {
     /// Of an encoded query.
     pub fn new(code: &'a [u8], terms: Terms) -> Self {
-        Self { bytes: ByteQuery::new(code), scale: terms.scale as f32, bias: terms.bias as f32 }
+        let (scale, bias) = (terms.scale as f32, terms.bias as f32);
+        Self { bytes: ByteQuery::new(code), scale, bias, margin: 0.0 }
     }
 }
 
@@ -199,13 +220,28 @@ impl<'a> Codes<'a> {
 
     /// A row as a probe.
     pub fn probe(&self, row: u32) -> Probe<'a> {
-        let row = row as usize;
-        let code = &self.codes[row * self.dimension..(row + 1) * self.dimension];
+        let at = 8 * row as usize;
         Probe {
-            bytes: ByteQuery::new(code),
-            scale: f32_at(self.terms, 8 * row),
-            bias: f32_at(self.terms, 8 * row + 4),
+            bytes: self.bytes(row),
+            scale: f32_at(self.terms, at),
+            bias: f32_at(self.terms, at + 4),
+            margin: 0.0,
         }
+    }
+
+    fn bytes(&self, row: u32) -> ByteQuery<'a> {
+        ByteQuery::new(&self.codes[row as usize * self.dimension..][..self.dimension])
+    }
+
+    /// From now on, similarities to the probe are what they may be at best, for rows such as these.
+    ///
+    /// Every byte is off by up to half a step, evenly, so its variance is 1/12; and that of a product of bytes
+    /// `q·r`, as long as they are many and off one by one, `(‖q‖² + ‖r‖²) / 12`.
+    pub fn allow_for_errors(&self, probe: &mut Probe<'_>, rows: &[u32]) {
+        let asked = rows.iter().step_by(rows.len().div_ceil(ASKED).max(1));
+        let count = asked.len().max(1) as f32;
+        let of_rows = asked.map(|row| self.bytes(*row).square() as f32).sum::<f32>() / count;
+        probe.margin = DEVIATIONS * ((probe.bytes.square() as f32 + of_rows) / 12.0).sqrt();
     }
 
     /// Asks memory for the terms of a row.
@@ -214,25 +250,21 @@ impl<'a> Codes<'a> {
         prefetch(&self.terms[8 * row as usize..][..8]);
     }
 
-    /// The similarities of rows to a probe, without the probe's bias.
+    /// Rows and their similarities to a probe, without the probe's bias; `products` is room for them.
     #[inline]
-    pub fn similarities(&self, probe: &Probe<'_>, rows: &[u32], similarities: &mut Similarities) {
-        similarities.products.resize(rows.len(), 0);
+    pub fn similarities<'b>(
+        &'b self,
+        probe: &Probe<'_>,
+        rows: &'b [u32],
+        products: &'b mut Vec<i32>,
+    ) -> impl Iterator<Item = (u32, f32)> + 'b {
+        products.resize(rows.len(), 0);
         let selected = ByteRows::new(self.codes, self.dimension, Selection::These(rows));
-        self.kernel.dot(&probe.bytes, &selected, &mut similarities.products);
-        similarities.values.clear();
-        similarities.values.extend(rows.iter().zip(&similarities.products).map(|(row, product)| {
-            let at = 8 * *row as usize;
-            let terms = &self.terms[at..at + 8];
-            probe.scale * f32_at(terms, 0) * *product as f32 + f32_at(terms, 4)
-        }));
+        self.kernel.dot(&probe.bytes, &selected, products);
+        let (scale, margin) = (probe.scale, probe.margin);
+        rows.iter().zip(&*products).map(move |(row, product)| {
+            let terms = &self.terms[8 * *row as usize..][..8];
+            (*row, scale * f32_at(terms, 0) * (*product as f32 + margin) + f32_at(terms, 4))
+        })
     }
-}
-
-/// Room for similarities.
-#[derive(Debug, Default)]
-pub(super) struct Similarities {
-    products: Vec<i32>,
-    /// One for each row.
-    pub values: Vec<f32>,
 }

@@ -3,9 +3,7 @@
 //! It is taken from the thread for a walk and given back afterwards, so that nothing is allocated
 //! once a thread has searched.
 
-use std::{cell::Cell, cmp::Ordering};
-
-use super::codes::Similarities;
+use std::cell::Cell;
 
 /// Set in the node of a candidate whose neighbours were looked at.
 const EXPANDED: u32 = 1 << 31;
@@ -89,9 +87,12 @@ impl Candidate {
         Self { similarity, node }
     }
 
-    /// The order of a pool: the best first.
-    pub fn order(&self, other: &Self) -> Ordering {
-        other.similarity.total_cmp(&self.similarity).then_with(|| self.node().cmp(&other.node()))
+    /// Numbers in the order of a pool: the best has the least.
+    pub fn place(&self) -> u64 {
+        let bits = self.similarity.to_bits();
+        // Positive ones are in the order of their bits, negative ones in the opposite.
+        let descending = if bits >> 31 == 1 { bits } else { !bits & !(1 << 31) };
+        u64::from(descending) << 32 | u64::from(self.node())
     }
 }
 
@@ -149,7 +150,10 @@ pub(super) struct Scratch {
     pub rows: Vec<u32>,
     /// Nodes that the mask does not admit.
     pub blocked: Vec<u32>,
-    pub similarities: Similarities,
+    /// Room for products of bytes.
+    pub products: Vec<i32>,
+    /// Of the nodes to score.
+    pub similarities: Vec<f32>,
     /// Room for the admitted rows among some.
     pub listed: Vec<u32>,
     /// All that a scan has seen.
@@ -169,5 +173,22 @@ impl Scratch {
         let result = run(&mut scratch);
         SCRATCH.set(Some(scratch));
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The place of a candidate says what the pool says.
+        #[test]
+        fn the_best_candidate_has_the_first_place(left in any::<(u32, u8)>(), right in any::<(u32, u8)>()) {
+            let [left, right] = [left, right].map(|(bits, node)| Candidate::new(f32::from_bits(bits), node.into()));
+            let better = right.similarity.total_cmp(&left.similarity).then(left.node.cmp(&right.node));
+            prop_assert_eq!(left.place().cmp(&right.place()), better);
+        }
     }
 }

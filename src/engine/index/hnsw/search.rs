@@ -7,7 +7,7 @@ use super::{
     super::{Best, Cost, Effort, Mask, Request, VectorIndex},
     Hnsw,
     calibrate::NEIGHBOURS,
-    codes::Probe,
+    codes::{Probe, Terms},
     pool::{Candidate, Scratch},
     walk::Walk,
 };
@@ -35,11 +35,6 @@ const SCANNED_MASKED: usize = 192;
 /// Below this share of admitted rows, walks keep more candidates, the more the fewer there are: their
 /// graph has lost neighbours that two hops do not make up for.
 const SPARSE: f32 = 0.125;
-/// By how much of the range of their errors the rows that were not scored may be better than those that were.
-const UNSEEN: f32 = 0.25;
-/// Rows of a scan under a mask that are scored exactly before any is left out: enough to tell how far bytes are
-/// off. With 20, queries far from all that matches found less, by rounds that were more and smaller.
-const TELLING: usize = 40;
 /// Rows whose mask is looked at together, and admitted ones that are scanned at the least from one question
 /// whether to stop to the next: each time, memory is waited for anew.
 const BLOCK: usize = 4096;
@@ -129,11 +124,11 @@ impl Hnsw {
                 && (found < limit.min(admitted) || walk.is_astray(request, limit, admitted));
         }
         if scans {
-            self.scan(&mut walk, request, best, reranked(usual, limit))?;
+            self.scan(&mut walk, request, best, reranked(usual, limit), &terms)?;
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
             let candidates = &walk.scratch.pool.candidates()[..found];
-            rerank(candidates, request, best, &mut walk.cost, |_, _| ())?;
+            rerank(candidates, request, best, &mut walk.cost)?;
         }
         let cost = walk.cost;
         scratch.code = code;
@@ -148,22 +143,21 @@ impl Hnsw {
         request: &Request<'_>,
         best: &mut Best<'_>,
         kept: usize,
+        terms: &Terms,
     ) -> Result<()> {
-        let unit = self.frame.unit_of_similarities();
-        walk.scan(request);
-        let Walk { scratch, cost, .. } = walk;
-        let mut errors = Errors::default();
         let is_masked = !matches!(request.mask, Mask::All);
-        let mut next = part_best(&mut scratch.scanned, if is_masked { kept.max(TELLING) } else { kept });
+        walk.scan(request, is_masked);
+        let Walk { scratch, cost, .. } = walk;
+        let mut next = part_best(&mut scratch.scanned, kept);
         let mut done = 0;
         while next > 0 {
-            errors.rerank(&scratch.scanned[done..done + next], unit, request, best, cost)?;
+            rerank(&scratch.scanned[done..done + next], request, best, cost)?;
             done += next;
             if cost.stopped || !is_masked {
                 break;
             }
-            let worst = unit * request.query.product_of(best.settle());
-            next = part_from(&mut scratch.scanned[done..], worst - errors.further());
+            let least = self.frame.similarity_of(terms, best.settle());
+            next = part_from(&mut scratch.scanned[done..], least);
         }
         Ok(())
     }
@@ -206,7 +200,7 @@ fn part_best(candidates: &mut [Candidate], count: usize) -> usize {
     if count >= candidates.len() {
         return candidates.len();
     }
-    candidates.select_nth_unstable_by(count, Candidate::order);
+    candidates.select_nth_unstable_by_key(count, Candidate::place);
     count
 }
 
@@ -222,51 +216,15 @@ fn part_from(candidates: &mut [Candidate], least: f32) -> usize {
     count
 }
 
-/// Scores candidates exactly, and tells what each looked like and what it is.
+/// Scores candidates exactly.
 fn rerank(
     candidates: &[Candidate],
     request: &Request<'_>,
     best: &mut Best<'_>,
     cost: &mut Cost,
-    mut tell: impl FnMut(f32, f32),
 ) -> Result<()> {
-    let rows = candidates.iter().map(Candidate::node);
-    *cost += best.score_each(request, rows, |place, score| tell(candidates[place].similarity, score))?;
+    *cost += best.score_each(request, candidates.iter().map(Candidate::node))?;
     Ok(())
-}
-
-/// How far similarities by bytes are off.
-struct Errors {
-    least: f32,
-    most: f32,
-}
-
-impl Default for Errors {
-    fn default() -> Self {
-        Self { least: f32::INFINITY, most: f32::NEG_INFINITY }
-    }
-}
-
-impl Errors {
-    /// Scores candidates exactly, and takes note of how far each is off.
-    fn rerank(
-        &mut self,
-        candidates: &[Candidate],
-        unit: f32,
-        request: &Request<'_>,
-        best: &mut Best<'_>,
-        cost: &mut Cost,
-    ) -> Result<()> {
-        rerank(candidates, request, best, cost, |similarity, score| {
-            let above = similarity - unit * request.query.product_of(score);
-            (self.least, self.most) = (self.least.min(above), self.most.max(above));
-        })
-    }
-
-    /// Those that are scored look better than they are; others may be so much better than they look.
-    fn further(&self) -> f32 {
-        (self.most - self.least) * UNSEEN - self.least
-    }
 }
 
 impl Walk<'_> {
@@ -290,15 +248,18 @@ impl Walk<'_> {
         before as f32 > 1.0 + 2.0 * expected
     }
 
-    /// Scores all admitted rows by their bytes, and keeps all of them.
-    fn scan(&mut self, request: &Request<'_>) {
+    /// Scores all admitted rows by their bytes, or by what may be true `at_best`, and keeps all of them.
+    fn scan(&mut self, request: &Request<'_>, at_best: bool) {
         self.scratch.scanned.clear();
         self.each_block(request, |walk| {
             walk.scratch.fresh.iter().for_each(|row| walk.graph.codes.prefetch_terms(*row));
-            walk.similarities(&walk.graph.level(0));
-            let Scratch { scanned, fresh, similarities, .. } = &mut *walk.scratch;
-            let scored = fresh.iter().zip(&similarities.values);
-            scanned.extend(scored.map(|(node, similarity)| Candidate::new(*similarity, *node)));
+            let Scratch { scanned, fresh, products, .. } = &mut *walk.scratch;
+            if at_best {
+                walk.graph.codes.allow_for_errors(&mut walk.probe, fresh);
+            }
+            walk.cost.estimated += fresh.len() as u64;
+            let scored = walk.graph.codes.similarities(&walk.probe, fresh, products);
+            scanned.extend(scored.map(|(node, similarity)| Candidate::new(similarity, node)));
         });
     }
 

@@ -51,7 +51,7 @@ impl Walk<'_> {
         loop {
             self.score(level);
             let mut better = None;
-            let scored = self.scratch.fresh.iter().zip(&self.scratch.similarities.values);
+            let scored = self.scratch.fresh.iter().zip(&self.scratch.similarities);
             for (node, similarity) in scored {
                 if *similarity > best {
                     (best, better) = (*similarity, Some(*node));
@@ -156,7 +156,7 @@ impl Walk<'_> {
     pub fn score_into_pool(&mut self, level: &Level<'_>) {
         self.score(level);
         let Scratch { pool, fresh, similarities, .. } = &mut *self.scratch;
-        for (node, similarity) in fresh.iter().zip(&similarities.values) {
+        for (node, similarity) in fresh.iter().zip(&*similarities) {
             pool.push(*similarity, *node);
         }
     }
@@ -164,21 +164,23 @@ impl Walk<'_> {
     /// The similarities of the fresh nodes.
     pub fn similarities(&mut self, level: &Level<'_>) -> &[f32] {
         self.score(level);
-        &self.scratch.similarities.values
+        &self.scratch.similarities
     }
 
     /// Computes the similarities of the fresh nodes.
     fn score(&mut self, level: &Level<'_>) {
-        let Scratch { fresh, rows, similarities, .. } = &mut *self.scratch;
+        let Scratch { fresh, rows, products, similarities, .. } = &mut *self.scratch;
         self.cost.estimated += fresh.len() as u64;
-        if !level.is_upper() {
-            return self.graph.codes.similarities(&self.probe, fresh, similarities);
+        if level.is_upper() {
+            // Of damaged bytes, nodes may have rows that there are not.
+            let count = self.graph.layout.rows;
+            fresh.retain(|node| (level.row(*node) as usize) < count);
+            rows.clear();
+            rows.extend(fresh.iter().map(|node| level.row(*node)));
         }
-        // Of damaged bytes, nodes may have rows that there are not.
-        let count = self.graph.layout.rows;
-        fresh.retain(|node| (level.row(*node) as usize) < count);
-        rows.clear();
-        rows.extend(fresh.iter().map(|node| level.row(*node)));
-        self.graph.codes.similarities(&self.probe, rows, similarities);
+        let rows = if level.is_upper() { rows } else { fresh };
+        similarities.clear();
+        let scored = self.graph.codes.similarities(&self.probe, rows, products);
+        similarities.extend(scored.map(|(_, similarity)| similarity));
     }
 }

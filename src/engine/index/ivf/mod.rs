@@ -96,7 +96,7 @@ impl Look for Exact<'_, '_, '_> {
     fn look(&mut self, list: List<'_>, _: f32, cost: &mut Cost) -> Result<()> {
         let rows = list.rows.iter().map(|row| u32::from_le_bytes(*row));
         let admitted = rows.filter(|row| self.request.mask.admits(*row));
-        let scored = self.best.score_each(self.request, admitted, |_, _| ())?;
+        let scored = self.best.score_each(self.request, admitted)?;
         self.found += scored.scored as usize;
         *cost += scored;
         Ok(())

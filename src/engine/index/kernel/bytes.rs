@@ -54,6 +54,11 @@ impl<'a> ByteQuery<'a> {
         assert!(values.len() <= MAX_DIMENSION, "too many values");
         Self { values, sum: values.iter().map(|value| i32::from(value.cast_signed())).sum() }
     }
+
+    /// The inner product with itself.
+    pub fn square(&self) -> i32 {
+        dot_of(self.values, self.values)
+    }
 }
 
 /// Rows of signed bytes, as bytes in two's complement.
