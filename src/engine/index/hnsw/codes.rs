@@ -41,6 +41,8 @@ const SUMMED: usize = 4096;
 const DEVIATIONS: f32 = 2.0;
 /// Rows of which it is learned how far products are off.
 const ASKED: usize = 8;
+/// Steps of the second byte of a value within one of its first.
+const FINE: f64 = 254.0;
 /// How far exact scores are off themselves, as a part of what they are made of.
 const ROUNDING: f64 = 16.0 * f32::EPSILON as f64;
 /// Largest scale of a query, which keeps similarities finite; the bias of rows means nothing by then.
@@ -145,6 +147,17 @@ impl Frame {
         Terms { scale: scale.min(MAX_SCALE), bias }
     }
 
+    /// Fills in second bytes of a vector: by how much its values are more than the first ones say.
+    pub fn encode_rest(&self, vector: &[f32], terms: &Terms, code: &[u8], rest: &mut [u8]) {
+        let factor = self.factor(vector);
+        let inverse = if terms.scale > 0.0 { 1.0 / terms.scale } else { 0.0 };
+        for (((rest, byte), value), mean) in rest.iter_mut().zip(code).zip(vector).zip(&self.mean) {
+            let steps = (finite(*value) * factor - finite(*mean)) * inverse - f64::from(byte.cast_signed());
+            // To be cut off is to be rounded for a number that is not negative, and it is no call.
+            *rest = (((steps * FINE + 128.5) as i32 - 128) as i8).cast_unsigned();
+        }
+    }
+
     /// Fills in the bytes and terms of all rows.
     ///
     /// # Errors
@@ -235,13 +248,30 @@ impl<'a> Codes<'a> {
 
     /// From now on, similarities to the probe are what they may be at best, for rows such as these.
     ///
-    /// Every byte is off by up to half a step, evenly, so its variance is 1/12; and that of a product of bytes
-    /// `q·r`, as long as they are many and off one by one, `(‖q‖² + ‖r‖²) / 12`.
     pub fn allow_for_errors(&self, probe: &mut Probe<'_>, rows: &[u32]) {
         let asked = rows.iter().step_by(rows.len().div_ceil(ASKED).max(1));
         let count = asked.len().max(1) as f32;
         let of_rows = asked.map(|row| self.bytes(*row).square() as f32).sum::<f32>() / count;
-        probe.margin = DEVIATIONS * ((probe.bytes.square() as f32 + of_rows) / 12.0).sqrt();
+        probe.margin = margin(probe.bytes.square() as f32 + of_rows);
+    }
+
+    /// By how much similarities of rows to a probe, which [`Codes::allow_for_errors`] has seen, are less at best,
+    /// now that second bytes of the probe are looked at: only the bytes of rows are off then.
+    pub fn less_at_best<'b>(
+        &'b self,
+        probe: &'b Probe<'_>,
+        rest: &[u8],
+        rows: &'b [u32],
+        products: &'b mut Vec<i32>,
+    ) -> impl Iterator<Item = f32> + 'b {
+        products.resize(rows.len(), 0);
+        let selected = ByteRows::new(self.codes, self.dimension, Selection::These(rows));
+        self.kernel.dot(&ByteQuery::new(rest), &selected, products);
+        let margin = margin(probe.bytes.square() as f32);
+        rows.iter().zip(&*products).map(move |(row, product)| {
+            let less = probe.margin - margin - *product as f32 / FINE as f32;
+            probe.scale * f32_at(self.terms, 8 * *row as usize) * less
+        })
     }
 
     /// Asks memory for the terms of a row.
@@ -267,4 +297,13 @@ impl<'a> Codes<'a> {
             (*row, scale * f32_at(terms, 0) * (*product as f32 + margin) + f32_at(terms, 4))
         })
     }
+}
+
+/// How far a product of bytes is taken to be off if these are the squares of the vectors that the bytes of the other
+/// are multiplied by.
+///
+/// Every byte is off by up to half a step, evenly, so its variance is 1/12; and that of a product `q·r`, as long as
+/// bytes are many and off one by one, `(‖q‖² + ‖r‖²) / 12`.
+fn margin(squares: f32) -> f32 {
+    DEVIATIONS * (squares / 12.0).sqrt()
 }

@@ -94,6 +94,14 @@ fn reranked(candidates: usize, limit: usize) -> usize {
     candidates.min((limit + limit / 2 + 5).max(candidates / 8))
 }
 
+/// A query in bytes.
+struct Encoded<'a> {
+    terms: Terms,
+    first: &'a [u8],
+    /// Room for its second bytes.
+    rest: &'a mut [u8],
+}
+
 impl Hnsw {
     fn search_codes(
         &self,
@@ -102,8 +110,9 @@ impl Hnsw {
         scratch: &mut Scratch,
     ) -> Result<Cost> {
         let mut code = std::mem::take(&mut scratch.code);
-        code.resize(self.layout.dimension, 0);
-        let terms = self.frame.encode(request.query.vector(), &mut code);
+        code.resize(2 * self.layout.dimension, 0);
+        let (first, rest) = code.split_at_mut(self.layout.dimension);
+        let terms = self.frame.encode(request.query.vector(), first);
         let limit = best.limit().min(self.layout.rows);
         let admitted = admitted(&request.mask, self.layout.rows);
         let usual = ef(request.effort, limit);
@@ -114,7 +123,7 @@ impl Hnsw {
                 ((usual as f32 * (SPARSE / share).max(1.0)) as usize, SCANNED_MASKED)
             }
         };
-        let (graph, probe) = (self.graph(), Probe::new(&code, terms));
+        let (graph, probe) = (self.graph(), Probe::new(first, terms));
         let mut walk = Walk { graph, probe, scratch, stop: request.stop, cost: Cost::default() };
         let mut scans = admitted <= ef.saturating_mul(scanned);
         if !scans {
@@ -124,7 +133,7 @@ impl Hnsw {
                 && (found < limit.min(admitted) || walk.is_astray(request, limit, admitted));
         }
         if scans {
-            self.scan(&mut walk, request, best, reranked(usual, limit), &terms)?;
+            self.scan(&mut walk, request, best, reranked(usual, limit), Encoded { terms, first, rest })?;
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
             let candidates = &walk.scratch.pool.candidates()[..found];
@@ -143,21 +152,28 @@ impl Hnsw {
         request: &Request<'_>,
         best: &mut Best<'_>,
         kept: usize,
-        terms: &Terms,
+        Encoded { terms, first, rest }: Encoded<'_>,
     ) -> Result<()> {
         let is_masked = !matches!(request.mask, Mask::All);
         walk.scan(request, is_masked);
-        let Walk { scratch, cost, .. } = walk;
-        let mut next = part_best(&mut scratch.scanned, kept);
+        let mut next = part_best(&mut walk.scratch.scanned, kept);
         let mut done = 0;
         while next > 0 {
-            rerank(&scratch.scanned[done..done + next], request, best, cost)?;
-            done += next;
-            if cost.stopped || !is_masked {
+            rerank(&walk.scratch.scanned[done..done + next], request, best, &mut walk.cost)?;
+            if walk.cost.stopped || !is_masked {
                 break;
             }
-            let least = self.frame.similarity_of(terms, best.settle());
-            next = part_from(&mut scratch.scanned[done..], least);
+            let is_first_round = done == 0;
+            done += next;
+            let least = self.frame.similarity_of(&terms, best.settle());
+            next = part_from(&mut walk.scratch.scanned[done..], least);
+            if next > 0 && is_first_round {
+                self.frame.encode_rest(request.query.vector(), &terms, first, rest);
+            }
+            // A closer look is cheaper than an exact score, whose vector is in no cache. What it leaves out stays
+            // out: scores to be reached only rise.
+            walk.look_closer(done..done + next, rest);
+            next = part_from(&mut walk.scratch.scanned[done..done + next], least);
         }
         Ok(())
     }
@@ -261,6 +277,16 @@ impl Walk<'_> {
             let scored = walk.graph.codes.similarities(&walk.probe, fresh, products);
             scanned.extend(scored.map(|(node, similarity)| Candidate::new(similarity, node)));
         });
+    }
+
+    /// Looks at second bytes of the query for some of what was scanned.
+    fn look_closer(&mut self, some: Range<usize>, rest: &[u8]) {
+        let Scratch { scanned, fresh, products, .. } = &mut *self.scratch;
+        let candidates = &mut scanned[some];
+        fresh.clear();
+        fresh.extend(candidates.iter().map(Candidate::node));
+        let less = self.graph.codes.less_at_best(&self.probe, rest, fresh, products);
+        candidates.iter_mut().zip(less).for_each(|(candidate, less)| candidate.similarity -= less);
     }
 
     /// Gathers the admitted rows, block by block, unless it is time to stop.
