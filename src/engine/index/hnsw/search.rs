@@ -270,7 +270,8 @@ impl Walk<'_> {
         self.each_block(request, |walk| {
             walk.scratch.fresh.iter().for_each(|row| walk.graph.codes.prefetch_terms(*row));
             let Scratch { scanned, fresh, products, .. } = &mut *walk.scratch;
-            if at_best {
+            // Once, so that it can be taken away again.
+            if at_best && scanned.is_empty() {
                 walk.graph.codes.allow_for_errors(&mut walk.probe, fresh);
             }
             walk.cost.estimated += fresh.len() as u64;
