@@ -154,7 +154,7 @@ impl Frame {
         for (((rest, byte), value), mean) in rest.iter_mut().zip(code).zip(vector).zip(&self.mean) {
             let steps = (finite(*value) * factor - finite(*mean)) * inverse - f64::from(byte.cast_signed());
             // To be cut off is to be rounded for a number that is not negative, and it is no call.
-            *rest = (((steps * FINE + 128.5) as i32 - 128) as i8).cast_unsigned();
+            *rest = ((steps * FINE + 128.5) as u8).wrapping_sub(128);
         }
     }
 

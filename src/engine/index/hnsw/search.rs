@@ -137,7 +137,7 @@ impl Hnsw {
         } else {
             let found = reranked(walk.scratch.pool.candidates().len(), limit);
             let candidates = &walk.scratch.pool.candidates()[..found];
-            rerank(candidates, request, best, &mut walk.cost)?;
+            walk.cost += best.score_each(request, candidates.iter().map(Candidate::node))?;
         }
         let cost = walk.cost;
         scratch.code = code;
@@ -159,7 +159,8 @@ impl Hnsw {
         let mut next = part_best(&mut walk.scratch.scanned, kept);
         let mut done = 0;
         while next > 0 {
-            rerank(&walk.scratch.scanned[done..done + next], request, best, &mut walk.cost)?;
+            let candidates = walk.scratch.scanned[done..done + next].iter();
+            walk.cost += best.score_each(request, candidates.map(Candidate::node))?;
             if walk.cost.stopped || !is_masked {
                 break;
             }
@@ -230,17 +231,6 @@ fn part_from(candidates: &mut [Candidate], least: f32) -> usize {
         }
     }
     count
-}
-
-/// Scores candidates exactly.
-fn rerank(
-    candidates: &[Candidate],
-    request: &Request<'_>,
-    best: &mut Best<'_>,
-    cost: &mut Cost,
-) -> Result<()> {
-    *cost += best.score_each(request, candidates.iter().map(Candidate::node))?;
-    Ok(())
 }
 
 impl Walk<'_> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::index::{
-    Query, flat,
+    Query, Table, flat,
     tests::fixture::{DISTANCES, embeddings, numbers, table},
 };
 
@@ -74,7 +74,7 @@ fn few_rows_are_better_than_they_may_be_at_best() {
             let values = (0..500).flat_map(|row| rows.row(row).unwrap().0.to_vec());
             values.map(|value| value * factor + offset).collect::<Vec<f32>>()
         };
-        let rows = crate::engine::index::Table::new(64, moved(31));
+        let rows = Table::new(64, moved(31));
         let queries: Vec<Vec<f32>> = moved(32).chunks(64).take(10).map(<[f32]>::to_vec).collect();
         for distance in DISTANCES {
             for share in shares_left_out(&rows, &queries, distance) {
@@ -120,7 +120,12 @@ fn what_is_too_large_to_tell_leaves_no_row_out() {
         }
         assert!(frame.similarity_of(&terms, 0.5).is_finite());
     }
-    let frame = Frame::learn(&rows, Distance::DotProduct).unwrap();
-    let terms = frame.encode(&[1e38; 8], &mut [0; 8]);
-    assert_eq!(frame.similarity_of(&terms, 1e30), f32::NEG_INFINITY);
+    let tiny = rows.run(0).unwrap().vectors.iter().map(|value| value * 1e-30).collect();
+    let frame = Frame::learn(&Table::new(8, tiny), Distance::DotProduct).unwrap();
+    for value in [f32::MAX, f32::MIN] {
+        let (mut code, mut rest) = ([0; 8], [0; 8]);
+        let terms = frame.encode(&[value; 8], &mut code);
+        frame.encode_rest(&[value; 8], &terms, &code, &mut rest);
+        assert_eq!(frame.similarity_of(&terms, 1e30), f32::NEG_INFINITY);
+    }
 }
