@@ -119,8 +119,28 @@ fn naive(target: &Target, row: &[f32]) -> f64 {
     score + 0.0
 }
 
+/// How far rounding may take the score of a row from `exact`, where no value of the row is larger
+/// than `largest`.
+fn tolerance(target: &Target, largest: f64, exact: f64) -> f64 {
+    let scale = match target.distance {
+        Distance::Cosine => 1.0,
+        // The sums of what is added have this magnitude at most.
+        Distance::DotProduct => {
+            let sizes = largest_value(&target.vector).max(1.0) * largest.max(1.0);
+            sizes * target.vector.len() as f64
+        }
+        Distance::Euclidean => exact.abs(),
+    };
+    1e-5 * scale.max(1e-30)
+}
+
+fn largest_value(vector: &[f32]) -> f64 {
+    vector.iter().fold(0.0, |largest, value| largest.max(f64::from(value.abs())))
+}
+
 /// Whether what was found is what sorting finds. Rounding may exchange rows whose exact scores are
-/// within `tolerance` of each other; equal rows must come in id order all the same.
+/// within `tolerance` of each other, that of either: a row of zeros has an exact score, and a row
+/// that rounding moves may take its place. Equal rows must come in id order all the same.
 fn check(
     snapshot: &Snapshot,
     model: &Model,
@@ -135,28 +155,17 @@ fn check(
     prop_assert_eq!(found.len(), expected.len());
     let id = |found: &Found| snapshot.id(found.block, found.row).unwrap();
     let mut seen = std::collections::BTreeSet::new();
+    let largest = model.values().map(|row| largest_value(row)).fold(0.0, f64::max);
     for (index, (found, (score, expected))) in found.iter().zip(&expected).enumerate() {
         let row = model.get(id(found));
         prop_assert!(row.is_some(), "an invisible row at {index}");
         prop_assert!(seen.insert(id(found)), "a row twice");
-        let own = naive(target, row.unwrap());
-        let scale = match target.distance {
-            Distance::Cosine => 1.0,
-            // The sums of what is added have this magnitude at most.
-            Distance::DotProduct | Distance::Euclidean => {
-                let largest =
-                    |vector: &[f32]| vector.iter().fold(0.0_f64, |max, v| max.max(f64::from(v.abs())));
-                let sizes = largest(&target.vector).max(1.0) * largest(row.unwrap()).max(1.0);
-                if target.distance == Distance::DotProduct {
-                    sizes * row.unwrap().len() as f64
-                } else {
-                    own.abs()
-                }
-            }
-        };
-        let tolerance = 1e-5 * scale.max(1e-30);
-        prop_assert!((f64::from(found.score) - own).abs() <= tolerance, "score {} is {own}", found.score);
-        prop_assert!((own - score).abs() <= 2.0 * tolerance, "rank {index}: {own} instead of {score}");
+        let row = row.unwrap();
+        let own = naive(target, row);
+        let of_row = tolerance(target, largest_value(row), own);
+        prop_assert!((f64::from(found.score) - own).abs() <= of_row, "score {} is {own}", found.score);
+        let of_any = tolerance(target, largest, own);
+        prop_assert!((own - score).abs() <= of_row + of_any, "rank {index}: {own} instead of {score}");
         if exact {
             prop_assert_eq!(id(found), *expected, "rank {}", index);
         }
@@ -212,6 +221,19 @@ proptest! {
             collectors.into_iter().flatten().map(sort).collect()
         };
         prop_assert_eq!(sorted(search.run(runs).unwrap()), sorted(search.run(1).unwrap()));
+    }
+}
+
+/// A row of zeros scores 0 exactly, and a row next to it is rounded by more than their distance.
+#[test]
+fn rounding_exchanges_a_row_of_zeros_too() {
+    let targets = vec![(Distance::Cosine, 1), (Distance::Cosine, 1), (Distance::DotProduct, 1549)];
+    let case =
+        Case { dimension: 69, rows: 4810, distinct: 1 << 20, seed: 5_860_542_657_613_323_579, targets };
+    let (snapshot, model, targets) = build(&case);
+    let found = search(&Arc::new(Searchers::new(1).unwrap()), &snapshot, &targets).unwrap();
+    for (target, found) in targets.iter().zip(&found) {
+        check(&snapshot, &model, target, found, false).unwrap();
     }
 }
 
