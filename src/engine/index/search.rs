@@ -17,8 +17,10 @@ const ROWS_BETWEEN_STOPS: u64 = 1024;
 
 /// Rows that memory is asked for ahead of the one that is scored.
 pub(super) const AHEAD: usize = 3;
-/// Rows that are scored together: while one group is, memory brings the next.
+/// Rows that are scored together: while one group is, memory brings the next
 const TOGETHER: usize = 4;
+/// so many: a row of 1.5 KiB took 66 ns with one, 36 with two, of 20 rows, and 34 with all the others.
+const GROUPS_AHEAD: usize = 2;
 
 /// A query vector, prepared for a metric.
 #[derive(Debug, Clone)]
@@ -210,10 +212,6 @@ impl Default for Together<'_> {
 }
 
 impl<'a> Together<'a> {
-    fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Adds a row; there is room for [`TOGETHER`].
     fn push(&mut self, fetched: Fetched<'a>) {
         self.rows[self.count] = fetched.row;
@@ -300,8 +298,8 @@ impl<'a> Best<'a> {
     ) -> Result<Cost> {
         let mut cost = Cost::default();
         let mut rows = rows.peekable();
-        let mut waiting = Together::default();
-        while rows.peek().is_some() || !waiting.is_empty() {
+        let mut waiting: [Together<'_>; GROUPS_AHEAD] = Default::default();
+        while rows.peek().is_some() || waiting.iter().any(|group| group.count > 0) {
             let mut next = Together::default();
             for row in rows.by_ref().take(TOGETHER) {
                 next.push(request.fetch(row)?);
@@ -310,9 +308,10 @@ impl<'a> Best<'a> {
                 cost.stopped = true;
                 break;
             }
-            waiting.score(request, self);
-            cost.scored += waiting.count as u64;
-            waiting = next;
+            waiting[0].score(request, self);
+            cost.scored += waiting[0].count as u64;
+            waiting.rotate_left(1);
+            waiting[GROUPS_AHEAD - 1] = next;
         }
         Ok(cost)
     }

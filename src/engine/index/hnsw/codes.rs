@@ -247,7 +247,6 @@ impl<'a> Codes<'a> {
     }
 
     /// From now on, similarities to the probe are what they may be at best, for rows such as these.
-    ///
     pub fn allow_for_errors(&self, probe: &mut Probe<'_>, rows: &[u32]) {
         let asked = rows.iter().step_by(rows.len().div_ceil(ASKED).max(1));
         let count = asked.len().max(1) as f32;
@@ -264,9 +263,7 @@ impl<'a> Codes<'a> {
         rows: &'b [u32],
         products: &'b mut Vec<i32>,
     ) -> impl Iterator<Item = f32> + 'b {
-        products.resize(rows.len(), 0);
-        let selected = ByteRows::new(self.codes, self.dimension, Selection::These(rows));
-        self.kernel.dot(&ByteQuery::new(rest), &selected, products);
+        self.dot(&ByteQuery::new(rest), rows, products);
         let margin = margin(probe.bytes.square() as f32);
         rows.iter().zip(&*products).map(move |(row, product)| {
             let less = probe.margin - margin - *product as f32 / FINE as f32;
@@ -288,14 +285,35 @@ impl<'a> Codes<'a> {
         rows: &'b [u32],
         products: &'b mut Vec<i32>,
     ) -> impl Iterator<Item = (u32, f32)> + 'b {
-        products.resize(rows.len(), 0);
-        let selected = ByteRows::new(self.codes, self.dimension, Selection::These(rows));
-        self.kernel.dot(&probe.bytes, &selected, products);
+        self.multiply(probe, rows, products);
+        self.by_products(probe, rows, products)
+    }
+
+    /// Fills in the products of the bytes of a probe and of rows.
+    #[inline]
+    pub fn multiply(&self, probe: &Probe<'_>, rows: &[u32], products: &mut Vec<i32>) {
+        self.dot(&probe.bytes, rows, products);
+    }
+
+    /// What [`Codes::similarities`] says, if these are the products.
+    #[inline]
+    pub fn by_products<'b>(
+        &'b self,
+        probe: &Probe<'_>,
+        rows: &'b [u32],
+        products: &'b [i32],
+    ) -> impl Iterator<Item = (u32, f32)> + 'b {
         let (scale, margin) = (probe.scale, probe.margin);
-        rows.iter().zip(&*products).map(move |(row, product)| {
+        rows.iter().zip(products).map(move |(row, product)| {
             let terms = &self.terms[8 * *row as usize..][..8];
             (*row, scale * f32_at(terms, 0) * (*product as f32 + margin) + f32_at(terms, 4))
         })
+    }
+
+    fn dot(&self, bytes: &ByteQuery<'_>, rows: &[u32], products: &mut Vec<i32>) {
+        products.resize(rows.len(), 0);
+        let selected = ByteRows::new(self.codes, self.dimension, Selection::These(rows));
+        self.kernel.dot(bytes, &selected, products);
     }
 }
 

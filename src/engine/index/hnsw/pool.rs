@@ -7,6 +7,8 @@ use std::cell::Cell;
 
 /// Set in the node of a candidate whose neighbours were looked at.
 const EXPANDED: u32 = 1 << 31;
+/// Room for candidates beside the best, at the least, until they are cut.
+const SLACK: usize = 32;
 
 /// A node and how similar it is.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +104,44 @@ fn before(similarity: f32, node: u32, other: &Candidate) -> bool {
     similarity > other.similarity || (similarity == other.similarity && node < other.node())
 }
 
+/// Brings the best `count` to the front; how many there are of them.
+///
+/// The best so far and room for as many more stay in front. Once it is full, it is cut, and its worst is what the
+/// next have to beat: few do, and to turn one away is one comparison.
+pub(super) fn part_best(candidates: &mut [Candidate], count: usize) -> usize {
+    if count == 0 || count >= candidates.len() {
+        return count.min(candidates.len());
+    }
+    let room = (2 * count).max(count + SLACK);
+    let (mut filled, mut least) = (0, f32::NEG_INFINITY);
+    for place in 0..candidates.len() {
+        if candidates[place].similarity >= least {
+            candidates.swap(place, filled);
+            filled += 1;
+            if filled == room {
+                candidates[..filled].select_nth_unstable_by_key(count - 1, Candidate::place);
+                (filled, least) = (count, candidates[count - 1].similarity);
+            }
+        }
+    }
+    if filled > count {
+        candidates[..filled].select_nth_unstable_by_key(count, Candidate::place);
+    }
+    count
+}
+
+/// Brings those that are at least as similar to the front; how many there are of them.
+pub(super) fn part_from(candidates: &mut [Candidate], least: f32) -> usize {
+    let mut count = 0;
+    for place in 0..candidates.len() {
+        if candidates[place].similarity >= least {
+            candidates.swap(place, count);
+            count += 1;
+        }
+    }
+    count
+}
+
 /// Which nodes were seen, by the number of the walk that saw them last: nothing is cleared but once
 /// in 255 walks.
 #[derive(Debug, Default)]
@@ -183,6 +223,32 @@ mod tests {
     use super::*;
 
     proptest! {
+        /// Few similarities make ties, and many candidates make cuts.
+        #[test]
+        fn the_best_are_parted_from_the_rest(
+            similarities in prop::collection::vec((-9_i8..9).prop_map(f32::from), 0..500),
+            count in 0_usize..70,
+            least in -9_i8..9,
+        ) {
+            let candidates = similarities.iter().zip(0..).map(|(similarity, node)| Candidate::new(*similarity, node));
+            let mut candidates: Vec<Candidate> = candidates.collect();
+            let places = |candidates: &[Candidate]| {
+                let mut places: Vec<u64> = candidates.iter().map(Candidate::place).collect();
+                places.sort_unstable();
+                places
+            };
+            let all = places(&candidates);
+            let best = part_best(&mut candidates, count);
+            prop_assert_eq!(best, count.min(all.len()));
+            prop_assert_eq!(places(&candidates[..best]), &all[..best]);
+            prop_assert_eq!(places(&candidates), all);
+            let least = f32::from(least);
+            let others = &mut candidates[best..];
+            let expected = others.iter().filter(|candidate| candidate.similarity >= least).count();
+            prop_assert_eq!(part_from(others, least), expected);
+            prop_assert!(others[..expected].iter().all(|candidate| candidate.similarity >= least));
+        }
+
         /// The place of a candidate says what the pool says.
         #[test]
         fn the_best_candidate_has_the_first_place(left in any::<(u32, u8)>(), right in any::<(u32, u8)>()) {

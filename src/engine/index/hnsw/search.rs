@@ -8,7 +8,7 @@ use super::{
     Hnsw,
     calibrate::NEIGHBOURS,
     codes::{Probe, Terms},
-    pool::{Candidate, Scratch},
+    pool::{Candidate, Scratch, part_best, part_from},
     walk::Walk,
 };
 use crate::{
@@ -212,27 +212,6 @@ fn sample(rows: usize) -> impl Iterator<Item = u32> {
     (0..sampled).map(move |index| (index * rows / sampled) as u32)
 }
 
-/// Brings the best `count` to the front; how many there are of them.
-fn part_best(candidates: &mut [Candidate], count: usize) -> usize {
-    if count >= candidates.len() {
-        return candidates.len();
-    }
-    candidates.select_nth_unstable_by_key(count, Candidate::place);
-    count
-}
-
-/// Brings those that are at least as similar to the front; how many there are of them.
-fn part_from(candidates: &mut [Candidate], least: f32) -> usize {
-    let mut count = 0;
-    for place in 0..candidates.len() {
-        if candidates[place].similarity >= least {
-            candidates.swap(place, count);
-            count += 1;
-        }
-    }
-    count
-}
-
 impl Walk<'_> {
     /// Whether a walk under a mask ended far from what it was to find, as it does if all admitted rows are
     /// far from the query: there are so many of about the same similarity then that no way leads to the
@@ -260,12 +239,13 @@ impl Walk<'_> {
         self.each_block(request, |walk| {
             walk.scratch.fresh.iter().for_each(|row| walk.graph.codes.prefetch_terms(*row));
             let Scratch { scanned, fresh, products, .. } = &mut *walk.scratch;
-            // Once, so that it can be taken away again.
+            walk.cost.estimated += fresh.len() as u64;
+            walk.graph.codes.multiply(&walk.probe, fresh, products);
+            // Once, so that it can be taken away again; and now that the bytes of rows are in the cache.
             if at_best && scanned.is_empty() {
                 walk.graph.codes.allow_for_errors(&mut walk.probe, fresh);
             }
-            walk.cost.estimated += fresh.len() as u64;
-            let scored = walk.graph.codes.similarities(&walk.probe, fresh, products);
+            let scored = walk.graph.codes.by_products(&walk.probe, fresh, products);
             scanned.extend(scored.map(|(node, similarity)| Candidate::new(similarity, node)));
         });
     }

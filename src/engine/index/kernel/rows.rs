@@ -1,5 +1,17 @@
 //! Rows of a table, all or some of them, or rows that lie anywhere.
 
+use std::ops::Range;
+
+use super::prefetch::prefetch_at;
+
+/// Bytes of rows that memory is asked for at once, more or less, while the same of them are read.
+///
+/// Lines that are asked for together come faster than if each row that is read lets one more be asked for. Where a
+/// loop that only reads 1,178 rows of 384 bytes here and there (of pages of 2 MiB, on an AMD EPYC) took 4.2 ns a
+/// line that way, or 2.9 if the third-level cache had them, it took 2.6, 2.2, 2.4 and 3.2 by runs of 16, 24, 32 and
+/// 64 rows, or 2.2, 2.1, 2.0 and 1.8.
+const RUN: usize = 9 << 10;
+
 /// Which rows of a table.
 #[derive(Debug, Clone, Copy)]
 pub enum Selection<'a> {
@@ -69,6 +81,26 @@ impl<'a, V> Rows<'a, V> {
     /// Values per row.
     pub(super) fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    /// The positions of all rows, in order, by runs: with each, memory is asked for the next one.
+    #[inline(always)]
+    pub(super) fn runs(&self) -> impl Iterator<Item = Range<usize>> {
+        let length = (RUN / (self.dimension * size_of::<V>())).max(1);
+        self.ask(0..length);
+        (0..self.count).step_by(length).map(move |start| {
+            self.ask(start + length..start + 2 * length);
+            start..self.count.min(start + length)
+        })
+    }
+
+    /// Asks memory for the rows at some positions, as far as there are so many.
+    #[inline(always)]
+    fn ask(&self, positions: Range<usize>) {
+        for position in positions.start..positions.end.min(self.count) {
+            // SAFETY: the position is less than `count`.
+            prefetch_at(unsafe { self.pointer(position) }.cast(), self.dimension * size_of::<V>());
+        }
     }
 
     /// The start of a selected row; all `dimension` values of it may be read.

@@ -11,27 +11,33 @@ const WIDTH: usize = 16;
 /// AVX2 was detected; `output` has a place for each selected row, and the query their dimension.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-    let dimension = rows.dimension();
-    let values = query.values.as_ptr();
-    let whole = dimension / WIDTH * WIDTH;
-    for (position, output) in output.iter_mut().enumerate() {
-        // SAFETY: the position is less than the number of rows, and a row has `dimension` bytes.
-        let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), dimension) };
-        let mut sums = [_mm256_setzero_si256(); 2];
-        let mut start = 0;
-        while start < whole {
-            // SAFETY: `start + WIDTH` is at most the dimension, of the row and of the query.
-            unsafe {
-                let left = _mm256_cvtepi8_epi16(_mm_loadu_si128(row.as_ptr().add(start).cast()));
-                let right = _mm256_cvtepi8_epi16(_mm_loadu_si128(values.add(start).cast()));
-                let half = start / WIDTH % 2;
-                sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(left, right));
-            }
-            start += WIDTH;
+    for run in rows.runs() {
+        for position in run {
+            // SAFETY: the position is less than the number of rows, and a row has `dimension` bytes.
+            let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), rows.dimension()) };
+            output[position] = product(query.values, row);
         }
-        *output =
-            sum_of_8(_mm256_add_epi32(sums[0], sums[1])) + dot_of(&query.values[whole..], &row[whole..]);
     }
+}
+
+/// The product of vectors of one dimension.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn product(query: &[u8], row: &[u8]) -> i32 {
+    let whole = row.len().min(query.len()) / WIDTH * WIDTH;
+    let mut sums = [_mm256_setzero_si256(); 2];
+    let mut start = 0;
+    while start < whole {
+        // SAFETY: `start + WIDTH` is at most the dimension, of the row and of the query.
+        unsafe {
+            let left = _mm256_cvtepi8_epi16(_mm_loadu_si128(row.as_ptr().add(start).cast()));
+            let right = _mm256_cvtepi8_epi16(_mm_loadu_si128(query.as_ptr().add(start).cast()));
+            let half = start / WIDTH % 2;
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(left, right));
+        }
+        start += WIDTH;
+    }
+    sum_of_8(_mm256_add_epi32(sums[0], sums[1])) + dot_of(&query[whole..], &row[whole..])
 }
 
 #[target_feature(enable = "avx2")]

@@ -2,54 +2,53 @@
 //! which touch nothing past the mask.
 use std::arch::x86_64::*;
 
-use super::{super::prefetch::prefetch_at, ByteQuery, ByteRows};
+use super::{ByteQuery, ByteRows};
 
 /// Bytes in a register.
 const WIDTH: usize = 64;
-/// Bytes that are asked of memory ahead of the row that is read: a part of a first-level cache.
-const AHEAD: usize = 8 << 10;
 
 /// # Safety
 /// AVX-512F, BW and VNNI were detected; `output` has a place for each selected row, and the query
 /// their dimension.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn run(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-    let dimension = rows.dimension();
-    let ahead = (AHEAD / dimension).clamp(1, output.len().max(1));
-    for position in 0..ahead.min(output.len()) {
-        // SAFETY: the position is less than the number of rows.
-        prefetch_at(unsafe { rows.pointer(position) }, dimension);
+    for run in rows.runs() {
+        for position in run {
+            // SAFETY: the caller's promise; a position is less than the number of rows.
+            output[position] = unsafe { product(query, rows.pointer(position)) };
+        }
     }
+}
+
+/// The product of a query and a row.
+///
+/// # Safety
+/// The row has as many bytes as the query.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn product(query: &ByteQuery<'_>, row: *const u8) -> i32 {
     let values = query.values.as_ptr();
-    let whole = dimension / WIDTH * WIDTH;
-    let rest: __mmask64 = (1 << (dimension - whole)) - 1;
-    for position in 0..output.len() {
-        if position + ahead < output.len() {
-            // SAFETY: as above.
-            prefetch_at(unsafe { rows.pointer(position + ahead) }, dimension);
+    let whole = query.values.len() / WIDTH * WIDTH;
+    let rest: __mmask64 = (1 << (query.values.len() - whole)) - 1;
+    let mut sums = [_mm512_setzero_si512(); 2];
+    let mut start = 0;
+    // SAFETY: `whole` is not more than there are, and a masked load reads the bytes of the mask alone.
+    unsafe {
+        while start + 2 * WIDTH <= whole {
+            sums[0] = add_products(sums[0], row.add(start), values.add(start));
+            sums[1] = add_products(sums[1], row.add(start + WIDTH), values.add(start + WIDTH));
+            start += 2 * WIDTH;
         }
-        let mut sums = [_mm512_setzero_si512(); 2];
-        // SAFETY: the row and the query have `dimension` bytes; `whole` is not more, and a masked load
-        // reads the bytes of the mask alone.
-        unsafe {
-            let row = rows.pointer(position);
-            let mut start = 0;
-            while start + 2 * WIDTH <= whole {
-                sums[0] = add_products(sums[0], row.add(start), values.add(start));
-                sums[1] = add_products(sums[1], row.add(start + WIDTH), values.add(start + WIDTH));
-                start += 2 * WIDTH;
-            }
-            if start < whole {
-                sums[0] = add_products(sums[0], row.add(start), values.add(start));
-            }
-            if rest != 0 {
-                let row = _mm512_maskz_loadu_epi8(rest, row.add(whole).cast());
-                let query = _mm512_maskz_loadu_epi8(rest, values.add(whole).cast());
-                sums[1] = _mm512_dpbusd_epi32(sums[1], unsigned(row), query);
-            }
+        if start < whole {
+            sums[0] = add_products(sums[0], row.add(start), values.add(start));
         }
-        output[position] = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) - 128 * query.sum;
+        if rest != 0 {
+            let row = _mm512_maskz_loadu_epi8(rest, row.add(whole).cast());
+            let query = _mm512_maskz_loadu_epi8(rest, values.add(whole).cast());
+            sums[1] = _mm512_dpbusd_epi32(sums[1], unsigned(row), query);
+        }
     }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) - 128 * query.sum
 }
 
 /// `sum` plus the products of 64 values of a row, made unsigned, and of a query.
