@@ -135,10 +135,12 @@ impl ByteKernel {
 /// # Safety
 /// `output` has a place for each selected row, and the query their dimension.
 unsafe fn scalar(query: &ByteQuery<'_>, rows: &ByteRows<'_>, output: &mut [i32]) {
-    for (position, output) in output.iter_mut().enumerate() {
-        // SAFETY: the caller's promise; a row has `dimension` bytes.
-        let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), rows.dimension()) };
-        *output = dot_of(query.values, row);
+    for run in rows.runs() {
+        for position in run {
+            // SAFETY: the caller's promise; a row has `dimension` bytes.
+            let row = unsafe { std::slice::from_raw_parts(rows.pointer(position), rows.dimension()) };
+            output[position] = dot_of(query.values, row);
+        }
     }
 }
 
