@@ -223,14 +223,14 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Few similarities make ties, and many candidates make cuts.
+        /// Few similarities make ties, of which later ones are better, and many candidates make cuts.
         #[test]
         fn the_best_are_parted_from_the_rest(
             similarities in prop::collection::vec((-9_i8..9).prop_map(f32::from), 0..500),
             count in 0_usize..70,
             least in -9_i8..9,
         ) {
-            let candidates = similarities.iter().zip(0..).map(|(similarity, node)| Candidate::new(*similarity, node));
+            let candidates = similarities.iter().zip((0..500).rev()).map(|(similarity, node)| Candidate::new(*similarity, node));
             let mut candidates: Vec<Candidate> = candidates.collect();
             let places = |candidates: &[Candidate]| {
                 let mut places: Vec<u64> = candidates.iter().map(Candidate::place).collect();

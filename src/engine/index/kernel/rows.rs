@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::prefetch::prefetch_at;
 
-/// Bytes of rows that memory is asked for at once, more or less, while the same of them are read.
+/// About so many bytes of rows are asked of memory at once, while as many that were asked for before are read.
 ///
 /// Lines that are asked for together come faster than if each row that is read lets one more be asked for. Where a
 /// loop that only reads 1,178 rows of 384 bytes here and there (of pages of 2 MiB, on an AMD EPYC) took 4.2 ns a
