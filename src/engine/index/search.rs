@@ -19,7 +19,8 @@ const ROWS_BETWEEN_STOPS: u64 = 1024;
 pub(super) const AHEAD: usize = 3;
 /// Rows that are scored together: while one group is, memory brings the next
 const TOGETHER: usize = 4;
-/// so many: a row of 1.5 KiB took 66 ns with one, 36 with two, of 20 rows, and 34 with all the others.
+/// so many. Of 20 rows of 1.5 KiB in the third-level cache of an AMD EPYC, in a loop that does nothing else, each
+/// took 66 ns with one, 36 with two and 34 with all.
 const GROUPS_AHEAD: usize = 2;
 
 /// A query vector, prepared for a metric.

@@ -8,7 +8,7 @@
 //!   follow at full speed; they lose half of it on four rows at once. By then the rows are in the
 //!   cache, and further queries take four rows at a time, so that each value that is loaded is used
 //!   several times. The caller passes blocks that the second-level cache holds. Software prefetch
-//!   gained nothing.
+//!   gained nothing there; rows of [`bytes`], which lie here and there, are asked for by runs.
 //! * **Sixteen lanes.** Every kernel adds value `i` to lane `i % 16` by a fused multiply-add and
 //!   folds the lanes 16 → 8 → 4 → 2 → 1. The lanes are one AVX-512 register, two of AVX2 or four of
 //!   NEON, so these three give the same bits. The scalar kernel has the same lanes, but rounds
